@@ -1,0 +1,1 @@
+"""A robot arm in PyBullet: simulation, scene, robot and task, joined by one environment."""

@@ -1,0 +1,242 @@
+"""The Gymnasium environment made of a robot and a task."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from nondiff.envs.arm.robot import ControlType, Panda
+from nondiff.envs.arm.scene import Scene
+from nondiff.envs.arm.simulation import TIMESTEP, Simulation, Snapshot
+from nondiff.envs.arm.task import Task
+from nondiff.envs.errors import InvalidOptionError
+
+RewardType = Literal["sparse", "dense"]
+Observation = dict[str, NDArray[np.float32]]
+Info = dict[str, Any]
+
+REWARD_TYPES = ("sparse", "dense")
+RENDER_MODES = ("human", "rgb_array", "rgb_array_list")
+SUBSTEPS = 20  # physics steps a control step
+FRAMES_PER_STEP = 4  # pictures a control step in mode "rgb_array_list"
+CONTROL_RATE = round(1 / (SUBSTEPS * TIMESTEP))  # [Hz]
+
+
+@dataclass(frozen=True)
+class ArmState:
+    """Everything an episode's future depends on; see `ArmEnv.get_state`."""
+
+    physics: Snapshot
+    goal: NDArray[np.float32]
+    elapsed_steps: int
+    rng: dict[str, Any]
+
+
+class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+    """A goal-conditioned environment on a Franka Panda at 25 Hz.
+
+    Observations hold `achieved_goal`, `desired_goal` and `observation`: the robot's state, then the
+    task's; see `Panda.observe` and the task. Velocities saturate at the Box's bounds. An episode
+    terminates on success and is truncated after `horizon` steps, counted here rather than by a
+    wrapper so that `set_state` restores the count too. `info` holds `is_success`, `distance`,
+    `reward_sparse` and `reward_dense`. Actions beyond [-1, 1] are clipped.
+
+    Args:
+        task: the task's class.
+        reward_type: "sparse", 0 on success and -1 otherwise; or "dense", minus the distance.
+        control_type: "ee" or "joints"; see `Panda`.
+        horizon: control steps an episode.
+        render_mode: None; "rgb_array", a picture a call; "rgb_array_list", the pictures since the
+            last call, several a control step, for slow motion; or "human", PyBullet's own window.
+        render_width: [px].
+        render_height: [px].
+
+    Raises:
+        InvalidOptionError: an argument outside these choices.
+        InvalidActionError: from `step`, an action of the wrong shape or not finite.
+        MissingDependencyError: "human" without a display, or no PyBullet.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "render_modes": list(RENDER_MODES),
+        "render_fps": CONTROL_RATE,
+        "frames_per_step": FRAMES_PER_STEP,
+    }
+
+    def __init__(
+        self,
+        task: type[Task],
+        reward_type: RewardType = "sparse",
+        control_type: ControlType = "ee",
+        horizon: int = 50,
+        render_mode: str | None = None,
+        render_width: int = 640,
+        render_height: int = 480,
+    ) -> None:
+        _check_options(reward_type, horizon, render_mode, render_width, render_height)
+        self.render_mode = render_mode
+        self._sparse = reward_type == "sparse"
+        self._horizon = horizon
+        self._size = (render_width, render_height)
+        self._simulation = Simulation(
+            gui=render_mode == "human", visual_meshes=render_mode is not None
+        )
+        self._scene = Scene(self._simulation)
+        self._robot = Panda(self._simulation, control_type, task.gripper)
+        self._task = task(self._scene)
+        self._simulation.freeze_initial_state()
+        self._goal = np.zeros(len(task.goal_bounds), np.float32)
+        self._elapsed_steps = 0
+        self._frames: list[NDArray[np.uint8]] = []
+        self._reached = False
+        self._shown_at = 0.0
+        bounds = np.array(self._robot.observation_bounds + task.observation_bounds, np.float32)
+        goal_bounds = np.array(task.goal_bounds, np.float32)
+        self._bounds = bounds
+        self.action_space = self._robot.action_space  # type: ignore[assignment]
+        # The keys are sorted: Stable-Baselines3 concatenates in this order.
+        self.observation_space = spaces.Dict(  # type: ignore[assignment]
+            {
+                "achieved_goal": spaces.Box(-goal_bounds, goal_bounds),
+                "desired_goal": spaces.Box(-goal_bounds, goal_bounds),
+                "observation": spaces.Box(-bounds, bounds),
+            }
+        )
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, Info]:
+        """Start an episode that depends on the seed alone, and is not solved at its start."""
+        super().reset(seed=seed)
+        self._simulation.reset()
+        self._task.reset(self.np_random)
+        self._elapsed_steps = 0
+        state, achieved = self._read()
+        self._goal = self._task.sample_goal(self.np_random)
+        while self._is_success(self._task.distance(achieved, self._goal)):
+            self._goal = self._task.sample_goal(self.np_random)
+        self._task.show_goal(self._goal)
+        self._frames.clear()
+        observation, info = self._observed(state, achieved)
+        self._show()
+        return observation, info
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, Info]:
+        """Apply an action for 1/25 s."""
+        self._robot.apply(action)
+        if self.render_mode == "rgb_array_list":
+            for _ in range(FRAMES_PER_STEP - 1):
+                self._simulation.step(SUBSTEPS // FRAMES_PER_STEP)
+                self._frames.append(self._scene.image(*self._size))
+            self._simulation.step(SUBSTEPS // FRAMES_PER_STEP)
+        else:
+            self._simulation.step(SUBSTEPS)
+        self._elapsed_steps += 1
+        observation, info = self._observed(*self._read())
+        reward = info["reward_sparse"] if self._sparse else info["reward_dense"]
+        self._show()
+        truncated = self._elapsed_steps >= self._horizon
+        return observation, reward, info["is_success"], truncated, info
+
+    def compute_reward(
+        self, achieved_goal: NDArray[np.float32], desired_goal: NDArray[np.float32], info: Any
+    ) -> NDArray[np.float32]:
+        """The reward for goals of shape (goal,) or (batch, goal); shape () or (batch,)."""
+        distance = self._task.distance(
+            np.asarray(achieved_goal, np.float32), np.asarray(desired_goal, np.float32)
+        )
+        if self._sparse:
+            return np.asarray(self._is_success(distance), np.float32) - np.float32(1)
+        return -distance
+
+    def _is_success(self, distance: NDArray[np.float32]) -> Any:
+        return distance < self._task.threshold
+
+    def _read(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        robot = self._robot.observe()
+        state = np.array(robot + self._task.observe(), np.float32)
+        np.minimum(np.maximum(state, -self._bounds, out=state), self._bounds, out=state)
+        return state, np.array(self._task.achieved_goal(robot), np.float32)
+
+    def _observed(
+        self, state: NDArray[np.float32], achieved: NDArray[np.float32]
+    ) -> tuple[Observation, Info]:
+        distance = float(self._task.distance(achieved, self._goal))
+        self._reached = bool(distance < self._task.threshold)
+        observation = {
+            "achieved_goal": achieved,
+            "desired_goal": self._goal.copy(),
+            "observation": state,
+        }
+        info = {
+            "is_success": self._reached,
+            "distance": distance,
+            "reward_sparse": float(self._reached) - 1.0,
+            "reward_dense": -distance,
+        }
+        return observation, info
+
+    def _show(self) -> None:
+        if self.render_mode is None:
+            return
+        self._scene.show_success(self._reached)
+        if self.render_mode == "rgb_array_list":
+            self._frames.append(self._scene.image(*self._size))
+        elif self.render_mode == "human":
+            time.sleep(max(0.0, self._shown_at + 1 / CONTROL_RATE - time.monotonic()))
+            self._shown_at = time.monotonic()
+
+    def render(self) -> Any:
+        """A picture (height, width, 3), the list of them, or None, by `render_mode`."""
+        if self.render_mode == "rgb_array":
+            self._scene.show_success(self._reached)
+            return self._scene.image(*self._size)
+        if self.render_mode == "rgb_array_list":
+            frames, self._frames = self._frames, []
+            return frames
+        return None
+
+    def get_state(self) -> ArmState:
+        """The present state; `set_state` returns to it on this environment, bit for bit."""
+        return ArmState(
+            physics=self._simulation.save(),
+            goal=self._goal.copy(),
+            elapsed_steps=self._elapsed_steps,
+            rng=dict(self.np_random.bit_generator.state),
+        )
+
+    def set_state(self, state: ArmState) -> Observation:
+        """Return to a state of this environment and observe it; it stays valid for further use."""
+        self._simulation.restore(state.physics)
+        self._goal = state.goal.copy()
+        self._elapsed_steps = state.elapsed_steps
+        self.np_random.bit_generator.state = state.rng
+        self._task.show_goal(self._goal)
+        observation, _ = self._observed(*self._read())
+        return observation
+
+    def close(self) -> None:
+        """Free the simulator."""
+        self._simulation.close()
+
+
+def _check_options(
+    reward_type: str, horizon: int, render_mode: str | None, width: int, height: int
+) -> None:
+    if reward_type not in REWARD_TYPES:
+        raise InvalidOptionError(
+            f"reward_type {reward_type!r} is unknown; choose from {', '.join(REWARD_TYPES)}"
+        )
+    if render_mode is not None and render_mode not in RENDER_MODES:
+        raise InvalidOptionError(
+            f"render_mode {render_mode!r} is unknown; choose from {', '.join(RENDER_MODES)} or None"
+        )
+    for name, value in (("horizon", horizon), ("render_width", width), ("render_height", height)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InvalidOptionError(f"{name} must be a positive whole number, not {value!r}")

@@ -1,0 +1,51 @@
+"""PandaReach: bring the end effector to a point in the air."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nondiff.envs.arm.env import ArmEnv
+from nondiff.envs.arm.scene import Scene
+from nondiff.envs.arm.task import Task, euclidean
+
+GOAL_LOW = (-0.15, -0.15, 0.0)  # [m], world frame
+GOAL_HIGH = (0.15, 0.15, 0.3)  # [m]
+
+
+class Reach(Task):
+    """Reach a goal (3,) [m], world frame, drawn uniformly from a 0.3 m cube (panda-gym 3.0.7)."""
+
+    gripper = False
+    threshold = 0.05  # [m]
+    observation_bounds = ()
+    goal_bounds = (2.0,) * 3  # [m]: farther than the arm reaches
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._marker = scene.add_goal_marker()
+
+    def reset(self, rng: np.random.Generator) -> None:
+        """Nothing to place."""
+
+    def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        return rng.uniform(GOAL_LOW, GOAL_HIGH).astype(np.float32)
+
+    def show_goal(self, goal: NDArray[np.float32]) -> None:
+        self._scene.place_goal_marker(self._marker, goal.tolist())
+
+    def observe(self) -> list[float]:
+        return []
+
+    def achieved_goal(self, robot_observation: list[float]) -> list[float]:
+        return robot_observation[:3]
+
+    def distance(
+        self, achieved: NDArray[np.float32], desired: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        return euclidean(achieved, desired)
+
+
+panda_reach = partial(ArmEnv, Reach)

@@ -1,0 +1,285 @@
+"""The PyBullet world of the arm; the only module that imports PyBullet."""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nondiff.envs.errors import MissingDependencyError
+
+
+@contextmanager
+def _silent_output() -> Iterator[None]:
+    """PyBullet prints from C at import and connection; keep that out of the user's output."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    with Path(os.devnull).open("wb") as devnull:
+        os.dup2(devnull.fileno(), 1)
+        os.dup2(devnull.fileno(), 2)
+    try:
+        yield
+    finally:
+        for stream, copy in zip((1, 2), saved, strict=True):
+            os.dup2(copy, stream)
+            os.close(copy)
+
+
+try:
+    with _silent_output():
+        import pybullet as bullet
+        import pybullet_data
+except ImportError as error:
+    raise MissingDependencyError(
+        "PyBullet is missing: pip install pybullet (Python up to 3.11 on Linux x86-64) "
+        "or pip install pybullet-arm64 (elsewhere)"
+    ) from error
+
+Vector = Sequence[float]
+
+TIMESTEP = 1 / 500  # [s]
+GRAVITY = -9.81  # [m/s^2]
+LIGHT = {
+    "shadow": 1,
+    "lightDirection": (1.2, 0.8, 2.5),
+    "lightColor": (1.0, 1.0, 1.0),
+    "lightAmbientCoeff": 0.5,
+    "lightDiffuseCoeff": 0.5,
+    "lightSpecularCoeff": 0.15,
+}
+IDENTITY = (0.0, 0.0, 0.0, 1.0)  # quaternion x, y, z, w
+
+
+class _Connection:
+    """A connection to PyBullet, which reuses the numbers of closed ones."""
+
+    def __init__(self, gui: bool) -> None:
+        with _silent_output():
+            self.client: int = bullet.connect(bullet.GUI if gui else bullet.DIRECT)
+        self.is_open = self.client >= 0
+
+    def remove_state(self, state: int) -> None:
+        if self.is_open:
+            bullet.removeState(state, physicsClientId=self.client)
+
+    def close(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            if bullet.isConnected(self.client):  # a window may have been closed by hand
+                bullet.disconnect(self.client)
+
+
+class Snapshot:
+    """A state of the world held by PyBullet, freed with this object."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self.id: int = bullet.saveState(physicsClientId=connection.client)
+        weakref.finalize(self, connection.remove_state, self.id)
+
+
+class Simulation:
+    """A PyBullet world with 1/500 s steps, deterministic and free of history after `reset`.
+
+    Args:
+        gui: open PyBullet's own window.
+        visual_meshes: load the robot's detailed meshes for pictures; physics is the same without.
+
+    Raises:
+        MissingDependencyError: a window was asked for and there is no display.
+    """
+
+    close: Callable[[], object]  # disconnects; runs once, at the latest with the last reference
+
+    def __init__(self, gui: bool = False, visual_meshes: bool = False) -> None:
+        if gui and sys.platform == "linux" and not os.environ.get("DISPLAY"):
+            raise MissingDependencyError(
+                "render_mode='human' needs a display and DISPLAY is not set; "
+                "use render_mode='rgb_array', or run under xvfb-run"
+            )
+        self._connection = _Connection(gui)
+        self.client = self._connection.client
+        self.close = weakref.finalize(self, self._connection.close)
+        self._urdf_flags = 0 if visual_meshes else bullet.URDF_IGNORE_VISUAL_SHAPES
+        self._initial: Snapshot | None = None
+        bullet.setAdditionalSearchPath(pybullet_data.getDataPath(), physicsClientId=self.client)
+        # Without ordered pairs, contacts depend on the order in which objects met before.
+        bullet.setPhysicsEngineParameter(
+            fixedTimeStep=TIMESTEP, deterministicOverlappingPairs=1, physicsClientId=self.client
+        )
+        bullet.setGravity(0, 0, GRAVITY, physicsClientId=self.client)
+        if gui:
+            bullet.configureDebugVisualizer(bullet.COV_ENABLE_GUI, 0, physicsClientId=self.client)
+
+    def load_robot(self, urdf: str, position: Vector) -> int:
+        """Load a URDF with its base fixed at `position` (3,) [m]; returns its body id."""
+        return bullet.loadURDF(  # type: ignore[no-any-return]
+            urdf, position, useFixedBase=True, flags=self._urdf_flags, physicsClientId=self.client
+        )
+
+    def add_box(self, half_extents: Vector, position: Vector, colour: Vector) -> int:
+        """Add a fixed box with (3,) half extents [m] and RGBA colour; returns its body id."""
+        client = self.client
+        shape = bullet.createCollisionShape(
+            bullet.GEOM_BOX, halfExtents=half_extents, physicsClientId=client
+        )
+        visual = bullet.createVisualShape(
+            bullet.GEOM_BOX,
+            halfExtents=half_extents,
+            rgbaColor=colour,
+            specularColor=[0, 0, 0],
+            physicsClientId=client,
+        )
+        return bullet.createMultiBody(  # type: ignore[no-any-return]
+            0, shape, visual, basePosition=position, physicsClientId=client
+        )
+
+    def add_ghost_sphere(self, radius: float, colour: Vector) -> int:
+        """Add a sphere that is seen and touches nothing; returns its body id."""
+        visual = bullet.createVisualShape(
+            bullet.GEOM_SPHERE, radius=radius, rgbaColor=colour, physicsClientId=self.client
+        )
+        return bullet.createMultiBody(0, -1, visual, physicsClientId=self.client)  # type: ignore[no-any-return]
+
+    def set_friction(self, body: int, link: int, lateral: float, spinning: float) -> None:
+        """Set the two friction coefficients of a link (-1: the base)."""
+        bullet.changeDynamics(
+            body,
+            link,
+            lateralFriction=lateral,
+            spinningFriction=spinning,
+            physicsClientId=self.client,
+        )
+
+    def set_colour(self, body: int, colour: Vector) -> None:
+        """Recolour a body (RGBA); the built-in renderer ignores alpha."""
+        bullet.changeVisualShape(body, -1, rgbaColor=colour, physicsClientId=self.client)
+
+    def place(self, body: int, position: Vector, orientation: Vector = IDENTITY) -> None:
+        """Put a body's base at `position` (3,) [m] and `orientation` (x, y, z, w), world frame."""
+        bullet.resetBasePositionAndOrientation(
+            body, position, orientation, physicsClientId=self.client
+        )
+
+    def place_joints(self, body: int, joints: Sequence[int], angles: Vector) -> None:
+        """Teleport joints to `angles` [rad or m], at rest."""
+        for joint, angle in zip(joints, angles, strict=True):
+            bullet.resetJointState(body, joint, angle, physicsClientId=self.client)
+
+    def joint_limits(self, body: int, joints: Sequence[int]) -> list[tuple[float, float]]:
+        """The (lower, upper) limit of each joint [rad or m]."""
+        rows = [bullet.getJointInfo(body, joint, physicsClientId=self.client) for joint in joints]
+        return [(row[8], row[9]) for row in rows]
+
+    def joint_positions(self, body: int, joints: Sequence[int]) -> list[float]:
+        """Positions of joints [rad or m]."""
+        return [state[0] for state in bullet.getJointStates(body, joints, self.client)]
+
+    def link_motion(self, body: int, link: int) -> tuple[Vector, Vector]:
+        """Position (3,) [m] and velocity (3,) [m/s] of a link in the world, at this instant."""
+        # PyBullet otherwise returns the position of one substep ago.
+        state = bullet.getLinkState(body, link, 1, 1, self.client)
+        return state[4], state[6]
+
+    def inverse_kinematics(
+        self, body: int, link: int, position: Vector, orientation: Vector, damping: Vector
+    ) -> list[float]:
+        """Joint angles that bring a link to a pose, by damped least squares from where they are.
+
+        `damping` has one entry a movable joint. At 0.001, four iterations leave about 0.001 mm;
+        PyBullet's defaults leave about 7 mm.
+        """
+        return bullet.calculateInverseKinematics(  # type: ignore[no-any-return]
+            body,
+            link,
+            position,
+            orientation,
+            jointDamping=damping,
+            maxNumIterations=4,
+            physicsClientId=self.client,
+        )
+
+    def drive_joints(
+        self, body: int, joints: Sequence[int], targets: Vector, forces: Vector
+    ) -> None:
+        """Set the position controllers' targets [rad or m] and largest forces [N m or N]."""
+        bullet.setJointMotorControlArray(
+            body,
+            joints,
+            bullet.POSITION_CONTROL,
+            targetPositions=targets,
+            forces=forces,
+            physicsClientId=self.client,
+        )
+
+    def step(self, substeps: int) -> None:
+        """Advance by `substeps` steps of `TIMESTEP`."""
+        client = self.client
+        step = bullet.stepSimulation
+        for _ in range(substeps):
+            step(client)
+
+    def freeze_initial_state(self) -> None:
+        """Make the present state the one `reset` returns to; call once the scene is complete."""
+        bullet.performCollisionDetection(physicsClientId=self.client)
+        self._initial = Snapshot(self._connection)
+
+    def reset(self) -> None:
+        """Return to the initial state with no trace of what happened since.
+
+        Restored once, contact caches survive and later bits differ; the collision pass between two
+        restorations clears them.
+        """
+        assert self._initial is not None
+        bullet.restoreState(self._initial.id, physicsClientId=self.client)
+        bullet.performCollisionDetection(physicsClientId=self.client)
+        bullet.restoreState(self._initial.id, physicsClientId=self.client)
+
+    def save(self) -> Snapshot:
+        """The present state, for `restore`."""
+        return Snapshot(self._connection)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Return to a saved state, bit for bit."""
+        bullet.restoreState(snapshot.id, physicsClientId=self.client)
+
+    def image(
+        self, width: int, height: int, view: Mapping[str, Any], lens: Mapping[str, Any]
+    ) -> NDArray[np.uint8]:
+        """Render an image (height, width, 3) with PyBullet's software renderer.
+
+        Args:
+            width: [px].
+            height: [px].
+            view: where the camera stands, as `computeViewMatrixFromYawPitchRoll` takes it.
+            lens: its field of view and depth range, as `computeProjectionMatrixFOV` takes them.
+        """
+        rgba = bullet.getCameraImage(
+            width,
+            height,
+            bullet.computeViewMatrixFromYawPitchRoll(**view, roll=0, upAxisIndex=2),
+            bullet.computeProjectionMatrixFOV(aspect=width / height, **lens),
+            **LIGHT,
+            renderer=bullet.ER_TINY_RENDERER,
+            flags=bullet.ER_NO_SEGMENTATION_MASK,
+            physicsClientId=self.client,
+        )[2]
+        # A tuple where PyBullet was built without NumPy; alpha is dropped.
+        return np.reshape(np.asarray(rgba, np.uint8), (height, width, 4))[..., :3].copy()
+
+    def aim_window(self, view: Mapping[str, Any]) -> None:
+        """Point the camera of PyBullet's own window."""
+        bullet.resetDebugVisualizerCamera(
+            view["distance"],
+            view["yaw"],
+            view["pitch"],
+            view["cameraTargetPosition"],
+            physicsClientId=self.client,
+        )

@@ -1,0 +1,57 @@
+"""What a task on the arm has to define."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nondiff.envs.arm.scene import Scene
+
+
+class Task(ABC):
+    """A goal for the arm: where it may lie, how far the arm is from it, when it is reached.
+
+    A task is built with the scene it may add objects to, before the initial state is frozen.
+    """
+
+    gripper: bool  # whether the fingers are driven
+    threshold: float  # a distance below it is success, in the unit of `distance`
+    observation_bounds: tuple[float, ...]  # the largest magnitude of each entry of `observe`
+    goal_bounds: tuple[float, ...]  # the same for goals
+
+    @abstractmethod
+    def __init__(self, scene: Scene) -> None: ...
+
+    @abstractmethod
+    def reset(self, rng: np.random.Generator) -> None:
+        """Place the task's objects."""
+
+    @abstractmethod
+    def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Draw a goal; the environment draws again while the episode would start solved."""
+
+    @abstractmethod
+    def show_goal(self, goal: NDArray[np.float32]) -> None:
+        """Put the goal markers where they belong."""
+
+    @abstractmethod
+    def observe(self) -> list[float]:
+        """The objects' part of the observation."""
+
+    @abstractmethod
+    def achieved_goal(self, robot_observation: list[float]) -> list[float]:
+        """What is reached at present, in the goal's coordinates."""
+
+    @abstractmethod
+    def distance(
+        self, achieved: NDArray[np.float32], desired: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Distance between goals of shape (..., goal); returns shape (...)."""
+
+
+def euclidean(achieved: NDArray[np.float32], desired: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Euclidean distance along the last axis, the same bits one by one and in a batch."""
+    difference = achieved - desired
+    return np.sqrt((difference * difference).sum(axis=-1))  # type: ignore[no-any-return]

@@ -1,0 +1,53 @@
+"""The one family of errors: each names the bad value and the valid choices."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NondiffError(Exception):
+    """Base of every error a user can cause; the commands print it as one line."""
+
+
+class UnknownNameError(NondiffError, LookupError):
+    """A name that is in no table; the message offers the nearest ones."""
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str], list_all: bool = True) -> None:
+        choices = sorted(valid)
+        near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+        if near:
+            hint = f"did you mean {' or '.join(near)}?"
+        elif list_all:
+            hint = f"choose from {', '.join(choices)}"
+        else:
+            hint = "no registered name is near it"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+
+class InvalidOptionError(NondiffError, ValueError):
+    """An option or argument whose value can't be used."""
+
+
+class InvalidActionError(NondiffError, ValueError):
+    """An action of the wrong shape, or one that is NaN or infinite."""
+
+
+class IncompatibleStrategyError(NondiffError, ValueError):
+    """A strategy that can't train on this environment; the message says which can."""
+
+
+class NonFiniteError(NondiffError, ArithmeticError):
+    """A NaN or an infinity in an observation, a reward or a network."""
+
+
+class DamagedModelError(NondiffError, ValueError):
+    """A model folder that is incomplete, altered or not one of ours."""
+
+
+class RunError(NondiffError, ValueError):
+    """A run folder that exists already, is missing, or is not a run."""
+
+
+class MissingDependencyError(NondiffError, RuntimeError):
+    """Something this machine lacks; the message says how to get it."""
