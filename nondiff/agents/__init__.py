@@ -1,1 +1,41 @@
-"""THE table of strategies: one line per name."""
+"""THE table of strategies: one line per name.
+
+Entries are strings, so that a learning library is imported only when it is used.
+"""
+
+from __future__ import annotations
+
+if __name__ != "nondiff.agents":
+    raise ImportError(
+        f"{__name__!r} is a link in the checkout, not a package: use 'import nondiff.agents'"
+    )
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from nondiff.envs.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from nondiff.agents.strategy import Strategy
+
+STRATEGIES: dict[str, str] = {
+    "ppo": "nondiff.agents.reinforcement.configs:PPO",
+    "a2c": "nondiff.agents.reinforcement.configs:A2C",
+    "trpo": "nondiff.agents.reinforcement.configs:TRPO",
+    "sac": "nondiff.agents.reinforcement.configs:SAC",
+    "td3": "nondiff.agents.reinforcement.configs:TD3",
+    "tqc": "nondiff.agents.reinforcement.configs:TQC",
+}
+
+
+def find_strategy(name: str) -> type[Strategy]:
+    """The class of a strategy.
+
+    Raises:
+        UnknownNameError: no such strategy.
+    """
+    if name not in STRATEGIES:
+        raise UnknownNameError("strategy", name, STRATEGIES)
+    module, _, attribute = STRATEGIES[name].partition(":")
+    found: type[Strategy] = getattr(import_module(module), attribute)
+    return found

@@ -24,7 +24,7 @@ Info = dict[str, Any]
 REWARD_TYPES = ("sparse", "dense")
 RENDER_MODES = ("human", "rgb_array", "rgb_array_list")
 SUBSTEPS = 20  # physics steps a control step
-FRAMES_PER_STEP = 4  # pictures a control step in mode "rgb_array_list"
+FRAMES_PER_STEP = 5  # pictures a control step in mode "rgb_array_list"
 CONTROL_RATE = round(1 / (SUBSTEPS * TIMESTEP))  # [Hz]
 
 

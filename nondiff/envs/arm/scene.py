@@ -17,7 +17,7 @@ FLOOR_COLOUR = (0.42, 0.47, 0.53, 1.0)
 GOAL_COLOUR = (0.95, 0.35, 0.1, 1.0)
 REACHED_COLOUR = (0.1, 0.8, 0.25, 1.0)
 
-VIEW = {"cameraTargetPosition": (-0.25, 0.0, 0.22), "distance": 1.4, "yaw": 52, "pitch": -24}
+VIEW = {"cameraTargetPosition": (-0.25, 0.0, 0.26), "distance": 1.5, "yaw": 52, "pitch": -24}
 LENS = {"fov": 42, "nearVal": 0.05, "farVal": 8.0}
 
 

@@ -1,0 +1,58 @@
+"""Passes what happens in Stable-Baselines3 on to an observer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger
+
+from nondiff.agents.reinforcement.policy import ReinforcementPolicy
+from nondiff.agents.strategy import Observer
+
+
+class Bridge(BaseCallback):
+    """Reports every step, has the policy reviewed when due, and ends training on the budget."""
+
+    def __init__(
+        self, observer: Observer, budget: int, policy: Callable[[], ReinforcementPolicy]
+    ) -> None:
+        super().__init__()
+        self._observer = observer
+        self._budget = budget
+        self._policy = policy
+
+    def _on_step(self) -> bool:
+        steps = self.num_timesteps
+        episodes = self.model.ep_info_buffer or ()
+        mean_return = float(np.mean([e["r"] for e in episodes])) if episodes else None
+        successes = self.model.ep_success_buffer or ()
+        success = float(np.mean(successes)) if successes else None
+        due = self._observer.after_step(steps, mean_return, success)
+        going_on = not due or self._observer.review(steps, self._policy())
+        return going_on and steps < self._budget
+
+
+class _ObserverWriter(KVWriter):
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def write(
+        self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0
+    ) -> None:
+        numbers = {
+            key: float(value)
+            for key, value in key_values.items()
+            if isinstance(value, int | float | np.number) and not key.startswith("time/")
+        }
+        self._observer.record(step, numbers)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def observer_logger(observer: Observer) -> Logger:
+    """A logger of Stable-Baselines3 that writes to an observer."""
+    return Logger(folder=None, output_formats=[_ObserverWriter(observer)])

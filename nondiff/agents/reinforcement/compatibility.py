@@ -1,0 +1,86 @@
+"""Which environments an algorithm can train on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
+
+if TYPE_CHECKING:
+    from nondiff.agents.reinforcement.configs import Reinforcement
+
+GOAL_KEYS = {"achieved_goal", "desired_goal", "observation"}
+ANY_ACTION = "ppo, a2c or trpo"
+SIMPLE = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+
+
+def has_goals(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether hindsight relabelling applies: goal-conditioned, with a reward to recompute."""
+    space = env.observation_space
+    return (
+        isinstance(space, spaces.Dict)
+        and space.keys() >= GOAL_KEYS
+        and hasattr(env.unwrapped, "compute_reward")
+    )
+
+
+def check_spaces(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
+    """Refuse an environment whose spaces the algorithm can't handle.
+
+    Raises:
+        IncompatibleStrategyError: names the space and the strategies that fit.
+        InvalidOptionError: an option asks for what the environment lacks.
+    """
+    _check_action(config, env.action_space)
+    _check_observation(config, env.observation_space)
+    if getattr(config, "her", None) and not has_goals(env):
+        raise InvalidOptionError(
+            "her = True needs a goal-conditioned environment: Dict observations with "
+            f"{', '.join(sorted(GOAL_KEYS))}, and compute_reward; this one has "
+            f"{env.observation_space}"
+        )
+
+
+def _check_action(config: Reinforcement, space: spaces.Space[Any]) -> None:
+    if config.continuous_only and not isinstance(space, spaces.Box):
+        raise IncompatibleStrategyError(
+            f"{config.name} needs continuous actions (Box) and this environment has {space}; "
+            f"use {ANY_ACTION}"
+        )
+    if not isinstance(space, SIMPLE):
+        raise IncompatibleStrategyError(
+            f"{config.name} can't act in {type(space).__name__} spaces; wrap the environment so "
+            f"that its action space is one of {', '.join(kind.__name__ for kind in SIMPLE)}"
+        )
+    if isinstance(space, spaces.Discrete) and space.start != 0:
+        raise IncompatibleStrategyError(
+            f"{config.name} needs discrete actions counted from 0, not {space.start}"
+        )
+    if config.continuous_only and isinstance(space, spaces.Box) and not space.is_bounded():
+        raise IncompatibleStrategyError(
+            f"{config.name} needs bounded actions and this environment has {space}; "
+            f"use {ANY_ACTION}, or wrap it with gymnasium.wrappers.RescaleAction"
+        )
+
+
+def _check_observation(config: Reinforcement, space: spaces.Space[Any]) -> None:
+    parts = list(space.values()) if isinstance(space, spaces.Dict) else [space]
+    for part in parts:
+        if not isinstance(part, SIMPLE):
+            raise IncompatibleStrategyError(
+                f"no strategy here can observe {type(part).__name__} spaces inside {space}; wrap "
+                "the environment with gymnasium.wrappers.FlattenObservation"
+            )
+    if config.normalize_observation and not any(map(is_vector, parts)):
+        raise InvalidOptionError(
+            f"normalize_observation needs a Box of real numbers, and observations are {space}"
+        )
+
+
+def is_vector(space: spaces.Space[Any]) -> bool:
+    """Whether a space is a Box of real numbers, whose running statistics make sense."""
+    return isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)

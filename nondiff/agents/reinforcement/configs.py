@@ -1,0 +1,233 @@
+"""The hyperparameters of every algorithm, under Stable-Baselines3's own names.
+
+Defaults are Stable-Baselines3's. Importing this module does not import it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import gymnasium
+from annotated_types import Ge, Gt, Le
+from pydantic import TypeAdapter, ValidationError
+
+from nondiff.agents.seeds import MOST_ENVS
+from nondiff.agents.strategy import Observer, Strategy, TrainedPolicy, Training
+from nondiff.envs.errors import InvalidOptionError
+
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+Count = Annotated[int, Ge(1)]
+
+
+@dataclass(frozen=True)
+class Reinforcement(Strategy):
+    """What all algorithms share."""
+
+    name: ClassVar[str]
+    continuous_only: ClassVar[bool] = False
+
+    learning_rate: Positive = 3e-4
+    """Step size of the optimiser."""
+    learning_rate_schedule: Literal["constant", "linear"] = "constant"
+    """Kept, or lowered linearly to zero at the end of the budget."""
+    gamma: Share = 0.99
+    """Discount factor."""
+    net_arch: tuple[Count, ...] | None = None
+    """Sizes of the hidden layers; None: the algorithm's own."""
+    activation: Literal["tanh", "relu", "elu", "leaky_relu", "silu"] | None = None
+    """Activation function; None: the algorithm's own."""
+    num_envs: Annotated[int, Ge(1), Le(MOST_ENVS)] = 1
+    """Environments stepped at once."""
+    vec_env: Literal["serial", "processes"] = "serial"
+    """Step them one after another in this process, or each in a process of its own."""
+    normalize_observation: bool = False
+    """Scale observations by running statistics, which are kept with the model."""
+    normalize_reward: bool = False
+    """Scale training rewards by the running deviation of the return."""
+
+    def check(self, env: gymnasium.Env[Any, Any]) -> None:
+        try:
+            TypeAdapter(type(self)).validate_python(asdict(self))
+        except ValidationError as error:
+            first = error.errors()[0]
+            option = ".".join(str(part) for part in first["loc"])
+            raise InvalidOptionError(
+                f"{self.name}: {option} = {first['input']!r}: {first['msg']}"
+            ) from None
+        from nondiff.agents.reinforcement.compatibility import check_spaces
+
+        check_spaces(self, env)
+
+    def train(self, training: Training, observer: Observer) -> TrainedPolicy:
+        from nondiff.agents.reinforcement.training import train
+
+        return train(self, training, observer)
+
+
+@dataclass(frozen=True)
+class OnPolicy(Reinforcement):
+    """What the algorithms that learn from fresh rollouts share."""
+
+    n_steps: Count = 2048
+    """Steps of each environment between updates; at most the budget's share of each."""
+    gae_lambda: Share = 0.95
+    """Bias against variance of the generalised advantage estimate."""
+    normalize_advantage: bool = True
+    """Standardise advantages."""
+    log_std_init: float = 0.0
+    """Logarithm of the initial deviation of a continuous policy."""
+    use_sde: bool = False
+    """State-dependent exploration (gSDE) instead of independent noise."""
+    sde_sample_freq: Annotated[int, Ge(-1)] = -1
+    """Steps between new gSDE noise; -1: once a rollout."""
+
+
+@dataclass(frozen=True)
+class PPO(OnPolicy):
+    """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347)."""
+
+    name = "ppo"
+
+    batch_size: Annotated[int, Ge(2)] = 64
+    """Transitions a gradient step."""
+    n_epochs: Count = 10
+    """Passes over each rollout."""
+    clip_range: Positive = 0.2
+    """How far the probability ratio may move in an update."""
+    clip_range_vf: Positive | None = None
+    """The same for the value function; None: no limit."""
+    ent_coef: NonNegative = 0.0
+    """Weight of the entropy bonus."""
+    vf_coef: NonNegative = 0.5
+    """Weight of the value loss."""
+    max_grad_norm: Positive = 0.5
+    """Gradients are clipped to this norm."""
+    target_kl: Positive | None = None
+    """End an update early beyond this divergence."""
+
+
+@dataclass(frozen=True)
+class A2C(OnPolicy):
+    """Synchronous advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783)."""
+
+    name = "a2c"
+
+    learning_rate: Positive = 7e-4
+    n_steps: Count = 5
+    gae_lambda: Share = 1.0
+    normalize_advantage: bool = False
+    ent_coef: NonNegative = 0.0
+    """Weight of the entropy bonus."""
+    vf_coef: NonNegative = 0.5
+    """Weight of the value loss."""
+    max_grad_norm: Positive = 0.5
+    """Gradients are clipped to this norm."""
+    use_rms_prop: bool = True
+    """RMSprop, as in the paper; otherwise Adam."""
+    rms_prop_eps: Positive = 1e-5
+    """Smallest divisor in RMSprop."""
+
+
+@dataclass(frozen=True)
+class TRPO(OnPolicy):
+    """Trust-region policy optimisation (Schulman et al. 2015, arXiv:1502.05477)."""
+
+    name = "trpo"
+
+    learning_rate: Positive = 1e-3
+    batch_size: Annotated[int, Ge(2)] = 128
+    """Transitions a gradient step of the value function."""
+    target_kl: Positive = 0.01
+    """The trust region."""
+    cg_max_steps: Count = 15
+    """Conjugate-gradient iterations."""
+    cg_damping: NonNegative = 0.1
+    """Added to the diagonal of the Hessian."""
+    line_search_shrinking_factor: Share = 0.8
+    """Step shrinkage of the line search."""
+    line_search_max_iter: Count = 10
+    """Attempts of the line search."""
+    n_critic_updates: Count = 10
+    """Passes of the value function over each rollout."""
+    sub_sampling_factor: Count = 1
+    """Use one transition in so many for the Hessian."""
+
+
+@dataclass(frozen=True)
+class OffPolicy(Reinforcement):
+    """What the algorithms that learn from a replay buffer share."""
+
+    continuous_only: ClassVar[bool] = True
+
+    buffer_size: Count = 1_000_000
+    """Transitions kept; no more than the budget are allocated."""
+    learning_starts: Annotated[int, Ge(0)] = 100
+    """Random steps before learning; with HER, more than the longest episode."""
+    batch_size: Annotated[int, Ge(2)] = 256
+    """Transitions a gradient step."""
+    tau: Share = 0.005
+    """How fast target networks follow."""
+    train_freq: Count = 1
+    """Steps of each environment between updates."""
+    gradient_steps: Annotated[int, Ge(-1)] = 1
+    """Gradient steps an update; -1: as many as environment steps."""
+    her: bool | None = None
+    """Hindsight relabelling (arXiv:1707.01495); None: where the environment has goals."""
+    n_sampled_goal: Count = 4
+    """Relabelled transitions for each real one."""
+    goal_selection_strategy: Literal["future", "final", "episode"] = "future"
+    """Where relabelled goals come from."""
+
+
+@dataclass(frozen=True)
+class SAC(OffPolicy):
+    """Soft actor-critic (Haarnoja et al. 2018, arXiv:1812.05905)."""
+
+    name = "sac"
+
+    ent_coef: Annotated[str, "'auto', 'auto_INITIAL' or a number"] = "auto"
+    """Weight of the entropy: learned ('auto', 'auto_0.1' from a start) or a number."""
+    target_update_interval: Count = 1
+    """Gradient steps between updates of the target networks."""
+    use_sde: bool = False
+    """State-dependent exploration (gSDE)."""
+
+
+@dataclass(frozen=True)
+class TD3(OffPolicy):
+    """Twin delayed deterministic policy gradient (Fujimoto et al. 2018, arXiv:1802.09477)."""
+
+    name = "td3"
+
+    learning_rate: Positive = 1e-3
+    action_noise: NonNegative = 0.1
+    """Deviation of the exploration noise, actions scaled to [-1, 1]."""
+    policy_delay: Count = 2
+    """Critic updates for each of the actor."""
+    target_policy_noise: NonNegative = 0.2
+    """Deviation of the smoothing noise of target actions."""
+    target_noise_clip: NonNegative = 0.5
+    """Its largest magnitude."""
+
+
+@dataclass(frozen=True)
+class TQC(OffPolicy):
+    """Truncated quantile critics (Kuznetsov et al. 2020, arXiv:2005.04269)."""
+
+    name = "tqc"
+
+    ent_coef: Annotated[str, "'auto', 'auto_INITIAL' or a number"] = "auto"
+    """Weight of the entropy: learned ('auto', 'auto_0.1' from a start) or a number."""
+    target_update_interval: Count = 1
+    """Gradient steps between updates of the target networks."""
+    top_quantiles_to_drop_per_net: Annotated[int, Ge(0)] = 2
+    """Highest quantiles left out of each critic's target."""
+    n_quantiles: Count = 25
+    """Quantiles a critic."""
+    n_critics: Count = 2
+    """Critics."""
+    use_sde: bool = False
+    """State-dependent exploration (gSDE)."""

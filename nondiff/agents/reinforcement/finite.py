@@ -1,0 +1,58 @@
+"""Stops a NaN or an infinity where it enters, and names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.vec_env import VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+
+from nondiff.envs.errors import NonFiniteError
+
+
+class FiniteGuard(VecEnvWrapper):
+    """Refuses actions, observations and rewards that are not finite."""
+
+    def __init__(self, venv: Any) -> None:
+        super().__init__(venv)
+        self._steps = 0
+
+    def reset(self) -> VecEnvObs:
+        observation = self.venv.reset()
+        self._check_observation(observation)
+        return observation
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._check("the policy's action for", actions)
+        self.venv.step_async(actions)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        observation, rewards, dones, infos = self.venv.step_wait()
+        self._steps += 1
+        self._check("the reward of", rewards)
+        self._check_observation(observation)
+        return observation, rewards, dones, infos
+
+    def _check_observation(self, observation: VecEnvObs) -> None:
+        parts = observation if isinstance(observation, dict) else {"": np.asarray(observation)}
+        for key, values in parts.items():
+            self._check(f"observation {key!r} of" if key else "the observation of", values)
+
+    def _check(self, what: str, values: np.ndarray) -> None:
+        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+            entry = f" at entry {list(index[1:])}" if len(index) > 1 else ""
+            raise NonFiniteError(
+                f"{what} environment {index[0]} is {values[index]}{entry}, "
+                f"at its step {self._steps}"
+            )
+
+
+def non_finite_weight(module: torch.nn.Module) -> str | None:
+    """The name of the first parameter that holds a NaN or an infinity, if any does."""
+    for name, parameter in module.named_parameters():
+        if not torch.isfinite(parameter).all():
+            return name
+    return None

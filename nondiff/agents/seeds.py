@@ -1,0 +1,34 @@
+"""Seeds of environments, from three ranges that never meet.
+
+Training draws from [0, 2^30), evaluation during training (which chooses the best model) from
+[2^30, 3 * 2^29), and the final judgement from [3 * 2^29, 2^31).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+MOST_ENVS = 1024  # environments a run may train on at once
+LARGEST_SEED = 2**31 - 1
+_SELECTION = 2**30
+_JUDGEMENT = 3 * 2**29
+
+
+def training_seed(run_seed: int) -> int:
+    """The first of `MOST_ENVS` consecutive seeds for the training environments of a run."""
+    return MOST_ENVS * _hashed(run_seed, _SELECTION // MOST_ENVS)
+
+
+def selection_seeds(run_seed: int, episodes: int) -> list[int]:
+    """The seeds of the episodes that choose a run's best model."""
+    start = _SELECTION + _hashed(run_seed, (_JUDGEMENT - _SELECTION) // 2)
+    return list(range(start, start + episodes))
+
+
+def judgement_seeds(episodes: int) -> list[int]:
+    """The fixed seeds on which every finished model is judged."""
+    return list(range(_JUDGEMENT, _JUDGEMENT + episodes))
+
+
+def _hashed(run_seed: int, below: int) -> int:
+    return int(np.random.SeedSequence(run_seed).generate_state(1, np.uint64)[0] % below)

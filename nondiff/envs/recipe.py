@@ -1,0 +1,116 @@
+"""How to make an environment again: a registered id and its arguments."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+from nondiff.envs.errors import (
+    InvalidOptionError,
+    MissingDependencyError,
+    NondiffError,
+    UnknownNameError,
+)
+
+
+@dataclass(frozen=True)
+class EnvRecipe:
+    """Any environment that Gymnasium can find, ours or not.
+
+    Args:
+        id: a registered id, such as `CartPole-v1` or `their_package:TheirEnv-v0`.
+        arguments: keyword arguments for its constructor.
+    """
+
+    id: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def spec(self) -> EnvSpec:
+        """The registered specification.
+
+        Raises:
+            UnknownNameError: no such id; the message offers near ones.
+            InvalidOptionError: the module before the colon can't be imported.
+        """
+        module, _, name = self.id.rpartition(":")
+        if module:
+            _import(module, self.id)
+        try:
+            return gymnasium.spec(name)
+        except gymnasium.error.Error:
+            raise UnknownNameError(
+                "environment", name, gymnasium.registry, list_all=False
+            ) from None
+
+    def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+        """Make the environment.
+
+        Raises:
+            UnknownNameError: no such id.
+            InvalidOptionError: an argument it does not take, or a value it refuses.
+            MissingDependencyError: what it needs is not installed.
+        """
+        spec = self.spec()
+        _check_arguments(spec, self.arguments)
+        arguments = dict(self.arguments)
+        if render_mode is not None:
+            arguments["render_mode"] = render_mode
+        try:
+            return gymnasium.make(spec, **arguments)
+        except NondiffError:
+            raise
+        except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
+            raise MissingDependencyError(f"{self.id} can't start: {error}") from error
+        except (TypeError, ValueError, gymnasium.error.Error) as error:
+            raise InvalidOptionError(
+                f"{self.id} refuses the arguments {arguments}: {error}"
+            ) from error
+
+    def preset_id(self) -> str:
+        """The id under which presets are kept.
+
+        An id made by arguments, such as PandaReach with dense rewards, is the one registered so.
+        """
+        spec = self.spec()
+        for other in gymnasium.registry.values():
+            same = (
+                other.entry_point == spec.entry_point and other.kwargs.keys() == spec.kwargs.keys()
+            )
+            wanted = {key: self.arguments.get(key, value) for key, value in spec.kwargs.items()}
+            if same and wanted == other.kwargs:
+                return other.id
+        return spec.id
+
+
+def _import(module: str, env_id: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise InvalidOptionError(
+            f"environment {env_id!r}: can't import {module!r} ({error}); "
+            "install it or put its folder on PYTHONPATH"
+        ) from error
+
+
+def _check_arguments(spec: EnvSpec, arguments: Mapping[str, Any]) -> None:
+    assert spec.entry_point is not None
+    try:
+        creator = (
+            load_env_creator(spec.entry_point)
+            if isinstance(spec.entry_point, str)
+            else spec.entry_point
+        )
+    except ImportError as error:
+        raise MissingDependencyError(f"{spec.id} can't start: {error}") from error
+    parameters = inspect.signature(creator).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name in arguments:
+        if name not in parameters:
+            raise UnknownNameError(f"argument of {spec.id}", name, parameters)

@@ -1,0 +1,1 @@
+"""What a user runs and keeps: training, evaluation, and the folders they leave."""

@@ -1,0 +1,53 @@
+"""The model card of a run."""
+
+from __future__ import annotations
+
+import json
+
+from nondiff.experiments.runs import CONFIG, CURVE, METRICS, STATE, Run
+
+TEMPLATE = """# {env} trained with {strategy}
+
+{headline}
+
+![learning curve]({curve})
+
+- seed {seed}, {steps:,} of at most {budget:,} environment steps, {seconds} s
+- environment arguments: `{env_arguments}`
+- `{config}`: every option and version; `{metrics}`: metrics; `{state}`: results
+- `models/`: the best and the latest model (JSON and safetensors, nothing executable)
+
+Look at it with `nondiff evaluate {folder} --video video.mp4`.
+"""
+
+
+def headline(run: Run) -> str:
+    """What the judgement at the end came to, in a line."""
+    result = run.state["result"]
+    success, mean = result["success"], result["return_mean"]
+    text = f"mean return {mean['value']:.3g} [{mean['low']:.3g}, {mean['high']:.3g}]"
+    if success is not None:
+        text = (
+            f"success {success['value']:.1%} [{success['low']:.1%}, {success['high']:.1%}], {text}"
+        )
+    return f"{text} over {result['episodes']} evaluation episodes (95 % intervals)"
+
+
+def write_card(run: Run) -> None:
+    """Write README.md into a finished run's folder."""
+    text = TEMPLATE.format(
+        env=run.config["env"],
+        strategy=run.config["strategy"],
+        headline=headline(run).capitalize() + ".",
+        curve=CURVE,
+        seed=run.config["seed"],
+        steps=run.state["steps"],
+        budget=run.config["budget"],
+        seconds=run.state["seconds"],
+        env_arguments=json.dumps(run.config["env_arguments"]),
+        config=CONFIG,
+        metrics=METRICS,
+        state=STATE,
+        folder=run.folder,
+    )
+    (run.folder / "README.md").write_text(text)

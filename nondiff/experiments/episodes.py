@@ -1,0 +1,83 @@
+"""Plays episodes, one for each of a list of seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from nondiff.agents.strategy import Policy
+from nondiff.envs.errors import NonFiniteError
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What one episode came to."""
+
+    seed: int
+    episode_return: float
+    length: int
+    success: bool | None  # None where the environment reports no `is_success`
+
+
+class RandomPolicy:
+    """Draws actions uniformly from a space: the reference every policy should beat."""
+
+    def __init__(self, space: gymnasium.Space[Any], seed: int = 0) -> None:
+        self._space = space
+        self._space.seed(seed)
+
+    def predict(self, observation: Any, deterministic: bool = True) -> NDArray[Any]:
+        """A random action, whatever is observed."""
+        return np.asarray(self._space.sample())
+
+
+def play(
+    env: gymnasium.Env[Any, Any],
+    policy: Policy,
+    seeds: Iterable[int],
+    deterministic: bool = True,
+    on_step: Callable[[int], None] | None = None,
+) -> list[Episode]:
+    """Play one episode a seed.
+
+    Args:
+        env: the environment; each episode begins with `reset(seed=...)`.
+        policy: what acts.
+        seeds: of the episodes.
+        deterministic: take the most likely action rather than a drawn one.
+        on_step: called with the present seed after each reset and each step.
+
+    Raises:
+        NonFiniteError: a reward is NaN or infinite.
+    """
+    return [_episode(env, policy, seed, deterministic, on_step) for seed in seeds]
+
+
+def _episode(
+    env: gymnasium.Env[Any, Any],
+    policy: Policy,
+    seed: int,
+    deterministic: bool,
+    on_step: Callable[[int], None] | None,
+) -> Episode:
+    observation, info = env.reset(seed=seed)
+    episode_return, length, done = 0.0, 0, False
+    while not done:
+        if on_step:
+            on_step(seed)
+        action = policy.predict(observation, deterministic=deterministic)
+        observation, reward, terminated, truncated, info = env.step(action)
+        episode_return += float(reward)
+        length += 1
+        done = terminated or truncated
+    if on_step:
+        on_step(seed)
+    if not np.isfinite(episode_return):
+        raise NonFiniteError(f"the return of the episode with seed {seed} is {episode_return}")
+    success = bool(info["is_success"]) if "is_success" in info else None
+    return Episode(seed, episode_return, length, success)

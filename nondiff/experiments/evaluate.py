@@ -1,0 +1,263 @@
+"""The `evaluate` command: how good a trained policy is, and against another."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import gymnasium
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from nondiff.agents.seeds import judgement_seeds
+from nondiff.agents.spaces import from_json
+from nondiff.agents.strategy import TrainedPolicy
+from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.recipe import EnvRecipe
+from nondiff.experiments.episodes import Episode, RandomPolicy, play
+from nondiff.experiments.runs import Run
+from nondiff.experiments.statistics import (
+    Estimate,
+    PairedDifference,
+    Summary,
+    paired_difference,
+    summarize,
+)
+from nondiff.experiments.train import env_arguments
+
+NOT_GOOD_ENOUGH = 1  # exit code where --min-success is missed
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Judge the policy of a run on fixed seeds, beside a random one; or compare two runs."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """One run folder, or two to compare on the same seeds."""
+    episodes: int = 100
+    """Episodes, on the first so many of a fixed list of seeds."""
+    random_episodes: int = 20
+    """Episodes of the random policy, on the same seeds; 0: none."""
+    model: Literal["best", "last"] = "best"
+    """Which model of the run."""
+    stochastic: bool = False
+    """Draw actions instead of taking the most likely one."""
+    env: str | None = None
+    """Another environment with the same spaces; None: the first run's own."""
+    env_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """KEY=VALUE, an argument of the environment that replaces the run's; repeat for more."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    min_success: float | None = None
+    """Exit with 1 unless the lower bound of the success interval reaches this rate."""
+    video: Path | None = None
+    """Film some episodes into this .mp4 or .gif file."""
+    video_episodes: int = 5
+    """Episodes filmed."""
+    render: Literal["none", "human"] = "none"
+    """Show the episodes in a window as they are played."""
+    threads: int = 1
+    """Threads of torch."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A policy's episodes and what they come to."""
+
+    name: str
+    episodes: list[Episode]
+    summary: Summary
+
+
+def parse(arguments: list[str], prog: str) -> EvaluateOptions:
+    """Parse a command line."""
+    return tyro.cli(EvaluateOptions, args=arguments, prog=prog)
+
+
+def evaluate(options: EvaluateOptions) -> int:
+    """Print the judgement; returns the exit code.
+
+    Raises:
+        RunError: a folder that is no run.
+        DamagedModelError: a model that was altered.
+        InvalidOptionError: an option out of its range, or runs that can't be compared.
+    """
+    import torch
+
+    _check(options)
+    torch.set_num_threads(options.threads)
+    runs = [Run.open(folder) for folder in options.runs]
+    recipe = _recipe(options, runs)
+    policies = [run.load_policy(options.model) for run in runs]
+    mode = "human" if options.render == "human" else None
+    with closing(recipe.make(render_mode=mode)) as env:
+        for run, policy in zip(runs, policies, strict=True):
+            _check_spaces(run, policy, env)
+        judged = [_judge(run, p, env, options) for run, p in zip(runs, policies, strict=True)]
+    if options.random_episodes:
+        judged.append(_random(recipe, options))
+    difference = _difference(judged) if len(runs) == 2 else None
+    _print(options, recipe, judged, difference)
+    if options.video is not None:
+        _film(options, recipe, policies[0])
+    return _exit_code(options, judged[0].summary)
+
+
+def _check(options: EvaluateOptions) -> None:
+    if len(options.runs) not in (1, 2):
+        raise InvalidOptionError(f"give one run folder, or two to compare, not {len(options.runs)}")
+    positive = {
+        "episodes": options.episodes,
+        "video-episodes": options.video_episodes,
+        "threads": options.threads,
+        "random-episodes": options.random_episodes + 1,
+    }
+    for name, value in positive.items():
+        if value < 1:
+            raise InvalidOptionError(f"--{name} must not be so small: {value}")
+    if options.min_success is not None and not 0 <= options.min_success <= 1:
+        raise InvalidOptionError(f"--min-success {options.min_success} is not from 0 to 1")
+    if options.video is not None:
+        from nondiff.experiments.video import check_video_path
+
+        check_video_path(options.video)
+
+
+def _recipe(options: EvaluateOptions, runs: Sequence[Run]) -> EnvRecipe:
+    own = runs[0].recipe
+    if options.env is None and any(run.recipe != own for run in runs):
+        raise InvalidOptionError(
+            f"the runs trained on different environments, {own} and {runs[1].recipe}; "
+            "say with --env and --env-arg which one to judge them on"
+        )
+    arguments = dict(own.arguments) if options.env is None else {}
+    return EnvRecipe(options.env or own.id, arguments | env_arguments(options.env_arg))
+
+
+def _check_spaces(run: Run, policy: TrainedPolicy, env: gymnasium.Env[Any, Any]) -> None:
+    description = policy.description()
+    for name in ("observation_space", "action_space"):
+        trained, present = from_json(description[name]), getattr(env, name)
+        if _shape(trained) != _shape(present):
+            raise InvalidOptionError(
+                f"the policy of {run.folder} does not fit this environment: its {name} is "
+                f"{trained}, the environment's {present}"
+            )
+
+
+def _shape(space: gymnasium.Space[Any]) -> Any:
+    """What a policy depends on: keys in their order, and sizes; images may be transposed."""
+    if isinstance(space, gymnasium.spaces.Dict):
+        return [(key, _shape(part)) for key, part in space.items()]
+    if isinstance(space, gymnasium.spaces.Box):
+        return sorted(space.shape)
+    return space
+
+
+def _judge(
+    run: Run, policy: TrainedPolicy, env: gymnasium.Env[Any, Any], options: EvaluateOptions
+) -> Judged:
+    import torch
+
+    torch.manual_seed(0)
+    seeds = judgement_seeds(options.episodes)
+    episodes = play(env, policy, seeds, deterministic=not options.stochastic)
+    return Judged(run.folder.name, episodes, summarize(episodes))
+
+
+def _random(recipe: EnvRecipe, options: EvaluateOptions) -> Judged:
+    with closing(recipe.make()) as env:
+        seeds = judgement_seeds(min(options.random_episodes, options.episodes))
+        episodes = play(env, RandomPolicy(env.action_space), seeds)
+    return Judged("random policy", episodes, summarize(episodes))
+
+
+def _difference(judged: Sequence[Judged]) -> PairedDifference:
+    return paired_difference(judged[0].episodes, judged[1].episodes)
+
+
+def _film(options: EvaluateOptions, recipe: EnvRecipe, policy: TrainedPolicy) -> None:
+    from nondiff.experiments.video import film
+
+    assert options.video is not None
+    film(recipe, policy, judgement_seeds(options.video_episodes), options.video)
+    sys.stderr.write(f"filmed {options.video_episodes} episodes in {options.video}\n")
+
+
+def _exit_code(options: EvaluateOptions, summary: Summary) -> int:
+    if options.min_success is None:
+        return 0
+    if summary.success is None:
+        raise InvalidOptionError("--min-success needs an environment that reports is_success")
+    if summary.success.low >= options.min_success:
+        return 0
+    sys.stderr.write(
+        f"the success interval begins at {summary.success.low:.1%}, below the "
+        f"{options.min_success:.1%} asked for\n"
+    )
+    return NOT_GOOD_ENOUGH
+
+
+def _print(
+    options: EvaluateOptions,
+    recipe: EnvRecipe,
+    judged: Sequence[Judged],
+    difference: PairedDifference | None,
+) -> None:
+    if options.json:
+        data = {
+            "env": recipe.id,
+            "env_arguments": dict(recipe.arguments),
+            "deterministic": not options.stochastic,
+            "first_seed": judgement_seeds(1)[0],
+            "policies": [{"name": j.name, **j.summary.to_json()} for j in judged],
+            "difference": difference.to_json() if difference else None,
+        }
+        sys.stdout.write(json.dumps(data, indent=1) + "\n")
+        return
+    actions = "stochastic" if options.stochastic else "deterministic"
+    table = Table(title=f"{recipe.id}, {actions} actions, 95 % intervals", title_justify="left")
+    for heading in ("policy", "episodes", "success", "mean return", "IQM return", "episode length"):
+        table.add_column(heading, justify="left" if heading == "policy" else "right")
+    for one in judged:
+        table.add_row(*_row(one))
+    if difference:
+        table.add_section()
+        table.add_row(*_difference_row(difference))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _row(judged: Judged) -> list[str]:
+    summary = judged.summary
+    return [
+        judged.name,
+        str(summary.episodes),
+        _interval(summary.success, "{:.1%}"),
+        _interval(summary.return_mean, "{:.4g}"),
+        _interval(summary.return_iqm, "{:.4g}"),
+        _interval(summary.length_mean, "{:.1f}"),
+    ]
+
+
+def _difference_row(difference: PairedDifference) -> list[str]:
+    return [
+        "second minus first",
+        str(difference.episodes),
+        _interval(difference.success, "{:+.1%}"),
+        _interval(difference.episode_return, "{:+.4g}"),
+        "",
+        _interval(difference.length, "{:+.1f}"),
+    ]
+
+
+def _interval(estimate: Estimate | None, form: str) -> str:
+    if estimate is None:
+        return "-"
+    value, low, high = (form.format(x) for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value}\n[{low}, {high}]"

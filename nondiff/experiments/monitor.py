@@ -1,0 +1,126 @@
+"""Watches a training: evaluates, keeps the best model, and says when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from nondiff.agents.seeds import selection_seeds
+from nondiff.agents.strategy import TrainedPolicy
+from nondiff.experiments.display import Display
+from nondiff.experiments.episodes import Episode, play
+from nondiff.experiments.metrics import MetricsWriter
+from nondiff.experiments.runs import Run
+
+
+@dataclass(frozen=True)
+class ReviewPlan:
+    """When and how a policy is evaluated during training.
+
+    Args:
+        every: environment steps between evaluations.
+        episodes: episodes an evaluation.
+        confirm_episodes: episodes to which an evaluation that would end training is extended.
+        stop_at_success: success rate that ends training; None: none does.
+        stop_at_return: mean return that ends training; None: none does.
+    """
+
+    every: int
+    episodes: int
+    confirm_episodes: int
+    stop_at_success: float | None
+    stop_at_return: float | None
+
+
+class TrainingMonitor:
+    """The observer that `train` plugs into a strategy.
+
+    The best model is the one with the highest success rate, and the highest mean return among
+    equals or where success is not reported.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        env: gymnasium.Env[Any, Any],
+        plan: ReviewPlan,
+        display: Display,
+        metrics: MetricsWriter,
+    ) -> None:
+        self._run = run
+        self._env = env
+        self._plan = plan
+        self._display = display
+        self._metrics = metrics
+        self._seeds = selection_seeds(run.config["seed"], max(plan.episodes, plan.confirm_episodes))
+        self._best: tuple[float, float] | None = None
+        self._next_review = plan.every
+        self._reviewed_at: int | None = None
+        self.steps = 0
+
+    def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
+        self.steps = steps
+        self._display.update(steps, mean_return, success)
+        return steps >= self._next_review
+
+    def review(self, steps: int, policy: TrainedPolicy) -> bool:
+        if steps == self._reviewed_at:
+            return True
+        self._reviewed_at = steps
+        self._next_review = (steps // self._plan.every + 1) * self._plan.every
+        episodes = self._evaluate(policy)
+        success, mean_return = _success(episodes), _mean_return(episodes)
+        self._record(steps, episodes)
+        score = (success or 0.0, mean_return)
+        is_best = self._best is None or score > self._best
+        self._best = score if is_best else self._best
+        self._run.save_model(policy, steps, ["best", "last"] if is_best else ["last"])
+        return not self._is_solved(episodes)
+
+    def record(self, steps: int, metrics: Mapping[str, float]) -> None:
+        self._metrics.write(steps, metrics)
+
+    def _evaluate(self, policy: TrainedPolicy) -> list[Episode]:
+        first, more = self._plan.episodes, self._plan.confirm_episodes
+        episodes = play(self._env, policy, self._seeds[:first])
+        if self._is_solved(episodes) and more > first:
+            episodes += play(self._env, policy, self._seeds[first:more])
+        return episodes
+
+    def _is_solved(self, episodes: list[Episode]) -> bool:
+        success, plan = _success(episodes), self._plan
+        if plan.stop_at_return is not None and _mean_return(episodes) >= plan.stop_at_return:
+            return True
+        return (
+            success is not None
+            and plan.stop_at_success is not None
+            and success >= plan.stop_at_success
+        )
+
+    def _record(self, steps: int, episodes: list[Episode]) -> None:
+        success, mean_return = _success(episodes), _mean_return(episodes)
+        row = {
+            "evaluation/return_mean": mean_return,
+            "evaluation/length_mean": float(np.mean([e.length for e in episodes])),
+            "evaluation/episodes": float(len(episodes)),
+        }
+        text = f"{steps:>9,} steps  evaluation of {len(episodes):>3} episodes: "
+        if success is not None:
+            row["evaluation/success"] = success
+            text += f"success {success:4.0%}  "
+        self._metrics.write(steps, row)
+        self._display.line(f"{text}return {mean_return:.2f}")
+
+
+def _success(episodes: list[Episode]) -> float | None:
+    if any(episode.success is None for episode in episodes):
+        return None
+    return float(np.mean([bool(episode.success) for episode in episodes]))
+
+
+def _mean_return(episodes: list[Episode]) -> float:
+    return float(np.mean([episode.episode_return for episode in episodes]))

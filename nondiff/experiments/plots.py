@@ -1,0 +1,36 @@
+"""Learning curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # a picture is written, no window opened
+from matplotlib import pyplot
+
+from nondiff.experiments.metrics import MetricsWriter
+
+PANELS = (
+    ("return", "rollout/ep_rew_mean", "evaluation/return_mean"),
+    ("success rate", "rollout/success_rate", "evaluation/success"),
+)
+
+
+def learning_curve(metrics: MetricsWriter, title: str, path: Path) -> None:
+    """Draw return and, where reported, success against steps, in training and in evaluation."""
+    panels = [panel for panel in PANELS if metrics.series(panel[2])[0]]
+    if not panels:
+        return
+    figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels), 3.6), squeeze=False)
+    for axis, (label, training, evaluation) in zip(axes[0], panels, strict=True):
+        axis.plot(*metrics.series(training), color="tab:blue", alpha=0.6, label="training")
+        axis.plot(*metrics.series(evaluation), "o-", color="tab:orange", label="evaluation")
+        axis.set_xlabel("environment steps")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+    axes[0, 0].legend()
+    figure.suptitle(title)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
