@@ -14,6 +14,7 @@ from nondiff.agents.strategy import Strategy
 
 DEFAULT_BUDGET = 100_000
 DEFAULT_REVIEWS = 20  # evaluations spread over the budget
+LEAST_EVAL_EVERY = 1_000  # steps
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Preset:
     Args:
         strategy: the hyperparameters.
         budget: environment steps that suffice with some reserve.
-        eval_every: environment steps between evaluations; None: `DEFAULT_REVIEWS` a budget.
+        eval_every: environment steps between evaluations; None: `DEFAULT_REVIEWS` a budget,
+            at least `LEAST_EVAL_EVERY` apart.
     """
 
     strategy: Strategy

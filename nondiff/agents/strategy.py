@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from importlib import import_module
+from typing import Any, ClassVar, Protocol
 
 import gymnasium
 from numpy.typing import NDArray
@@ -45,6 +45,10 @@ class Observer(Protocol):
         """Evaluate and keep the policy; whether training goes on."""
         ...
 
+    def keep(self, steps: int, policy: TrainedPolicy) -> None:
+        """Keep the policy of a training that is breaking off."""
+        ...
+
     def record(self, steps: int, metrics: Mapping[str, float]) -> None:
         """Write metrics of the training."""
         ...
@@ -67,10 +71,17 @@ class Training:
     device: str = "cpu"
 
 
-class Strategy(ABC):
-    """A frozen dataclass of hyperparameters."""
+@dataclass(frozen=True)
+class Strategy:
+    """Hyperparameters, and the module that trains with them.
 
-    @abstractmethod
+    The module is named rather than imported, so that a command line can be read without loading a
+    learning library; it has the functions `check` and `train`.
+    """
+
+    name: ClassVar[str]
+    trainer: ClassVar[str]
+
     def check(self, env: gymnasium.Env[Any, Any]) -> None:
         """Refuse an environment or a value that this strategy can't train with.
 
@@ -78,11 +89,13 @@ class Strategy(ABC):
             IncompatibleStrategyError: the environment does not fit; names strategies that do.
             InvalidOptionError: a hyperparameter is out of its range.
         """
+        import_module(self.trainer).check(self, env)
 
-    @abstractmethod
     def train(self, training: Training, observer: Observer) -> TrainedPolicy:
         """Train until the budget is spent or the observer ends it.
 
         Raises:
             NonFiniteError: an environment, or the training itself, produced a NaN or an infinity.
         """
+        policy: TrainedPolicy = import_module(self.trainer).train(self, training, observer)
+        return policy

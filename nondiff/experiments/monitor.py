@@ -81,6 +81,10 @@ class TrainingMonitor:
         self._run.save_model(policy, steps, ["best", "last"] if is_best else ["last"])
         return not self._is_solved(episodes)
 
+    def keep(self, steps: int, policy: TrainedPolicy) -> None:
+        roles = ["last"] if "best" in self._run.state["models"] else ["best", "last"]
+        self._run.save_model(policy, steps, roles)
+
     def record(self, steps: int, metrics: Mapping[str, float]) -> None:
         self._metrics.write(steps, metrics)
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from nondiff.agents import find_strategy
-from nondiff.agents.presets import DEFAULT_REVIEWS, Preset, find_preset
-from nondiff.agents.seeds import LARGEST_SEED, judgement_seeds
+from nondiff.agents.presets import DEFAULT_REVIEWS, LEAST_EVAL_EVERY, Preset, find_preset
+from nondiff.agents.seeds import LARGEST_SEED, judgement_seeds, selection_seeds, training_seed
 from nondiff.agents.strategy import Strategy, Training
 from nondiff.envs.errors import InvalidOptionError, NondiffError
 from nondiff.envs.recipe import EnvRecipe
@@ -27,7 +27,7 @@ from nondiff.experiments.runs import CURVE, METRICS, Run
 class TrainOptions:
     """What to train, and what to keep of it."""
 
-    env: str
+    env: str = "nondiff/PandaReachDense-v0"
     """Id of a registered environment: nondiff/PandaReach-v0, or their_package:TheirEnv-v0."""
     strategy: str = "ppo"
     """How the policy is trained: ppo, a2c, trpo, sac, td3 or tqc."""
@@ -91,8 +91,6 @@ def parse(arguments: list[str], prog: str) -> TrainCommand[Any]:
 
 def _chosen(arguments: list[str], prog: str) -> TrainOptions:
     """The options that decide the rest; what a strategy adds is left for the second pass."""
-    if {"-h", "--help"} & set(arguments) and "--env" not in arguments:
-        arguments = [*arguments, "--env", "nondiff/PandaReachDense-v0"]
     known = [argument for argument in arguments if argument not in ("-h", "--help")]
     return tyro.cli(TrainOptions, args=known, prog=prog, return_unknown_args=True)[0]
 
@@ -186,7 +184,9 @@ def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
     """The plan of evaluations and the budget, with every number in its range."""
     budget = options.budget
     assert budget is not None
-    every = options.eval_every or max(1, budget // DEFAULT_REVIEWS)
+    every = options.eval_every
+    if every is None:
+        every = max(LEAST_EVAL_EVERY, budget // DEFAULT_REVIEWS)
     ranges = {
         "budget": (budget, 1, 10**12),
         "seed": (options.seed, 0, LARGEST_SEED),
@@ -220,7 +220,12 @@ def _config(
         "strategy": options.strategy,
         "budget": budget,
         "seed": options.seed,
-        "hyperparameters": asdict(strategy),  # type: ignore[call-overload]
+        "first_seeds_of_environments": {
+            "training": training_seed(options.seed),
+            "evaluation during training": selection_seeds(options.seed, 1)[0],
+            "judgement": judgement_seeds(1)[0],
+        },
+        "hyperparameters": asdict(strategy),
         "evaluation": asdict(plan),
         "judge_episodes": options.judge_episodes,
         "device": options.device,

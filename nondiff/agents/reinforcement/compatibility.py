@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from pydantic import TypeAdapter, ValidationError
 
+from nondiff.agents.reinforcement.configs import Reinforcement
 from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
-
-if TYPE_CHECKING:
-    from nondiff.agents.reinforcement.configs import Reinforcement
 
 GOAL_KEYS = {"achieved_goal", "desired_goal", "observation"}
 ANY_ACTION = "ppo, a2c or trpo"
@@ -28,13 +28,14 @@ def has_goals(env: gymnasium.Env[Any, Any]) -> bool:
     )
 
 
-def check_spaces(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
-    """Refuse an environment whose spaces the algorithm can't handle.
+def check(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
+    """Refuse what the algorithm can't handle; see `Strategy.check`.
 
     Raises:
         IncompatibleStrategyError: names the space and the strategies that fit.
-        InvalidOptionError: an option asks for what the environment lacks.
+        InvalidOptionError: a hyperparameter is out of its range, or asks for what is not there.
     """
+    _check_ranges(config)
     _check_action(config, env.action_space)
     _check_observation(config, env.observation_space)
     if getattr(config, "her", None) and not has_goals(env):
@@ -43,6 +44,17 @@ def check_spaces(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
             f"{', '.join(sorted(GOAL_KEYS))}, and compute_reward; this one has "
             f"{env.observation_space}"
         )
+
+
+def _check_ranges(config: Reinforcement) -> None:
+    try:
+        TypeAdapter(type(config)).validate_python(asdict(config))
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = ".".join(str(part) for part in first["loc"])
+        raise InvalidOptionError(
+            f"{config.name}: {option} = {first['input']!r}: {first['msg']}"
+        ) from None
 
 
 def _check_action(config: Reinforcement, space: spaces.Space[Any]) -> None:

@@ -5,16 +5,13 @@ Defaults are Stable-Baselines3's. Importing this module does not import it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
-import gymnasium
 from annotated_types import Ge, Gt, Le
-from pydantic import TypeAdapter, ValidationError
 
 from nondiff.agents.seeds import MOST_ENVS
-from nondiff.agents.strategy import Observer, Strategy, TrainedPolicy, Training
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.agents.strategy import Strategy
 
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
@@ -26,7 +23,7 @@ Count = Annotated[int, Ge(1)]
 class Reinforcement(Strategy):
     """What all algorithms share."""
 
-    name: ClassVar[str]
+    trainer = "nondiff.agents.reinforcement.training"
     continuous_only: ClassVar[bool] = False
 
     learning_rate: Positive = 3e-4
@@ -47,24 +44,6 @@ class Reinforcement(Strategy):
     """Scale observations by running statistics, which are kept with the model."""
     normalize_reward: bool = False
     """Scale training rewards by the running deviation of the return."""
-
-    def check(self, env: gymnasium.Env[Any, Any]) -> None:
-        try:
-            TypeAdapter(type(self)).validate_python(asdict(self))
-        except ValidationError as error:
-            first = error.errors()[0]
-            option = ".".join(str(part) for part in first["loc"])
-            raise InvalidOptionError(
-                f"{self.name}: {option} = {first['input']!r}: {first['msg']}"
-            ) from None
-        from nondiff.agents.reinforcement.compatibility import check_spaces
-
-        check_spaces(self, env)
-
-    def train(self, training: Training, observer: Observer) -> TrainedPolicy:
-        from nondiff.agents.reinforcement.training import train
-
-        return train(self, training, observer)
 
 
 @dataclass(frozen=True)

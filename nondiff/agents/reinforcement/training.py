@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import Env, spaces
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -21,7 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 
 from nondiff.agents.reinforcement.algorithms import ALGORITHMS
 from nondiff.agents.reinforcement.bridge import Bridge, observer_logger
-from nondiff.agents.reinforcement.compatibility import has_goals, is_vector
+from nondiff.agents.reinforcement.compatibility import check, has_goals, is_vector
 from nondiff.agents.reinforcement.configs import OffPolicy, OnPolicy, Reinforcement
 from nondiff.agents.reinforcement.finite import FiniteGuard, non_finite_weight
 from nondiff.agents.reinforcement.policy import (
@@ -35,6 +36,8 @@ from nondiff.agents.spaces import to_json
 from nondiff.agents.strategy import Observer, Training
 from nondiff.envs.errors import InvalidOptionError, NonFiniteError
 from nondiff.envs.recipe import EnvRecipe
+
+__all__ = ["check", "train"]  # what `Strategy` asks of a trainer
 
 
 def train(config: Reinforcement, training: Training, observer: Observer) -> ReinforcementPolicy:
@@ -57,7 +60,9 @@ def _learn(
     every = 1 if isinstance(config, OnPolicy) else 4
     try:
         algorithm.learn(training.budget, callback=bridge, log_interval=every)
-    except (ValueError, RuntimeError) as error:
+    except BaseException as error:
+        if non_finite_weight(algorithm.policy) is None:
+            observer.keep(algorithm.num_timesteps, _policy(config, algorithm))
         _explain(error, config, algorithm)
         raise
 
@@ -91,6 +96,8 @@ def _vector_keys(space: spaces.Space[Any]) -> list[str] | None:
 
 
 def _build(config: Reinforcement, training: Training, env: VecEnv) -> BaseAlgorithm:
+    if training.device == "cuda" and not torch.cuda.is_available():
+        raise InvalidOptionError("device 'cuda': torch finds no GPU here; choose cpu or auto")
     set_random_seed(training.seed)
     kind = ALGORITHMS[config.name]
     accepted = inspect.signature(kind).parameters
@@ -196,7 +203,7 @@ def _check_weights(config: Reinforcement, algorithm: BaseAlgorithm) -> None:
         )
 
 
-def _explain(error: Exception, config: Reinforcement, algorithm: BaseAlgorithm) -> None:
+def _explain(error: BaseException, config: Reinforcement, algorithm: BaseAlgorithm) -> None:
     """Raise the clear error behind one of Stable-Baselines3's, if it is known."""
     _check_weights(config, algorithm)
     if "learning_starts" in str(error):

@@ -1,0 +1,35 @@
+# `make train` and `make test` work on a fresh clone with Python 3.11, make and git.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest -n 2 --dist worksteal
+
+.PHONY: train test test-slow check clean
+
+train: .venv/installed
+	$(PY) train.py --env nondiff/PandaReachDense-v0 --strategy ppo --seed 0
+
+test: .venv/installed-dev
+	$(PYTEST)
+
+test-slow: .venv/installed-dev
+	$(PYTEST) -m slow
+
+check: .venv/installed-dev
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+.venv/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is missing: install it, or say make PYTHON=/path/to/python"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \
+	  { echo "$(PYTHON) is not Python 3.10 to 3.13: say make PYTHON=/path/to/python"; exit 1; }
+	"$(PYTHON)" -m venv .venv
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@

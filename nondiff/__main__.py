@@ -1,0 +1,5 @@
+"""`python -m nondiff`, the same as the `nondiff` command."""
+
+from nondiff.experiments.cli import main
+
+main()
