@@ -118,13 +118,12 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._task.reset(self.np_random)
         self._elapsed_steps = 0
         state, achieved = self._read()
-        self._goal = self._task.sample_goal(self.np_random)
-        while self._is_success(self._task.distance(achieved, self._goal)):
+        self._reached = True
+        while self._reached:
             self._goal = self._task.sample_goal(self.np_random)
-        self._task.show_goal(self._goal)
+            observation, info = self._observed(state, achieved)
         self._frames.clear()
-        observation, info = self._observed(state, achieved)
-        self._show()
+        self._show(goal_moved=True)
         return observation, info
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, Info]:
@@ -182,9 +181,11 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         }
         return observation, info
 
-    def _show(self) -> None:
+    def _show(self, goal_moved: bool = False) -> None:
         if self.render_mode is None:
             return
+        if goal_moved:
+            self._task.show_goal(self._goal)
         self._scene.show_success(self._reached)
         if self.render_mode == "rgb_array_list":
             self._frames.append(self._scene.image(*self._size))
@@ -217,8 +218,9 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._goal = state.goal.copy()
         self._elapsed_steps = state.elapsed_steps
         self.np_random.bit_generator.state = state.rng
-        self._task.show_goal(self._goal)
         observation, _ = self._observed(*self._read())
+        if self.render_mode is not None:
+            self._task.show_goal(self._goal)
         return observation
 
     def close(self) -> None:

@@ -11,8 +11,8 @@ from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.scene import Scene
 from nondiff.envs.arm.task import Task, euclidean
 
-GOAL_LOW = (-0.15, -0.15, 0.0)  # [m], world frame
-GOAL_HIGH = (0.15, 0.15, 0.3)  # [m]
+GOAL_LOW = np.array([-0.15, -0.15, 0.0])  # [m], world frame
+GOAL_HIGH = np.array([0.15, 0.15, 0.3])  # [m]
 
 
 class Reach(Task):
@@ -31,7 +31,7 @@ class Reach(Task):
         """Nothing to place."""
 
     def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        return rng.uniform(GOAL_LOW, GOAL_HIGH).astype(np.float32)
+        return (GOAL_LOW + (GOAL_HIGH - GOAL_LOW) * rng.random(3)).astype(np.float32)
 
     def show_goal(self, goal: NDArray[np.float32]) -> None:
         self._scene.place_goal_marker(self._marker, goal.tolist())

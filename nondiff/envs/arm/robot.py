@@ -87,7 +87,10 @@ class Panda:
         self._simulation.drive_joints(self._body, JOINTS, targets, FORCES)
 
     def _checked(self, action: NDArray[np.floating]) -> list[float]:
-        values = np.asarray(action, dtype=np.float64)
+        try:
+            values = np.asarray(action, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InvalidActionError(f"action {action!r} is no array of numbers") from None
         if values.shape != (self._size,):
             raise InvalidActionError(
                 f"action has shape {values.shape}; this arm takes ({self._size},)"
@@ -101,15 +104,20 @@ class Panda:
         x, y, z = self._simulation.link_motion(self._body, END_EFFECTOR)[0]
         dx, dy, dz = displacement[:3]
         target = (x + EE_STEP * dx, y + EE_STEP * dy, max(z + EE_STEP * dz, 0.0))
-        return self._simulation.inverse_kinematics(
+        angles = self._simulation.inverse_kinematics(
             self._body, END_EFFECTOR, target, DOWNWARDS, IK_DAMPING
-        )[: len(ARM_JOINTS)]
+        )
+        return self._within_limits(angles[: len(ARM_JOINTS)])
 
     def _turn(self, changes: Sequence[float]) -> list[float]:
         angles = self._simulation.joint_positions(self._body, ARM_JOINTS)
+        moved = [a + JOINT_STEP * change for a, change in zip(angles, changes, strict=False)]
+        return self._within_limits(moved)
+
+    def _within_limits(self, angles: Sequence[float]) -> list[float]:
         return [
-            min(max(angle + JOINT_STEP * change, low), high)
-            for angle, change, (low, high) in zip(angles, changes, self._limits, strict=False)
+            min(max(angle, low), high)
+            for angle, (low, high) in zip(angles, self._limits, strict=True)
         ]
 
     def _opening(self) -> float:

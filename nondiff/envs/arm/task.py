@@ -54,4 +54,4 @@ class Task(ABC):
 def euclidean(achieved: NDArray[np.float32], desired: NDArray[np.float32]) -> NDArray[np.float32]:
     """Euclidean distance along the last axis, the same bits one by one and in a batch."""
     difference = achieved - desired
-    return np.sqrt((difference * difference).sum(axis=-1))  # type: ignore[no-any-return]
+    return np.sqrt(np.add.reduce(difference * difference, axis=-1))  # type: ignore[no-any-return]

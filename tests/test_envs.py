@@ -1,0 +1,337 @@
+"""Conformance tests that run over every registered environment."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.utils.env_checker import check_env
+from numpy.typing import NDArray
+
+from nondiff.envs import ENVIRONMENTS
+from nondiff.envs.errors import InvalidActionError
+
+STEPS = 160  # actions of a recording: several episodes
+MAX_EPISODE_STEPS = 10_000
+Record = list[tuple[bytes, str]]  # an observation's bits, and all else that came with it
+
+
+@pytest.fixture(params=ENVIRONMENTS)
+def env_id(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def env(env_id: str) -> Iterator[gymnasium.Env]:
+    env = gymnasium.make(env_id)
+    yield env
+    env.close()
+
+
+@pytest.fixture
+def box_env(env: gymnasium.Env) -> gymnasium.Env:
+    if not isinstance(env.action_space, spaces.Box):
+        pytest.skip("the actions are not a Box")
+    return env
+
+
+@pytest.fixture
+def goal_env(env: gymnasium.Env) -> gymnasium.Env:
+    if not hasattr(env.unwrapped, "compute_reward"):
+        pytest.skip("not goal-conditioned")
+    return env
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[ProcessPoolExecutor]:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn) as executor:
+        yield executor
+
+
+def random_actions(env: gymnasium.Env, count: int = STEPS, seed: int = 0) -> list[Any]:
+    env.action_space.seed(seed)
+    return [env.action_space.sample() for _ in range(count)]
+
+
+def signed(env: gymnasium.Env, observation: Any, *rest: Any) -> tuple[bytes, str]:
+    return spaces.flatten(env.observation_space, observation).tobytes(), repr(rest)
+
+
+def follow(env: gymnasium.Env, actions: Sequence[Any]) -> Record:
+    """All that `env` returns; it is reset whenever an episode ends."""
+    record = []
+    for action in actions:
+        observation, reward, terminated, truncated, info = env.step(action)
+        record.append(signed(env, observation, reward, terminated, truncated, info))
+        if terminated or truncated:
+            record.append(signed(env, *env.reset()))
+    return record
+
+
+def play(env: gymnasium.Env, actions: Sequence[Any], seed: int) -> Record:
+    """The same from a seeded reset on."""
+    return [signed(env, *env.reset(seed=seed)), *follow(env, actions)]
+
+
+def play_fresh(env_id: str, actions: Sequence[Any], seed: int) -> Record:
+    env = gymnasium.make(env_id)
+    try:
+        return play(env, actions, seed)
+    finally:
+        env.close()
+
+
+def observe(env: gymnasium.Env, actions: Sequence[Any], seed: int) -> Iterator[Any]:
+    """Every observation along `actions`, those of resets included."""
+    yield env.reset(seed=seed)[0]
+    for action in actions:
+        observation, _, terminated, truncated, _ = env.step(action)
+        yield observation
+        if terminated or truncated:
+            yield env.reset()[0]
+
+
+def arrays(observation: Any) -> list[NDArray[Any]]:
+    return list(observation.values()) if isinstance(observation, dict) else [observation]
+
+
+# The interface
+
+
+def test_gymnasium_makes_it_by_module_and_id(env_id: str) -> None:
+    gymnasium.make(f"nondiff:{env_id}").close()
+
+
+def test_gymnasium_checker(env: gymnasium.Env) -> None:
+    # Mode "human" needs a display; test_render_modes opens the others either way.
+    check_env(env.unwrapped, skip_render_check=not os.environ.get("DISPLAY"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="xvfb-run is not installed")
+def test_gymnasium_checker_with_a_display(env_id: str) -> None:
+    check = f"check_env(gymnasium.make('nondiff:{env_id}').unwrapped)"
+    code = f"import gymnasium; from gymnasium.utils.env_checker import check_env; {check}"
+    subprocess.run(["xvfb-run", "-a", sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_sb3_checker(env: gymnasium.Env) -> None:
+    # Imported here to keep PyTorch out of the worker processes, which import this file.
+    from stable_baselines3.common.env_checker import check_env
+
+    # It says on stdout that it found a goal-conditioned environment: a note, not a warning.
+    check_env(env.unwrapped)
+
+
+def test_spaces_contain_their_samples(env: gymnasium.Env) -> None:
+    for space in (env.action_space, env.observation_space):
+        space.seed(0)
+        assert all(space.sample() in space for _ in range(10))
+
+
+def test_episodes_end(env: gymnasium.Env) -> None:
+    env.action_space.seed(0)
+    for seed in range(3):
+        env.reset(seed=seed)
+        for _ in range(MAX_EPISODE_STEPS):
+            _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            if terminated or truncated:
+                break
+        assert terminated or truncated
+
+
+# Determinism
+
+
+def test_seed_fixes_every_bit_whatever_came_before(env: gymnasium.Env) -> None:
+    actions = random_actions(env)
+    expected = play(env, actions, seed=3)
+    for other_seed, count in (
+        (4, 0),
+        (5, 7),
+        (6, STEPS),
+    ):  # left at once, within and after episodes
+        play(env, random_actions(env, count, seed=other_seed), seed=other_seed)
+        assert play(env, actions, seed=3) == expected
+
+
+def test_fresh_instances_agree(env_id: str, env: gymnasium.Env) -> None:
+    actions = random_actions(env)
+    play(env, random_actions(env, seed=1), seed=4)
+    expected = play(env, actions, seed=3)
+    assert play_fresh(env_id, actions, seed=3) == expected
+    assert play_fresh(env_id, actions, seed=3) == expected
+
+
+def test_worker_processes_agree(
+    env_id: str, env: gymnasium.Env, workers: ProcessPoolExecutor
+) -> None:
+    actions = random_actions(env)
+    records = [workers.submit(play_fresh, env_id, actions, seed) for seed in (3, 8, 3, 8)]
+    for seed, record in zip((3, 8, 3, 8), records, strict=True):
+        assert record.result() == play(env, actions, seed)
+
+
+def test_different_seeds_differ(env: gymnasium.Env) -> None:
+    starts = {signed(env, env.reset(seed=seed)[0]) for seed in range(20)}
+    starts |= {signed(env, env.reset()[0]) for _ in range(20)}
+    assert len(starts) == 40
+
+
+# Observations
+
+
+def test_observations_stay_in_their_space(env: gymnasium.Env) -> None:
+    for observation in observe(env, random_actions(env, 1_500), seed=0):
+        assert observation in env.observation_space
+
+
+def test_observations_stay_in_their_space_at_extreme_actions(box_env: gymnasium.Env) -> None:
+    low, high = box_env.action_space.low, box_env.action_space.high
+    rng = np.random.default_rng(0)
+    corners = [np.where(rng.random(low.shape) < 0.5, low, high) for _ in range(4)]
+    for corner in (low, high, *corners):
+        for observation in observe(box_env, [corner] * 60, seed=0):
+            assert observation in box_env.observation_space
+
+
+def test_no_entry_of_the_observation_is_constant(env: gymnasium.Env) -> None:
+    observed = observe(env, random_actions(env, 300), seed=0)
+    rows = np.stack([spaces.flatten(env.observation_space, row) for row in observed])
+    constant = np.flatnonzero(np.ptp(rows, axis=0) == 0)
+    assert constant.size == 0, f"entries {constant} of the flattened observation never change"
+
+
+def test_returned_observations_never_change(env: gymnasium.Env) -> None:
+    kept = [
+        (observation, copy.deepcopy(observation))
+        for observation in observe(env, random_actions(env), seed=0)
+    ]
+    for observation, when_returned in kept:
+        for now, then in zip(arrays(observation), arrays(when_returned), strict=True):
+            assert np.array_equal(now, then)
+
+
+class Erased(gymnasium.ObservationWrapper):
+    """Overwrites every array the environment returns, after copying it."""
+
+    def observation(self, observation: Any) -> Any:
+        copied = copy.deepcopy(observation)
+        for array in arrays(observation):
+            array.fill(0)
+        return copied
+
+
+def test_writing_into_observations_disturbs_nothing(env: gymnasium.Env) -> None:
+    actions = random_actions(env)
+    assert play(Erased(env), actions, seed=0) == play(env, actions, seed=0)
+
+
+# Pictures
+
+
+def test_render_modes(env_id: str, env: gymnasium.Env) -> None:
+    for mode in set(env.metadata["render_modes"]) - {"human"}:
+        pictured = gymnasium.make(env_id, render_mode=mode)
+        pictured.reset(seed=0)
+        assert pictured.render() is not None  # Gymnasium's wrapper checks what it is
+        pictured.close()
+
+
+def test_pictures_show_something_and_change_nothing(env_id: str, env: gymnasium.Env) -> None:
+    if "rgb_array" not in env.metadata["render_modes"]:
+        pytest.skip("no pictures")
+    actions = random_actions(env, 12)
+    pictured = gymnasium.make(env_id, render_mode="rgb_array")
+    record = play(pictured, actions[:6], seed=5)
+    pictures = [pictured.render()]
+    record += follow(pictured, actions[6:])
+    pictures.append(pictured.render())
+    pictured.close()
+    assert record == play(env, actions, seed=5)
+    for picture in pictures:
+        assert picture.dtype == np.uint8
+        assert picture.ndim == 3
+        assert picture.shape[2] == 3
+        assert picture.std() > 5
+    assert not np.array_equal(*pictures)
+
+
+# Actions
+
+
+def test_bad_actions_are_refused_and_leave_no_trace(box_env: gymnasium.Env) -> None:
+    good = random_actions(box_env)
+    shape = box_env.action_space.shape
+    bad = [np.zeros((*shape, 1)), np.zeros((1, *shape)), np.zeros(()), np.zeros(shape[0] + 1)]
+    for entry in (np.nan, np.inf, -np.inf):
+        bad.append(np.zeros(shape, np.float32))
+        bad[-1].flat[-1] = entry
+    expected = play(box_env, good, seed=0)
+    record = play(box_env, good[:10], seed=0)
+    for action in bad:
+        with pytest.raises(InvalidActionError):
+            box_env.unwrapped.step(action)
+    assert record + follow(box_env, good[10:]) == expected
+
+
+def test_actions_out_of_range_are_clipped(env_id: str, box_env: gymnasium.Env) -> None:
+    space = box_env.action_space
+    wild = [action * np.float32(3) for action in random_actions(box_env)]
+    clipped = [np.clip(action, space.low, space.high) for action in wild]
+    assert any(action not in space for action in wild)
+    assert play(box_env, wild, seed=0) == play_fresh(env_id, clipped, seed=0)
+
+
+# Goals
+
+
+def test_goal_keys_are_sorted(goal_env: gymnasium.Env) -> None:
+    # Stable-Baselines3 concatenates entries in this order, and Dict spaces compare equal in any.
+    keys = ["achieved_goal", "desired_goal", "observation"]
+    assert list(goal_env.observation_space.spaces) == keys
+    assert list(goal_env.reset(seed=0)[0]) == keys
+
+
+def test_compute_reward_agrees_with_steps_one_by_one_and_in_a_batch(
+    goal_env: gymnasium.Env,
+) -> None:
+    compute_reward = goal_env.unwrapped.compute_reward
+    goal_env.reset(seed=0)
+    steps = []
+    for action in random_actions(goal_env, STEPS):
+        steps.append(goal_env.step(action))
+        if steps[-1][2] or steps[-1][3]:
+            goal_env.reset()
+    achieved = np.stack([step[0]["achieved_goal"] for step in steps])
+    desired = np.stack([step[0]["desired_goal"] for step in steps])
+    infos = np.array([step[4] for step in steps])
+    assert [step[1] for step in steps] == compute_reward(achieved, desired, infos).tolist()
+    for goals in (desired, achieved, np.roll(achieved, 1, axis=0)):
+        batch = compute_reward(achieved, goals, infos)
+        singles = [compute_reward(*row) for row in zip(achieved, goals, infos, strict=True)]
+        assert batch.shape == (len(steps),)
+        assert batch.tolist() == [float(single) for single in singles]
+    best = compute_reward(achieved, achieved, infos)
+    assert (best >= compute_reward(achieved, desired, infos)).all()
+
+
+def test_episodes_never_start_solved(goal_env: gymnasium.Env) -> None:
+    compute_reward = goal_env.unwrapped.compute_reward
+    for seed in range(300):
+        observation, info = goal_env.reset(seed=seed)
+        achieved, desired = observation["achieved_goal"], observation["desired_goal"]
+        assert not info["is_success"]
+        assert compute_reward(achieved, desired, info) < compute_reward(achieved, achieved, info)
