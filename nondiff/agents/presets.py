@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nondiff.agents import find_strategy
-from nondiff.agents.reinforcement.configs import PPO
+from nondiff.agents.reinforcement.configs import A2C, PPO, SAC, TD3, TQC, TRPO
 from nondiff.agents.strategy import Strategy
 
 DEFAULT_BUDGET = 100_000
@@ -35,6 +35,7 @@ class Preset:
 
 REACH, REACH_DENSE = "nondiff/PandaReach-v0", "nondiff/PandaReachDense-v0"
 
+# A short-sighted task: small discounts, large learning rates and small networks are fastest.
 PRESETS: dict[tuple[str, str], Preset] = {
     ("ppo", REACH_DENSE): Preset(
         PPO(
@@ -50,6 +51,149 @@ PRESETS: dict[tuple[str, str], Preset] = {
         ),
         budget=30_000,
         eval_every=1_024,
+    ),
+    ("trpo", REACH_DENSE): Preset(
+        TRPO(
+            num_envs=8,
+            n_steps=32,
+            batch_size=64,
+            target_kl=0.1,
+            n_critic_updates=15,
+            gamma=0.7,
+            gae_lambda=0.8,
+            learning_rate=3e-3,
+            net_arch=(64, 64),
+            log_std_init=-0.7,
+        ),
+        budget=30_000,
+        eval_every=1_024,
+    ),
+    ("a2c", REACH_DENSE): Preset(
+        A2C(
+            num_envs=8,
+            n_steps=8,
+            gamma=0.7,
+            gae_lambda=0.8,
+            normalize_advantage=True,
+            learning_rate=2e-3,
+            net_arch=(64, 64),
+            log_std_init=-0.7,
+        ),
+        budget=80_000,
+        eval_every=4_096,
+    ),
+    ("sac", REACH_DENSE): Preset(
+        SAC(
+            gamma=0.7,
+            learning_starts=100,
+            batch_size=128,
+            ent_coef="auto_0.1",
+            learning_rate=3e-3,
+            net_arch=(64, 64),
+        ),
+        budget=5_000,
+        eval_every=250,
+    ),
+    ("td3", REACH_DENSE): Preset(
+        TD3(
+            gamma=0.7,
+            learning_starts=100,
+            batch_size=128,
+            action_noise=0.2,
+            learning_rate=3e-3,
+            net_arch=(64, 64),
+        ),
+        budget=8_000,
+        eval_every=500,
+    ),
+    ("tqc", REACH_DENSE): Preset(
+        TQC(
+            gamma=0.7,
+            learning_starts=100,
+            batch_size=128,
+            ent_coef="auto_0.1",
+            learning_rate=3e-3,
+            net_arch=(64, 64),
+        ),
+        budget=5_000,
+        eval_every=250,
+    ),
+    ("ppo", REACH): Preset(
+        PPO(
+            num_envs=8,
+            n_steps=128,
+            batch_size=256,
+            gamma=0.95,
+            learning_rate=1e-3,
+            net_arch=(64, 64),
+            normalize_observation=True,
+        ),
+        budget=60_000,
+        eval_every=4_096,
+    ),
+    ("trpo", REACH): Preset(
+        TRPO(
+            num_envs=8,
+            n_steps=128,
+            batch_size=128,
+            target_kl=0.03,
+            gamma=0.95,
+            learning_rate=2e-3,
+            net_arch=(64, 64),
+            normalize_observation=True,
+        ),
+        budget=60_000,
+        eval_every=4_096,
+    ),
+    ("a2c", REACH): Preset(
+        A2C(
+            num_envs=8,
+            n_steps=16,
+            gamma=0.95,
+            gae_lambda=0.95,
+            normalize_advantage=True,
+            learning_rate=1e-3,
+            net_arch=(64, 64),
+            normalize_observation=True,
+        ),
+        budget=60_000,
+        eval_every=8_192,
+    ),
+    ("sac", REACH): Preset(
+        SAC(
+            gamma=0.8,
+            learning_starts=100,
+            batch_size=256,
+            ent_coef="auto_0.1",
+            learning_rate=3e-3,
+            net_arch=(64, 64),
+        ),
+        budget=5_000,
+        eval_every=500,
+    ),
+    ("td3", REACH): Preset(
+        TD3(
+            gamma=0.8,
+            learning_starts=100,
+            batch_size=128,
+            action_noise=0.2,
+            learning_rate=3e-3,
+            net_arch=(64, 64),
+        ),
+        budget=8_000,
+        eval_every=500,
+    ),
+    ("tqc", REACH): Preset(
+        TQC(
+            gamma=0.8,
+            learning_starts=100,
+            batch_size=128,
+            ent_coef="auto_0.1",
+            learning_rate=3e-3,
+            net_arch=(64, 64),
+        ),
+        budget=5_000,
+        eval_every=500,
     ),
 }
 

@@ -31,7 +31,8 @@ class Reach(Task):
         """Nothing to place."""
 
     def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        return (GOAL_LOW + (GOAL_HIGH - GOAL_LOW) * rng.random(3)).astype(np.float32)
+        goal: NDArray[np.float64] = GOAL_LOW + (GOAL_HIGH - GOAL_LOW) * rng.random(3)
+        return goal.astype(np.float32)
 
     def show_goal(self, goal: NDArray[np.float32]) -> None:
         self._scene.place_goal_marker(self._marker, goal.tolist())
