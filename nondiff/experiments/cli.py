@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from gymnasium.error import DependencyNotInstalled
+
 from nondiff.envs.errors import NondiffError, UnknownNameError
 
 USAGE = """usage: nondiff COMMAND [OPTIONS]
@@ -38,7 +40,7 @@ def run_command(command: str, arguments: list[str], prog: str) -> None:
     """Run a command and exit; a user's error is one line and exit code 2."""
     try:
         sys.exit(COMMANDS[command](arguments, prog))
-    except NondiffError as error:
+    except (NondiffError, DependencyNotInstalled) as error:
         _fail(error)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; models kept so far stay in the run folder\n")
@@ -47,7 +49,7 @@ def run_command(command: str, arguments: list[str], prog: str) -> None:
         sys.exit(1)
 
 
-def _fail(error: NondiffError) -> None:
+def _fail(error: Exception) -> None:
     sys.stderr.write(f"error: {error}\n")
     sys.exit(2)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,15 @@ from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.recipe import EnvRecipe
 from nondiff.experiments.episodes import Episode, play
 
-SUFFIXES = (".mp4", ".gif")
 FRAME_RATE = 25  # [Hz]
-LARGEST_WIDTH = 640  # [px]; larger pictures are reduced to it, which smooths their edges
+# [px]; larger pictures are reduced to it, which smooths their edges.
+LARGEST_WIDTH = {".mp4": 640, ".gif": 480}
 PAUSE = 0.8  # [s] on an episode's last picture
-GIF_COLOURS = 128
+COVERAGE = Image.Quantize.MAXCOVERAGE  # keeps the colour of small things
 NO_DITHER = Image.Dither.NONE
+CAPTION_COLOUR = (35, 40, 48)
+
+Picture = NDArray[np.uint8]
 
 
 def check_video_path(path: Path) -> None:
@@ -33,8 +36,10 @@ def check_video_path(path: Path) -> None:
     Raises:
         InvalidOptionError: an unknown suffix, or no such folder.
     """
-    if path.suffix not in SUFFIXES:
-        raise InvalidOptionError(f"--video {path}: the name must end in {' or '.join(SUFFIXES)}")
+    if path.suffix not in LARGEST_WIDTH:
+        raise InvalidOptionError(
+            f"--video {path}: the name must end in {' or '.join(LARGEST_WIDTH)}"
+        )
     if not path.absolute().parent.is_dir():
         raise InvalidOptionError(f"--video {path}: there is no folder {path.absolute().parent}")
 
@@ -48,16 +53,13 @@ def film(recipe: EnvRecipe, policy: Policy, seeds: list[int], path: Path) -> lis
         InvalidOptionError: the path is none for a video, or the environment renders no pictures.
     """
     check_video_path(path)
-    with closing(recipe.make(render_mode=_render_mode(recipe))) as env:
-        reel = _Reel(env)
-        episodes = []
-        for number, seed in enumerate(seeds, start=1):
-            reel.begin(f"episode {number}")
-            episodes += play(env, policy, [seed], on_step=reel.shoot)
-            reel.end(episodes[-1])
     temporary = path.with_name(f".{path.stem}-partial{path.suffix}")
     try:
-        _write(temporary, reel.frames)
+        with closing(recipe.make(render_mode=_render_mode(recipe))) as env:
+            file: _Mp4 | _Gif = _Mp4(temporary) if path.suffix == ".mp4" else _Gif(temporary)
+            with closing(file):
+                reel = _Reel(env, LARGEST_WIDTH[path.suffix], file.append)
+                episodes = [reel.shoot(policy, seed) for seed in seeds]
         os.replace(temporary, path)  # noqa: PTH105
     finally:
         temporary.unlink(missing_ok=True)
@@ -76,71 +78,92 @@ def _render_mode(recipe: EnvRecipe) -> str:
 
 
 class _Reel:
-    """The pictures of several episodes, with captions."""
+    """Episodes as captioned pictures."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        self.frames: list[NDArray[np.uint8]] = []
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], width: int, append: Callable[[Picture], None]
+    ) -> None:
         self._env = env
+        self._width = width
+        self._append = append
         per_step = env.metadata.get("frames_per_step", 1)
         speed = FRAME_RATE / (per_step * env.metadata.get("render_fps", FRAME_RATE))
         self._speed = "" if speed == 1 else f"  ({speed:.2g}x speed)"
-        self._title = ""
+        self._episodes = 0
         self._steps = 0
-        self._last: NDArray[np.uint8] | None = None
+        self._last: Image.Image | None = None
 
-    def begin(self, title: str) -> None:
-        self._title = title
+    def shoot(self, policy: Policy, seed: int) -> Episode:
+        """Play an episode before the camera, and rest on how it ended."""
+        self._episodes += 1
         self._steps = 0
-
-    def shoot(self, seed: int) -> None:
-        for picture in self._pictures():
-            self._last = picture
-            self.frames.append(
-                _captioned(picture, f"{self._title}  step {self._steps}{self._speed}")
-            )
-        self._steps += 1
-
-    def end(self, episode: Episode) -> None:
-        assert self._last is not None
+        episode = play(self._env, policy, [seed], on_step=self._take)[0]
         result = f"return {episode.episode_return:.2f}"
         if episode.success is not None:
             result = f"{'success' if episode.success else 'no success'}, {result}"
-        frame = _captioned(self._last, f"{self._title}  step {episode.length}: {result}")
-        self.frames += [frame] * round(PAUSE * FRAME_RATE)
+        assert self._last is not None
+        final = self._captioned(self._last, f"step {episode.length}: {result}")
+        for _ in range(round(PAUSE * FRAME_RATE)):
+            self._append(final)
+        return episode
 
-    def _pictures(self) -> Iterator[NDArray[np.uint8]]:
+    def _take(self, seed: int) -> None:
         rendered: Any = self._env.render()
-        yield from rendered if isinstance(rendered, list) else [rendered]
+        for picture in rendered if isinstance(rendered, list) else [rendered]:
+            self._last = _reduced(Image.fromarray(picture), self._width)
+            self._append(self._captioned(self._last, f"step {self._steps}{self._speed}"))
+        self._steps += 1
 
-
-def _captioned(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
-    image = Image.fromarray(picture)
-    if image.width > LARGEST_WIDTH:
-        height = round(image.height * LARGEST_WIDTH / image.width)
-        image = image.resize((LARGEST_WIDTH, height), Image.Resampling.LANCZOS)
-    # Video codecs want even sizes.
-    image = image.crop((0, 0, image.width - image.width % 2, image.height - image.height % 2))
-    size = max(10, image.width // 32)
-    draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size)
-    draw.text((size, size // 2), text, (35, 40, 48), font, stroke_width=2, stroke_fill="white")
-    return np.asarray(image)
-
-
-def _write(path: Path, frames: list[NDArray[np.uint8]]) -> None:
-    if path.suffix == ".mp4":
-        size = (frames[0].shape[1], frames[0].shape[0])
-        writer = imageio_ffmpeg.write_frames(
-            str(path), size, fps=FRAME_RATE, quality=8, macro_block_size=2
+    def _captioned(self, image: Image.Image, text: str) -> Picture:
+        image = image.copy()
+        size = max(10, image.width // 32)
+        ImageDraw.Draw(image).text(
+            (size, size // 2),
+            f"episode {self._episodes}  {text}",
+            CAPTION_COLOUR,
+            ImageFont.load_default(size),
+            stroke_width=2,
+            stroke_fill="white",
         )
-        writer.send(None)
-        for frame in frames:
-            writer.send(np.ascontiguousarray(frame))
-        writer.close()
-        return
-    palette = Image.fromarray(frames[0]).quantize(GIF_COLOURS)
-    images = [
-        Image.fromarray(f).quantize(GIF_COLOURS, palette=palette, dither=NO_DITHER) for f in frames
-    ]
-    duration = 1000 // FRAME_RATE  # [ms]
-    images[0].save(path, save_all=True, append_images=images[1:], duration=duration, loop=0)
+        return np.asarray(image)
+
+
+def _reduced(image: Image.Image, width: int) -> Image.Image:
+    """At most so wide; the sides even, as video codecs want them."""
+    scale = min(1.0, width / image.width)
+    size = tuple(max(2, round(side * scale) // 2 * 2) for side in image.size)
+    return image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
+
+
+class _Mp4:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: Generator[None, Picture | None, None] | None = None
+
+    def append(self, frame: Picture) -> None:
+        if self._writer is None:
+            size = (frame.shape[1], frame.shape[0])
+            self._writer = imageio_ffmpeg.write_frames(
+                str(self._path), size, fps=FRAME_RATE, quality=8, macro_block_size=2
+            )
+            self._writer.send(None)
+        self._writer.send(np.ascontiguousarray(frame))
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class _Gif:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._images: list[Image.Image] = []
+
+    def append(self, frame: Picture) -> None:
+        self._images.append(Image.fromarray(frame).quantize(method=COVERAGE, dither=NO_DITHER))
+
+    def close(self) -> None:
+        if self._images:
+            first, *rest = self._images
+            duration = 1000 // FRAME_RATE  # [ms]
+            first.save(self._path, save_all=True, append_images=rest, duration=duration, loop=0)
