@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from nondiff.agents.strategy import TrainedPolicy
@@ -74,13 +75,13 @@ def load_policy(folder: Path | str) -> TrainedPolicy:
         return _rebuild(
             json.loads(contents[DESCRIPTION]), safetensors.torch.load(contents[TENSORS])
         )
-    except DamagedModelError as error:
-        raise DamagedModelError(f"{folder}: {error}") from error
+    except (ValueError, RecursionError, SafetensorError) as error:  # or a DamagedModelError
+        raise DamagedModelError(f"{folder} is not a model of ours: {error}") from error
 
 
 def _rebuild(description: Any, tensors: dict[str, Tensor]) -> TrainedPolicy:
     kind = description.get("kind") if isinstance(description, dict) else None
-    if kind not in LOADERS:
+    if not isinstance(kind, str) or kind not in LOADERS:
         raise DamagedModelError(f"model of unknown kind {kind!r}; known: {', '.join(LOADERS)}")
     module, _, function = LOADERS[kind].partition(":")
     policy: TrainedPolicy = getattr(import_module(module), function)(description, tensors)

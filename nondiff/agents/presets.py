@@ -26,11 +26,13 @@ class Preset:
         budget: environment steps that suffice with some reserve.
         eval_every: environment steps between evaluations; None: `DEFAULT_REVIEWS` a budget,
             at least `LEAST_EVAL_EVERY` apart.
+        eval_episodes: episodes an evaluation.
     """
 
     strategy: Strategy
     budget: int = DEFAULT_BUDGET
     eval_every: int | None = None
+    eval_episodes: int = 20
 
 
 REACH, REACH_DENSE = "nondiff/PandaReach-v0", "nondiff/PandaReachDense-v0"
@@ -40,9 +42,9 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("ppo", REACH_DENSE): Preset(
         PPO(
             num_envs=8,
-            n_steps=16,
-            batch_size=64,
-            n_epochs=15,
+            n_steps=32,
+            batch_size=128,
+            n_epochs=20,
             gamma=0.7,
             gae_lambda=0.8,
             learning_rate=3e-3,
@@ -51,6 +53,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         ),
         budget=30_000,
         eval_every=1_024,
+        eval_episodes=10,
     ),
     ("trpo", REACH_DENSE): Preset(
         TRPO(
@@ -67,6 +70,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         ),
         budget=30_000,
         eval_every=1_024,
+        eval_episodes=10,
     ),
     ("a2c", REACH_DENSE): Preset(
         A2C(
@@ -81,6 +85,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         ),
         budget=80_000,
         eval_every=4_096,
+        eval_episodes=10,
     ),
     ("sac", REACH_DENSE): Preset(
         SAC(
@@ -93,6 +98,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         ),
         budget=5_000,
         eval_every=250,
+        eval_episodes=10,
     ),
     ("td3", REACH_DENSE): Preset(
         TD3(
@@ -105,6 +111,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         ),
         budget=8_000,
         eval_every=500,
+        eval_episodes=10,
     ),
     ("tqc", REACH_DENSE): Preset(
         TQC(
@@ -117,19 +124,23 @@ PRESETS: dict[tuple[str, str], Preset] = {
         ),
         budget=5_000,
         eval_every=250,
+        eval_episodes=10,
     ),
     ("ppo", REACH): Preset(
         PPO(
             num_envs=8,
             n_steps=128,
             batch_size=256,
-            gamma=0.95,
+            gamma=0.9,
+            gae_lambda=0.9,
             learning_rate=1e-3,
             net_arch=(64, 64),
+            log_std_init=-0.5,
             normalize_observation=True,
         ),
-        budget=60_000,
+        budget=50_000,
         eval_every=4_096,
+        eval_episodes=10,
     ),
     ("trpo", REACH): Preset(
         TRPO(
@@ -137,27 +148,32 @@ PRESETS: dict[tuple[str, str], Preset] = {
             n_steps=128,
             batch_size=128,
             target_kl=0.03,
-            gamma=0.95,
+            gamma=0.9,
+            gae_lambda=0.9,
             learning_rate=2e-3,
             net_arch=(64, 64),
+            log_std_init=-0.5,
             normalize_observation=True,
         ),
-        budget=60_000,
+        budget=50_000,
         eval_every=4_096,
+        eval_episodes=10,
     ),
     ("a2c", REACH): Preset(
         A2C(
             num_envs=8,
             n_steps=16,
-            gamma=0.95,
-            gae_lambda=0.95,
+            gamma=0.9,
+            gae_lambda=0.9,
             normalize_advantage=True,
             learning_rate=1e-3,
             net_arch=(64, 64),
+            log_std_init=-0.5,
             normalize_observation=True,
         ),
-        budget=60_000,
-        eval_every=8_192,
+        budget=50_000,
+        eval_every=4_096,
+        eval_episodes=10,
     ),
     ("sac", REACH): Preset(
         SAC(
@@ -169,7 +185,8 @@ PRESETS: dict[tuple[str, str], Preset] = {
             net_arch=(64, 64),
         ),
         budget=5_000,
-        eval_every=500,
+        eval_every=250,
+        eval_episodes=10,
     ),
     ("td3", REACH): Preset(
         TD3(
@@ -180,8 +197,9 @@ PRESETS: dict[tuple[str, str], Preset] = {
             learning_rate=3e-3,
             net_arch=(64, 64),
         ),
-        budget=8_000,
+        budget=5_000,
         eval_every=500,
+        eval_episodes=10,
     ),
     ("tqc", REACH): Preset(
         TQC(
@@ -193,7 +211,8 @@ PRESETS: dict[tuple[str, str], Preset] = {
             net_arch=(64, 64),
         ),
         budget=5_000,
-        eval_every=500,
+        eval_every=250,
+        eval_episodes=10,
     ),
 }
 

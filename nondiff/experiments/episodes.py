@@ -33,7 +33,7 @@ class RandomPolicy:
 
     def predict(self, observation: Any, deterministic: bool = True) -> NDArray[Any]:
         """A random action, whatever is observed."""
-        return np.asarray(self._space.sample())
+        return np.asarray(self._space.sample())[()]
 
 
 def play(
@@ -53,7 +53,7 @@ def play(
         on_step: called with the present seed after each reset and each step.
 
     Raises:
-        NonFiniteError: a reward is NaN or infinite.
+        NonFiniteError: a reward or an observation is NaN or infinite.
     """
     return [_episode(env, policy, seed, deterministic, on_step) for seed in seeds]
 
@@ -72,12 +72,21 @@ def _episode(
             on_step(seed)
         action = policy.predict(observation, deterministic=deterministic)
         observation, reward, terminated, truncated, info = env.step(action)
-        episode_return += float(reward)
         length += 1
+        _check_finite(observation, reward, f"the episode with seed {seed}, at its step {length}")
+        episode_return += float(reward)
         done = terminated or truncated
     if on_step:
         on_step(seed)
-    if not np.isfinite(episode_return):
-        raise NonFiniteError(f"the return of the episode with seed {seed} is {episode_return}")
     success = bool(info["is_success"]) if "is_success" in info else None
     return Episode(seed, episode_return, length, success)
+
+
+def _check_finite(observation: Any, reward: Any, place: str) -> None:
+    if not np.isfinite(reward):
+        raise NonFiniteError(f"the reward of {place} is {reward}")
+    parts = observation if isinstance(observation, dict) else {"": observation}
+    for key, values in parts.items():
+        if not np.isfinite(values).all():
+            what = f"observation {key!r}" if key else "the observation"
+            raise NonFiniteError(f"{what} of {place} holds a NaN or an infinity")

@@ -133,11 +133,16 @@ def _recipe(options: EvaluateOptions, runs: Sequence[Run]) -> EnvRecipe:
     own = runs[0].recipe
     if options.env is None and any(run.recipe != own for run in runs):
         raise InvalidOptionError(
-            f"the runs trained on different environments, {own} and {runs[1].recipe}; "
+            f"the runs trained on different environments, {_named(own)} and "
+            f"{_named(runs[1].recipe)}; "
             "say with --env and --env-arg which one to judge them on"
         )
     arguments = dict(own.arguments) if options.env is None else {}
     return EnvRecipe(options.env or own.id, arguments | env_arguments(options.env_arg))
+
+
+def _named(recipe: EnvRecipe) -> str:
+    return f"{recipe.id} {dict(recipe.arguments) or ''}".strip()
 
 
 def _check_spaces(run: Run, policy: TrainedPolicy, env: gymnasium.Env[Any, Any]) -> None:

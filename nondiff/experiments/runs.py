@@ -155,9 +155,14 @@ def _git_revision() -> str | None:
 
 
 def _claim(root: Path, name: str | None, stem: str) -> Path:
-    root.mkdir(parents=True, exist_ok=True)
     if name is not None:
-        folder = root / _checked_name(name)
+        _checked_name(name)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{root} can't hold runs: {error.strerror}") from error
+    if name is not None:
+        folder = root / name
         try:
             folder.mkdir()
         except FileExistsError:

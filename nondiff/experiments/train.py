@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -44,7 +45,7 @@ class TrainOptions:
     eval_every: int | None = None
     """Environment steps between evaluations; None: the preset's."""
     eval_episodes: int = 20
-    """Episodes an evaluation during training."""
+    """Episodes an evaluation during training; the preset may have its own default."""
     confirm_episodes: int = 100
     """Episodes to which an evaluation that would stop training early is extended."""
     stop_at_success: float | None = 0.99
@@ -78,7 +79,12 @@ def parse(arguments: list[str], prog: str) -> TrainCommand[Any]:
     """
     chosen = _chosen(arguments, prog)
     preset = _preset(chosen)
-    options = replace(chosen, budget=preset.budget, eval_every=preset.eval_every)
+    options = replace(
+        chosen,
+        budget=preset.budget,
+        eval_every=preset.eval_every,
+        eval_episodes=preset.eval_episodes,
+    )
     kind = find_strategy(options.strategy)
     return tyro.cli(
         TrainCommand[kind],  # type: ignore[valid-type]
@@ -129,11 +135,14 @@ def train(options: TrainOptions, strategy: Strategy) -> Run:
     """
     import torch
 
-    torch.set_num_threads(options.threads)
-    recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
     plan, budget = _checked(options)
+    torch.set_num_threads(options.threads)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise InvalidOptionError("device 'cuda': torch finds no GPU here; choose cpu or auto")
+    recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
     with closing(recipe.make()) as env:
         strategy.check(env)
+        _check_reset(recipe, env)
         stem = f"{recipe.spec().id.rpartition('/')[2]}-{options.strategy}-s{options.seed}"
         run = Run.create(options.runs, options.name, stem, _config(options, strategy, plan, budget))
         training = Training(recipe, budget, options.seed, options.device)
@@ -147,6 +156,18 @@ def train(options: TrainOptions, strategy: Strategy) -> Run:
                 error.args = (f"{error}; {_kept(run)}",)
             raise
     return run
+
+
+def _check_reset(recipe: EnvRecipe, env: Any) -> None:
+    """An environment may meet a bad argument only when it starts: find out before writing."""
+    try:
+        env.reset(seed=judgement_seeds(1)[0])
+    except NondiffError:
+        raise
+    except Exception as error:
+        raise InvalidOptionError(
+            f"{recipe.id} with arguments {dict(recipe.arguments)} can't be reset: {error!r}"
+        ) from error
 
 
 def _train(run: Run, env: Any, strategy: Strategy, training: Training, plan: ReviewPlan) -> None:
@@ -196,6 +217,7 @@ def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
         "judge_episodes": (options.judge_episodes, 1, 10**6),
         "threads": (options.threads, 1, 1024),
         "stop_at_success": (options.stop_at_success or 0.0, 0.0, 1.0),
+        "stop_at_return": (options.stop_at_return or 0.0, -math.inf, math.inf),
     }
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:

@@ -31,8 +31,14 @@ class Bridge(BaseCallback):
         successes = self.model.ep_success_buffer or ()
         success = float(np.mean(successes)) if successes else None
         due = self._observer.after_step(steps, mean_return, success)
-        going_on = not due or self._observer.review(steps, self._policy())
-        return going_on and steps < self._budget
+        if steps >= self._budget:  # whoever trains reviews the end, after the last update
+            return self._fills_rollout()
+        return not due or self._observer.review(steps, self._policy())
+
+    def _fills_rollout(self) -> bool:
+        """Whether an on-policy algorithm will learn from this step, and then end by itself."""
+        buffer = getattr(self.model, "rollout_buffer", None)
+        return buffer is not None and buffer.pos + 1 == buffer.buffer_size
 
 
 class _ObserverWriter(KVWriter):

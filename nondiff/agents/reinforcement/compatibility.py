@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from pydantic import TypeAdapter, ValidationError
 
-from nondiff.agents.reinforcement.configs import Reinforcement
+from nondiff.agents.reinforcement.configs import SAC, TQC, Reinforcement
 from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
 
 GOAL_KEYS = {"achieved_goal", "desired_goal", "observation"}
@@ -55,6 +56,25 @@ def _check_ranges(config: Reinforcement) -> None:
         raise InvalidOptionError(
             f"{config.name}: {option} = {first['input']!r}: {first['msg']}"
         ) from None
+    if isinstance(config, SAC | TQC) and not _is_entropy_coefficient(config.ent_coef):
+        raise InvalidOptionError(
+            f"{config.name}: ent_coef = {config.ent_coef!r} is none of 'auto', 'auto_' and an "
+            "initial value above 0, or a number"
+        )
+    if isinstance(config, TQC) and config.top_quantiles_to_drop_per_net >= config.n_quantiles:
+        raise InvalidOptionError(
+            f"{config.name}: top_quantiles_to_drop_per_net = "
+            f"{config.top_quantiles_to_drop_per_net} leaves none of {config.n_quantiles} quantiles"
+        )
+
+
+def _is_entropy_coefficient(text: str) -> bool:
+    learned = text.startswith("auto")
+    try:
+        value = float(text.removeprefix("auto_")) if text != "auto" else 1.0
+    except ValueError:
+        return False
+    return 0 < value < math.inf if learned else 0 <= value < math.inf
 
 
 def _check_action(config: Reinforcement, space: spaces.Space[Any]) -> None:

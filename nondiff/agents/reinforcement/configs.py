@@ -5,16 +5,17 @@ Defaults are Stable-Baselines3's. Importing this module does not import it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 from nondiff.agents.seeds import MOST_ENVS
 from nondiff.agents.strategy import Strategy
 
-Positive = Annotated[float, Gt(0)]
-NonNegative = Annotated[float, Ge(0)]
+Positive = Annotated[float, Gt(0), Lt(math.inf)]
+NonNegative = Annotated[float, Ge(0), Lt(math.inf)]
 Share = Annotated[float, Ge(0), Le(1)]
 Count = Annotated[int, Ge(1)]
 
@@ -51,7 +52,8 @@ class OnPolicy(Reinforcement):
     """What the algorithms that learn from fresh rollouts share."""
 
     n_steps: Count = 2048
-    """Steps of each environment between updates; at most the budget's share of each."""
+    """Steps of each environment between updates; at most the budget's share of each. A last
+    rollout that the budget leaves incomplete is not trained on."""
     gae_lambda: Share = 0.95
     """Bias against variance of the generalised advantage estimate."""
     normalize_advantage: bool = True
@@ -144,7 +146,7 @@ class OffPolicy(Reinforcement):
     buffer_size: Count = 1_000_000
     """Transitions kept; no more than the budget are allocated."""
     learning_starts: Annotated[int, Ge(0)] = 100
-    """Random steps before learning; with HER, more than the longest episode."""
+    """Random steps before learning; with HER of each environment, more than an episode has."""
     batch_size: Annotated[int, Ge(2)] = 256
     """Transitions a gradient step."""
     tau: Share = 0.005

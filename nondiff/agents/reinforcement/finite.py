@@ -33,19 +33,25 @@ class FiniteGuard(VecEnvWrapper):
         self._steps += 1
         self._check("the reward of", rewards)
         self._check_observation(observation)
+        for environment, info in enumerate(infos):
+            # Where an episode ended, `observation` is already the next one's first.
+            if "terminal_observation" in info:
+                self._check_observation(info["terminal_observation"], environment)
         return observation, rewards, dones, infos
 
-    def _check_observation(self, observation: VecEnvObs) -> None:
+    def _check_observation(self, observation: Any, environment: int | None = None) -> None:
+        """Check a batch of observations, or the one of an environment."""
         parts = observation if isinstance(observation, dict) else {"": np.asarray(observation)}
         for key, values in parts.items():
-            self._check(f"observation {key!r} of" if key else "the observation of", values)
+            what = f"observation {key!r} of" if key else "the observation of"
+            self._check(what, values if environment is None else values[None], environment or 0)
 
-    def _check(self, what: str, values: np.ndarray) -> None:
+    def _check(self, what: str, values: np.ndarray, first: int = 0) -> None:
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
             entry = f" at entry {list(index[1:])}" if len(index) > 1 else ""
             raise NonFiniteError(
-                f"{what} environment {index[0]} is {values[index]}{entry}, "
+                f"{what} environment {first + index[0]} is {values[index]}{entry}, "
                 f"at its step {self._steps}"
             )
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from gymnasium.spaces import Dict
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from stable_baselines3.common.policies import BasePolicy
@@ -111,7 +112,8 @@ class ReinforcementPolicy:
         """The action for one observation, or for a batch of them."""
         if self._normalizer is not None:
             observation = self._normalizer(observation)
-        return self.module.predict(observation, deterministic=deterministic)[0]
+        # A single discrete action is a number: many environments look it up in a table.
+        return self.module.predict(observation, deterministic=deterministic)[0][()]
 
     def description(self) -> dict[str, Any]:
         return self._description.model_dump()
@@ -142,7 +144,14 @@ def rebuild(data: dict[str, Any], tensors: dict[str, Tensor]) -> ReinforcementPo
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise DamagedModelError(f"the description's {place} is invalid: {first['msg']}") from error
-    except (KeyError, ValueError, TypeError, RuntimeError, AssertionError) as error:
+    except (
+        LookupError,
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        RuntimeError,
+        AssertionError,
+    ) as error:
         raise DamagedModelError(f"the description and the weights do not fit: {error}") from error
 
 
@@ -165,4 +174,9 @@ def _normalizer(description: Description, tensors: dict[str, Tensor]) -> Normali
     )
     if not mean or mean.keys() != variance.keys():
         raise DamagedModelError("the normalisation statistics are incomplete")
+    space = spaces.from_json(description.observation_space)
+    for key in mean:
+        shape = space[key].shape if isinstance(space, Dict) else space.shape
+        if not mean[key].shape == variance[key].shape == shape:
+            raise DamagedModelError(f"the normalisation statistics of {key} have another shape")
     return Normalizer(mean, variance, description.normalizer_clip, description.normalizer_epsilon)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import fields
@@ -10,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import Env, spaces
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -61,9 +61,9 @@ def _learn(
     try:
         algorithm.learn(training.budget, callback=bridge, log_interval=every)
     except BaseException as error:
-        if non_finite_weight(algorithm.policy) is None:
-            observer.keep(algorithm.num_timesteps, _policy(config, algorithm))
         _explain(error, config, algorithm)
+        observer.keep(algorithm.num_timesteps, _policy(config, algorithm))
+        _explain_warm_up(error, config)
         raise
 
 
@@ -96,24 +96,25 @@ def _vector_keys(space: spaces.Space[Any]) -> list[str] | None:
 
 
 def _build(config: Reinforcement, training: Training, env: VecEnv) -> BaseAlgorithm:
-    if training.device == "cuda" and not torch.cuda.is_available():
-        raise InvalidOptionError("device 'cuda': torch finds no GPU here; choose cpu or auto")
     set_random_seed(training.seed)
     kind = ALGORITHMS[config.name]
     accepted = inspect.signature(kind).parameters
     options = {f.name: getattr(config, f.name) for f in fields(config) if f.name in accepted}
     options["learning_rate"] = _schedule(config)
     if isinstance(config, OnPolicy):
-        options["n_steps"] = max(1, min(config.n_steps, training.budget // config.num_envs))
+        least = 2 if config.num_envs == 1 else 1  # advantages are standardised over the rollout
+        options["n_steps"] = max(least, min(config.n_steps, training.budget // config.num_envs))
     if isinstance(config, OffPolicy):
         options |= _replay_options(config, training, env)
-    algorithm = kind(
-        _policy_name(env.observation_space),
-        env,
-        device=training.device,
-        policy_kwargs=_policy_arguments(config).keywords(),
-        **options,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You have specified a mini-batch size")
+        algorithm = kind(
+            _policy_name(env.observation_space),
+            env,
+            device=training.device,
+            policy_kwargs=_policy_arguments(config).keywords(),
+            **options,
+        )
     # Given no seed, the algorithm leaves the environments' seeds as they are.
     algorithm.action_space.seed(training.seed)
     return algorithm
@@ -128,6 +129,7 @@ def _schedule(config: Reinforcement) -> Any:
 def _replay_options(config: OffPolicy, training: Training, env: VecEnv) -> dict[str, Any]:
     options: dict[str, Any] = {"buffer_size": min(config.buffer_size, training.budget)}
     if _uses_goals(config, training.recipe):
+        options["learning_starts"] = config.learning_starts * config.num_envs
         options["replay_buffer_class"] = HerReplayBuffer
         options["replay_buffer_kwargs"] = {
             "n_sampled_goal": config.n_sampled_goal,
@@ -139,7 +141,7 @@ def _replay_options(config: OffPolicy, training: Training, env: VecEnv) -> dict[
     options["action_noise"] = noise
     coefficient = getattr(config, "ent_coef", None)
     if coefficient is not None:
-        options["ent_coef"] = _entropy_coefficient(coefficient)
+        options["ent_coef"] = coefficient if coefficient.startswith("auto") else float(coefficient)
     return options
 
 
@@ -148,15 +150,6 @@ def _uses_goals(config: OffPolicy, recipe: EnvRecipe) -> bool:
         return config.her
     with closing(recipe.make()) as env:
         return has_goals(env)
-
-
-def _entropy_coefficient(text: str) -> str | float:
-    try:
-        return text if text.startswith("auto") else float(text)
-    except ValueError:
-        raise InvalidOptionError(
-            f"ent_coef {text!r} is none of 'auto', 'auto_' and an initial value, or a number"
-        ) from None
 
 
 def _policy_arguments(config: Reinforcement) -> PolicyArguments:
@@ -206,8 +199,16 @@ def _check_weights(config: Reinforcement, algorithm: BaseAlgorithm) -> None:
 def _explain(error: BaseException, config: Reinforcement, algorithm: BaseAlgorithm) -> None:
     """Raise the clear error behind one of Stable-Baselines3's, if it is known."""
     _check_weights(config, algorithm)
+    if "Expected parameter" in str(error):  # weights so large that torch refuses what they give
+        raise NonFiniteError(
+            f"the update before step {algorithm.num_timesteps} made the policy's distribution "
+            f"invalid; lower learning_rate (now {config.learning_rate}) or scale the rewards"
+        ) from error
+
+
+def _explain_warm_up(error: BaseException, config: Reinforcement) -> None:
     if "learning_starts" in str(error):
         raise InvalidOptionError(
             f"learning_starts = {getattr(config, 'learning_starts', None)} is too small: hindsight "
-            f"relabelling needs one whole episode of each of the {config.num_envs} environments"
+            "relabelling needs one whole episode"
         ) from error

@@ -1,0 +1,51 @@
+"""An observer that keeps what a training shows it, and a call that trains with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from nondiff.agents import find_strategy
+from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
+from nondiff.envs.recipe import EnvRecipe
+
+
+@dataclass
+class Watcher:
+    """Asks for the policy every so many steps, and ends training once `solved` says so."""
+
+    every: int | None = None
+    solved: Callable[[TrainedPolicy], bool] | None = None
+    steps: int = 0
+    reviews: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
+
+    def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
+        self.steps = steps
+        return self.every is not None and steps % self.every == 0
+
+    def review(self, steps: int, policy: TrainedPolicy) -> bool:
+        self.keep(steps, policy)
+        return not (self.solved and self.solved(policy))
+
+    def keep(self, steps: int, policy: TrainedPolicy) -> None:
+        self.reviews.append((steps, policy.tensors()))
+
+    def record(self, steps: int, metrics: Mapping[str, float]) -> None:
+        """What is recorded is tested where it is written."""
+
+
+def trained(
+    strategy: Strategy | str,
+    env_id: str,
+    budget: int,
+    seed: int = 0,
+    watcher: Watcher | None = None,
+    **arguments: Any,
+) -> TrainedPolicy:
+    """The policy that a strategy, or the defaults of a strategy's name, trains."""
+    chosen = find_strategy(strategy)() if isinstance(strategy, str) else strategy
+    recipe = EnvRecipe(env_id, arguments)
+    return chosen.train(Training(recipe, budget, seed), watcher or Watcher())
