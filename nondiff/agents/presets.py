@@ -171,7 +171,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
             log_std_init=-0.5,
             normalize_observation=True,
         ),
-        budget=50_000,
+        budget=30_000,
         eval_every=4_096,
         eval_episodes=10,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,6 +87,24 @@ class EnvRecipe:
             if same and wanted == other.kwargs:
                 return other.id
         return spec.id
+
+
+def env_arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """KEY=VALUE pairs as arguments; a value is JSON if it can be, otherwise text.
+
+    Raises:
+        InvalidOptionError: a pair without "=".
+    """
+    arguments: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not (key and equals):
+            raise InvalidOptionError(f"--env-arg {pair!r} is not of the form KEY=VALUE")
+        try:
+            arguments[key] = json.loads(text)
+        except ValueError:
+            arguments[key] = text
+    return arguments
 
 
 def _import(module: str, env_id: str) -> None:

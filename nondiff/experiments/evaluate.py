@@ -19,7 +19,7 @@ from nondiff.agents.seeds import judgement_seeds
 from nondiff.agents.spaces import from_json
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.envs.recipe import EnvRecipe, env_arguments
 from nondiff.experiments.episodes import Episode, RandomPolicy, play
 from nondiff.experiments.runs import Run
 from nondiff.experiments.statistics import (
@@ -29,7 +29,6 @@ from nondiff.experiments.statistics import (
     paired_difference,
     summarize,
 )
-from nondiff.experiments.train import env_arguments
 
 NOT_GOOD_ENOUGH = 1  # exit code where --min-success is missed
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from contextlib import closing
@@ -17,7 +16,7 @@ from nondiff.agents.presets import DEFAULT_REVIEWS, LEAST_EVAL_EVERY, Preset, fi
 from nondiff.agents.seeds import LARGEST_SEED, judgement_seeds, selection_seeds, training_seed
 from nondiff.agents.strategy import Strategy, Training
 from nondiff.envs.errors import InvalidOptionError, NondiffError
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.envs.recipe import EnvRecipe, env_arguments
 from nondiff.experiments.display import Display
 from nondiff.experiments.episodes import play
 from nondiff.experiments.monitor import ReviewPlan, TrainingMonitor
@@ -105,24 +104,6 @@ def _preset(options: TrainOptions) -> Preset:
     find_strategy(options.strategy)
     recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
     return find_preset(options.strategy, recipe.preset_id())
-
-
-def env_arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """KEY=VALUE pairs as arguments; a value is JSON if it can be, otherwise text.
-
-    Raises:
-        InvalidOptionError: a pair without "=".
-    """
-    arguments: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not (key and equals):
-            raise InvalidOptionError(f"--env-arg {pair!r} is not of the form KEY=VALUE")
-        try:
-            arguments[key] = json.loads(text)
-        except ValueError:
-            arguments[key] = text
-    return arguments
 
 
 def train(options: TrainOptions, strategy: Strategy) -> Run:

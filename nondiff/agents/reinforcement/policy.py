@@ -155,12 +155,20 @@ def rebuild(data: dict[str, Any], tensors: dict[str, Tensor]) -> ReinforcementPo
         raise DamagedModelError(f"the description and the weights do not fit: {error}") from error
 
 
+class _NoOptimizer:
+    """Stands where a policy keeps an optimiser: making a real one takes torch a second."""
+
+    def __init__(self, parameters: Any, lr: float, **options: Any) -> None:
+        """Predicting needs none of these."""
+
+
 def _module(description: Description) -> BasePolicy:
     build = ALGORITHMS[description.strategy].policy_aliases[description.policy]
     return build(
         spaces.from_json(description.observation_space),
         spaces.from_json(description.action_space),
         lambda _: 0.0,  # a learning rate, which predicting never asks for
+        optimizer_class=_NoOptimizer,
         **description.arguments.keywords(),
     )
 
