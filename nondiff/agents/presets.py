@@ -52,7 +52,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
             log_std_init=-0.7,
         ),
         budget=30_000,
-        eval_every=1_024,
+        eval_every=2_048,
         eval_episodes=10,
     ),
     ("trpo", REACH_DENSE): Preset(
