@@ -12,7 +12,13 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from nondiff.agents import find_strategy
-from nondiff.agents.presets import DEFAULT_REVIEWS, LEAST_EVAL_EVERY, Preset, find_preset
+from nondiff.agents.presets import (
+    DEFAULT_BUDGET,
+    DEFAULT_REVIEWS,
+    LEAST_EVAL_EVERY,
+    Preset,
+    find_preset,
+)
 from nondiff.agents.seeds import LARGEST_SEED, judgement_seeds, selection_seeds, training_seed
 from nondiff.agents.strategy import Strategy, Training
 from nondiff.envs.errors import InvalidOptionError, NondiffError
@@ -184,8 +190,7 @@ def _judge(run: Run, env: Any, episodes: int) -> None:
 
 def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
     """The plan of evaluations and the budget, with every number in its range."""
-    budget = options.budget
-    assert budget is not None
+    budget = DEFAULT_BUDGET if options.budget is None else options.budget
     every = options.eval_every
     if every is None:
         every = max(LEAST_EVAL_EVERY, budget // DEFAULT_REVIEWS)

@@ -1,0 +1,54 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+HELPS = (["train.py"], ["train.py", "--strategy", "sac"], ["evaluate.py"])
+
+
+def help_of(command: list[str]) -> str:
+    answer = subprocess.run(
+        [sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return answer.stdout
+
+
+def test_every_option_in_the_readme_exists() -> None:
+    helps = "".join(map(help_of, HELPS))
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--help"}
+    assert options
+    assert {option for option in options if f"{option} " not in helps} == set()
+
+
+def test_every_file_in_the_readme_exists() -> None:
+    paths = re.findall(r"\]\(((?!http)[^)]+)\)", README)
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.slow
+def test_the_plain_stable_baselines3_example_learns() -> None:
+    example = next(
+        block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "PPO(" in block
+    )
+    names: dict[str, Any] = {}
+    exec(example, names)
+    env, model = names["env"], names["model"]
+    successes = 0
+    for seed in range(1000, 1050):
+        observation, done = env.reset(seed=seed)[0], False
+        while not done:
+            action, _ = model.predict(observation, deterministic=True)
+            observation, _, terminated, truncated, info = env.step(action)
+            done = terminated or truncated
+        successes += info["is_success"]
+    assert successes >= 45
