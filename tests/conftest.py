@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nondiff.envs.arm.env import ArmEnv
+from nondiff.envs.arm.reach import panda_reach
 from nondiff.experiments.cli import run_command
 
 ROOT = Path(__file__).parents[1]
@@ -66,3 +69,17 @@ def reach(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
     )
     assert answer.code == 0, answer.err
     return home / "runs" / "reach", answer
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., ArmEnv]]:
+    """Makes PandaReach, and closes what it made."""
+    made: list[ArmEnv] = []
+
+    def make(**arguments: Any) -> ArmEnv:
+        made.append(panda_reach(**arguments))
+        return made[-1]
+
+    yield make
+    for env in made:
+        env.close()

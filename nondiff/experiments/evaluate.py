@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -12,23 +11,21 @@ from typing import Annotated, Any, Literal
 
 import gymnasium
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from nondiff.agents.seeds import judgement_seeds
 from nondiff.agents.spaces import from_json
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
-from nondiff.experiments.episodes import Episode, RandomPolicy, play
+from nondiff.experiments.episodes import RandomPolicy, play
 from nondiff.experiments.runs import Run
 from nondiff.experiments.statistics import (
-    Estimate,
     PairedDifference,
     Summary,
     paired_difference,
     summarize,
 )
+from nondiff.experiments.verdict import Judged, Verdict, print_json, print_table
 
 NOT_GOOD_ENOUGH = 1  # exit code where --min-success is missed
 
@@ -54,7 +51,7 @@ class EvaluateOptions:
     json: bool = False
     """Print JSON instead of a table."""
     min_success: float | None = None
-    """Exit with 1 unless the lower bound of the success interval reaches this rate."""
+    """Exit with 1 unless the lower bound of the first run's success interval reaches this."""
     video: Path | None = None
     """Film some episodes into this .mp4 or .gif file."""
     video_episodes: int = 5
@@ -63,15 +60,6 @@ class EvaluateOptions:
     """Show the episodes in a window as they are played."""
     threads: int = 1
     """Threads of torch."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A policy's episodes and what they come to."""
-
-    name: str
-    episodes: list[Episode]
-    summary: Summary
 
 
 def parse(arguments: list[str], prog: str) -> EvaluateOptions:
@@ -102,7 +90,8 @@ def evaluate(options: EvaluateOptions) -> int:
     if options.random_episodes:
         judged.append(_random(recipe, options))
     difference = _difference(judged) if len(runs) == 2 else None
-    _print(options, recipe, judged, difference)
+    verdict = Verdict(recipe, not options.stochastic, judged, difference)
+    (print_json if options.json else print_table)(verdict)
     if options.video is not None:
         _film(options, recipe, policies[0])
     return _exit_code(options, judged[0].summary)
@@ -206,62 +195,3 @@ def _exit_code(options: EvaluateOptions, summary: Summary) -> int:
         f"{options.min_success:.1%} asked for\n"
     )
     return NOT_GOOD_ENOUGH
-
-
-def _print(
-    options: EvaluateOptions,
-    recipe: EnvRecipe,
-    judged: Sequence[Judged],
-    difference: PairedDifference | None,
-) -> None:
-    if options.json:
-        data = {
-            "env": recipe.id,
-            "env_arguments": dict(recipe.arguments),
-            "deterministic": not options.stochastic,
-            "first_seed": judgement_seeds(1)[0],
-            "policies": [{"name": j.name, **j.summary.to_json()} for j in judged],
-            "difference": difference.to_json() if difference else None,
-        }
-        sys.stdout.write(json.dumps(data, indent=1) + "\n")
-        return
-    actions = "stochastic" if options.stochastic else "deterministic"
-    table = Table(title=f"{recipe.id}, {actions} actions, 95 % intervals", title_justify="left")
-    for heading in ("policy", "episodes", "success", "mean return", "IQM return", "episode length"):
-        table.add_column(heading, justify="left" if heading == "policy" else "right")
-    for one in judged:
-        table.add_row(*_row(one))
-    if difference:
-        table.add_section()
-        table.add_row(*_difference_row(difference))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
-
-
-def _row(judged: Judged) -> list[str]:
-    summary = judged.summary
-    return [
-        judged.name,
-        str(summary.episodes),
-        _interval(summary.success, "{:.1%}"),
-        _interval(summary.return_mean, "{:.4g}"),
-        _interval(summary.return_iqm, "{:.4g}"),
-        _interval(summary.length_mean, "{:.1f}"),
-    ]
-
-
-def _difference_row(difference: PairedDifference) -> list[str]:
-    return [
-        "second minus first",
-        str(difference.episodes),
-        _interval(difference.success, "{:+.1%}"),
-        _interval(difference.episode_return, "{:+.4g}"),
-        "",
-        _interval(difference.length, "{:+.1f}"),
-    ]
-
-
-def _interval(estimate: Estimate | None, form: str) -> str:
-    if estimate is None:
-        return "-"
-    value, low, high = (form.format(x) for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value}\n[{low}, {high}]"

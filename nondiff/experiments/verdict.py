@@ -1,0 +1,99 @@
+"""Prints what an evaluation came to, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from nondiff.envs.recipe import EnvRecipe
+from nondiff.experiments.episodes import Episode
+from nondiff.experiments.statistics import Estimate, PairedDifference, Summary
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A policy's episodes and what they come to."""
+
+    name: str
+    episodes: list[Episode]
+    summary: Summary
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an evaluation came to.
+
+    Args:
+        recipe: the environment.
+        deterministic: whether the most likely actions were taken.
+        judged: the policies, the random one last.
+        difference: between the first two, where two runs were compared.
+    """
+
+    recipe: EnvRecipe
+    deterministic: bool
+    judged: list[Judged]
+    difference: PairedDifference | None
+
+
+def print_json(verdict: Verdict) -> None:
+    """Print a verdict as JSON."""
+    data = {
+        "env": verdict.recipe.id,
+        "env_arguments": dict(verdict.recipe.arguments),
+        "deterministic": verdict.deterministic,
+        "first_seed": verdict.judged[0].episodes[0].seed,
+        "policies": [{"name": one.name, **one.summary.to_json()} for one in verdict.judged],
+        "difference": verdict.difference.to_json() if verdict.difference else None,
+    }
+    sys.stdout.write(json.dumps(data, indent=1) + "\n")
+
+
+def print_table(verdict: Verdict) -> None:
+    """Print a verdict as a table."""
+    actions = "deterministic" if verdict.deterministic else "stochastic"
+    table = Table(
+        title=f"{verdict.recipe.id}, {actions} actions, 95 % intervals", title_justify="left"
+    )
+    for heading in ("policy", "episodes", "success", "mean return", "IQM return", "episode length"):
+        table.add_column(heading, justify="left" if heading == "policy" else "right")
+    for one in verdict.judged:
+        table.add_row(*_row(one))
+    if verdict.difference:
+        table.add_section()
+        table.add_row(*_difference_row(verdict.difference))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _row(judged: Judged) -> list[str]:
+    summary = judged.summary
+    return [
+        judged.name,
+        str(summary.episodes),
+        _interval(summary.success, "{:.1%}"),
+        _interval(summary.return_mean, "{:.4g}"),
+        _interval(summary.return_iqm, "{:.4g}"),
+        _interval(summary.length_mean, "{:.1f}"),
+    ]
+
+
+def _difference_row(difference: PairedDifference) -> list[str]:
+    return [
+        "second minus first",
+        str(difference.episodes),
+        _interval(difference.success, "{:+.1%}"),
+        _interval(difference.episode_return, "{:+.4g}"),
+        "",
+        _interval(difference.length, "{:+.1f}"),
+    ]
+
+
+def _interval(estimate: Estimate | None, form: str) -> str:
+    if estimate is None:
+        return "-"
+    value, low, high = (form.format(x) for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value}\n[{low}, {high}]"
