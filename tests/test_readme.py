@@ -12,7 +12,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-HELPS = (["train.py"], ["train.py", "--strategy", "sac"], ["evaluate.py"])
+HELPS = (
+    ["train.py"],
+    ["train.py", "--strategy", "sac"],
+    ["evaluate.py"],
+    ["benchmarks/reach.py"],
+    ["benchmarks/arm_throughput.py"],
+)
 
 
 def help_of(command: list[str]) -> str:
