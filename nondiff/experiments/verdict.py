@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -60,7 +61,9 @@ def print_table(verdict: Verdict) -> None:
         title=f"{verdict.recipe.id}, {actions} actions, 95 % intervals", title_justify="left"
     )
     for heading in ("policy", "episodes", "success", "mean return", "IQM return", "episode length"):
-        table.add_column(heading, justify="left" if heading == "policy" else "right")
+        # A run is told from another by the end of its name: fold it rather than cut it.
+        justify: Literal["left", "right"] = "left" if heading == "policy" else "right"
+        table.add_column(heading, justify=justify, overflow="fold")
     for one in verdict.judged:
         table.add_row(*_row(one))
     if verdict.difference:
