@@ -18,13 +18,9 @@ from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
 from nondiff.experiments.episodes import RandomPolicy, play
+from nondiff.experiments.ranges import MOST_EPISODES, MOST_THREADS, check_ranges
 from nondiff.experiments.runs import Run
-from nondiff.experiments.statistics import (
-    PairedDifference,
-    Summary,
-    paired_difference,
-    summarize,
-)
+from nondiff.experiments.statistics import Summary, paired_difference, summarize
 from nondiff.experiments.verdict import Judged, Verdict, print_json, print_table
 
 NOT_GOOD_ENOUGH = 1  # exit code where --min-success is missed
@@ -89,7 +85,8 @@ def evaluate(options: EvaluateOptions) -> int:
         judged = [_judge(run, p, env, options) for run, p in zip(runs, policies, strict=True)]
     if options.random_episodes:
         judged.append(_random(recipe, options))
-    difference = _difference(judged) if len(runs) == 2 else None
+    pair = [one.episodes for one in judged[: len(runs)]]
+    difference = paired_difference(*pair) if len(pair) == 2 else None
     verdict = Verdict(recipe, not options.stochastic, judged, difference)
     (print_json if options.json else print_table)(verdict)
     if options.video is not None:
@@ -100,17 +97,15 @@ def evaluate(options: EvaluateOptions) -> int:
 def _check(options: EvaluateOptions) -> None:
     if len(options.runs) not in (1, 2):
         raise InvalidOptionError(f"give one run folder, or two to compare, not {len(options.runs)}")
-    positive = {
-        "episodes": options.episodes,
-        "video-episodes": options.video_episodes,
-        "threads": options.threads,
-        "random-episodes": options.random_episodes + 1,
-    }
-    for name, value in positive.items():
-        if value < 1:
-            raise InvalidOptionError(f"--{name} must not be so small: {value}")
-    if options.min_success is not None and not 0 <= options.min_success <= 1:
-        raise InvalidOptionError(f"--min-success {options.min_success} is not from 0 to 1")
+    check_ranges(
+        {
+            "episodes": (options.episodes, 1, MOST_EPISODES),
+            "random_episodes": (options.random_episodes, 0, MOST_EPISODES),
+            "video_episodes": (options.video_episodes, 1, MOST_EPISODES),
+            "threads": (options.threads, 1, MOST_THREADS),
+            "min_success": (options.min_success or 0, 0, 1),
+        }
+    )
     if options.video is not None:
         from nondiff.experiments.video import check_video_path
 
@@ -169,10 +164,6 @@ def _random(recipe: EnvRecipe, options: EvaluateOptions) -> Judged:
         seeds = judgement_seeds(min(options.random_episodes, options.episodes))
         episodes = play(env, RandomPolicy(env.action_space), seeds)
     return Judged("random policy", episodes, summarize(episodes))
-
-
-def _difference(judged: Sequence[Judged]) -> PairedDifference:
-    return paired_difference(judged[0].episodes, judged[1].episodes)
 
 
 def _film(options: EvaluateOptions, recipe: EnvRecipe, policy: TrainedPolicy) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch.utils.tensorboard.writer import SummaryWriter
+
+from nondiff.experiments.runs import replace_text
 
 
 class MetricsWriter:
@@ -48,9 +49,7 @@ class MetricsWriter:
         writer = csv.DictWriter(text, self._columns)
         writer.writeheader()
         writer.writerows(self._rows)
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(text.getvalue(), newline="")
-        os.replace(temporary, self._path)  # noqa: PTH105
+        replace_text(self._path, text.getvalue())
 
     def close(self) -> None:
         """Flush TensorBoard's file."""

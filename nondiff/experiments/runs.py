@@ -122,9 +122,14 @@ class Run:
 
 def write_json(path: Path, data: Any) -> None:
     """Replace a JSON file whole, durably."""
+    replace_text(path, json.dumps(data, indent=1))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace a text file whole, durably, its line ends as they are."""
     temporary = path.with_suffix(".tmp")
-    with temporary.open("w") as file:
-        json.dump(data, file, indent=1)
+    with temporary.open("w", newline="") as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)  # noqa: PTH105

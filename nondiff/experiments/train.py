@@ -26,6 +26,7 @@ from nondiff.envs.recipe import EnvRecipe, env_arguments
 from nondiff.experiments.display import Display
 from nondiff.experiments.episodes import play
 from nondiff.experiments.monitor import ReviewPlan, TrainingMonitor
+from nondiff.experiments.ranges import MOST_EPISODES, MOST_THREADS, check_ranges
 from nondiff.experiments.runs import CURVE, METRICS, Run
 
 
@@ -194,21 +195,18 @@ def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
     every = options.eval_every
     if every is None:
         every = max(LEAST_EVAL_EVERY, budget // DEFAULT_REVIEWS)
-    ranges = {
+    ranges: dict[str, tuple[float, float, float]] = {
         "budget": (budget, 1, 10**12),
         "seed": (options.seed, 0, LARGEST_SEED),
         "eval_every": (every, 1, 10**12),
-        "eval_episodes": (options.eval_episodes, 1, 10**6),
-        "confirm_episodes": (options.confirm_episodes, 1, 10**6),
-        "judge_episodes": (options.judge_episodes, 1, 10**6),
-        "threads": (options.threads, 1, 1024),
+        "eval_episodes": (options.eval_episodes, 1, MOST_EPISODES),
+        "confirm_episodes": (options.confirm_episodes, 1, MOST_EPISODES),
+        "judge_episodes": (options.judge_episodes, 1, MOST_EPISODES),
+        "threads": (options.threads, 1, MOST_THREADS),
         "stop_at_success": (options.stop_at_success or 0.0, 0.0, 1.0),
         "stop_at_return": (options.stop_at_return or 0.0, -math.inf, math.inf),
     }
-    for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            flag = name.replace("_", "-")
-            raise InvalidOptionError(f"--{flag} {value} is out of range: from {low} to {high}")
+    check_ranges(ranges)
     plan = ReviewPlan(
         every,
         options.eval_episodes,

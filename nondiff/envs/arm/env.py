@@ -154,7 +154,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             return np.asarray(self._is_success(distance), np.float32) - np.float32(1)
         return -distance
 
-    def _is_success(self, distance: NDArray[np.float32]) -> Any:
+    def _is_success(self, distance: NDArray[np.float32] | float) -> Any:
         return distance < self._task.threshold
 
     def _read(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -167,7 +167,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self, state: NDArray[np.float32], achieved: NDArray[np.float32]
     ) -> tuple[Observation, Info]:
         distance = float(self._task.distance(achieved, self._goal))
-        self._reached = bool(distance < self._task.threshold)
+        self._reached = bool(self._is_success(distance))
         observation = {
             "achieved_goal": achieved,
             "desired_goal": self._goal.copy(),

@@ -1,0 +1,25 @@
+"""The ranges of numbers that the commands take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nondiff.envs.errors import InvalidOptionError
+
+MOST_EPISODES = 10**6
+MOST_THREADS = 1024
+
+
+def check_ranges(options: Mapping[str, tuple[float, float, float]]) -> None:
+    """Refuse an option outside its range, bounds included; NaN is outside every range.
+
+    Args:
+        options: value, lowest and highest, by the option's name.
+
+    Raises:
+        InvalidOptionError: names the option as the command line does, and its range.
+    """
+    for name, (value, low, high) in options.items():
+        if not low <= value <= high:
+            flag = name.replace("_", "-")
+            raise InvalidOptionError(f"--{flag} {value} is not from {low} to {high}")
