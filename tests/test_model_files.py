@@ -19,10 +19,12 @@ from safetensors.torch import load, save
 from watcher import trained
 
 from nondiff.agents import find_strategy
-from nondiff.agents.model import DESCRIPTION, MANIFEST, TENSORS, _manifest, load_policy, save_policy
+from nondiff.agents.model import MODEL, load_policy, save_policy
 from nondiff.agents.spaces import from_json, to_json
+from nondiff.agents.storage import MANIFEST
 from nondiff.envs.errors import DamagedModelError
 
+DESCRIPTION, TENSORS = MODEL.values, MODEL.tensors
 FILES = (DESCRIPTION, TENSORS, MANIFEST)
 
 
@@ -44,7 +46,7 @@ def model(original: Path, tmp_path: Path) -> Path:
 def sign(folder: Path) -> None:
     """Make the manifest match, as a forger would."""
     contents = {name: (folder / name).read_bytes() for name in (DESCRIPTION, TENSORS)}
-    (folder / MANIFEST).write_bytes(_manifest(contents))
+    (folder / MANIFEST).write_bytes(MODEL.manifest(contents))
 
 
 @pytest.mark.parametrize("name", FILES)
