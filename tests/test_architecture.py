@@ -24,6 +24,10 @@ ENGINES = {
 }
 # What every environment family may import of its own floor.
 SHARED_BY_FAMILIES = ("nondiff.envs.errors", "nondiff.envs.black_box", "nondiff.envs.process")
+# What makes environments and runs them, whichever they are.
+ROUND_ENVIRONMENTS = tuple(
+    f"nondiff.envs.{name}" for name in ("recipe", "worker", "serving", "episode_record")
+)
 
 
 def place(path: Path) -> str:
@@ -101,7 +105,7 @@ def family(path: Path) -> str | None:
     """nondiff.envs.arm of nondiff/envs/arm/robot.py; None for what is no environment."""
     parts = dotted(path).split(".")
     named = ".".join(parts[:3])
-    plain = (*SHARED_BY_FAMILIES, "nondiff.envs.recipe", "nondiff.envs")
+    plain = (*SHARED_BY_FAMILIES, *ROUND_ENVIRONMENTS, "nondiff.envs")
     return named if parts[:2] == ["nondiff", "envs"] and named not in plain else None
 
 

@@ -41,8 +41,20 @@ class NonFiniteError(NondiffError, ArithmeticError):
     """A NaN or an infinity in an observation, a reward or a network."""
 
 
+class EnvironmentFailedError(NondiffError, RuntimeError):
+    """An environment that raised, died or hung; `details` is the original traceback, if any."""
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+
 class DamagedModelError(NondiffError, ValueError):
     """A model folder that is incomplete, altered or not one of ours."""
+
+
+class DamagedCheckpointError(NondiffError, ValueError):
+    """A checkpoint that is incomplete, altered, or of another run."""
 
 
 class RunError(NondiffError, ValueError):

@@ -1,0 +1,177 @@
+"""What runs in the process of a `Worker`: one environment, which answers commands."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from multiprocessing import connection
+from typing import Any, SupportsFloat
+
+import gymnasium
+import psutil
+
+from nondiff.envs.errors import NondiffError
+
+Env = gymnasium.Env[Any, Any]
+
+MARK = "NONDIFF_WORKER"  # in the variables of whatever a worker starts, however detached
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PR_SET_PDEATHSIG = 1
+
+
+def kill_descendants(root: psutil.Process) -> None:
+    """Kill what a process has started, and what that has started."""
+    for descendant in root.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            descendant.kill()
+
+
+def work(pipe: connection.Connection, parent: int, bound: bool, order: bytes, mark: str) -> None:
+    """Serve an environment until nobody listens any more; the body of the process.
+
+    Args:
+        pipe: where commands come from and answers go.
+        parent: number of the process that starts this one, and with which it ends.
+        bound: whether that one's main thread starts it.
+        order: pickle of the recipe and the wrapper.
+        mark: put among the variables of whatever the environment starts.
+    """
+    _end_with(parent, bound)
+    _take_signals()
+    os.environ[MARK] = mark
+    try:
+        with contextlib.suppress(EOFError, OSError):  # nobody listens any more
+            _serve(pipe, order)
+    finally:
+        kill_descendants(psutil.Process())
+
+
+def _end_with(parent: int, bound: bool) -> None:
+    """See to it that this process ends when its parent does."""
+    # The kernel does it even to one hung in C code, but when the *thread* that started it ends.
+    if sys.platform == "linux" and bound:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    threading.Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _end_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    kill_descendants(psutil.Process())
+    os._exit(1)
+
+
+def _take_signals() -> None:
+    """Do nothing on Ctrl-C, which is sent to all: the parent decides when this process ends."""
+    for number in SIGNALS:
+        signal.signal(number, _do_nothing)  # SIG_IGN would pass on to what the environment starts
+    if sys.platform != "win32":
+        for number in SIGNALS:
+            signal.siginterrupt(number, False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def _do_nothing(number: int, frame: object) -> None:
+    pass
+
+
+def _serve(pipe: connection.Connection, order: bytes) -> None:
+    """Make the environment and say so, then answer commands until the empty one."""
+    try:
+        env = _make(order)
+    except BaseException as error:
+        pipe.send_bytes(_failure(error, making=True))
+        return
+    try:
+        pipe.send_bytes(pickle.dumps((True, None)))
+        while message := pipe.recv_bytes():
+            pipe.send_bytes(_answer(env, message))
+    finally:
+        try:
+            env.close()
+        except Exception:
+            traceback.print_exc()
+
+
+def _make(order: bytes) -> Env:
+    recipe, wrap = pickle.loads(order)  # noqa: S301 - a process of ours sent it
+    env: Env = recipe.make()
+    return env if wrap is None else wrap(env)
+
+
+def _answer(env: Env, message: bytes) -> bytes:
+    try:
+        name, arguments = pickle.loads(message)  # noqa: S301 - a process of ours sent it
+        answer = _COMMANDS[name](env, *arguments)
+        try:
+            return pickle.dumps((True, answer))
+        except Exception as error:
+            raise pickle.PicklingError(f"its answer to {name!r} can't be sent: {error}") from error
+    except BaseException as error:
+        return _failure(error)
+
+
+def _failure(error: BaseException, making: bool = False) -> bytes:
+    summary = " ".join(str(error).split())
+    if not (making and isinstance(error, NondiffError)):  # one of ours says all by itself
+        summary = f"{type(error).__name__}: {summary}" if summary else type(error).__name__
+    return pickle.dumps((False, (summary, "".join(traceback.format_exception(error)))))
+
+
+def _reset(env: Env, seed: int | None, options: dict[str, Any] | None) -> tuple[Any, Any]:
+    return env.reset(seed=seed, options=options) if options else env.reset(seed=seed)
+
+
+def _step(env: Env, action: Any) -> tuple[Any, SupportsFloat, bool, dict[str, Any], Any]:
+    """Step, and begin the next episode after a last step, as Stable-Baselines3 does.
+
+    Returns:
+        observation, reward, whether the episode is done, infos, and those of the reset if it is.
+    """
+    observation, reward, terminated, truncated, info = env.step(action)
+    info["TimeLimit.truncated"] = truncated and not terminated
+    reset_info = None
+    if terminated or truncated:
+        info["terminal_observation"] = observation
+        observation, reset_info = env.reset()
+    return observation, reward, terminated or truncated, info, reset_info
+
+
+def _has_attribute(env: Env, name: str) -> bool:
+    try:
+        env.get_wrapper_attr(name)
+    except AttributeError:
+        return False
+    return True
+
+
+def _is_wrapped(env: Env, kind: type) -> bool:
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, kind):
+            return True
+        env = env.env
+    return False
+
+
+_COMMANDS: dict[str, Callable[..., Any]] = {
+    "spaces": lambda env: (env.observation_space, env.action_space),
+    "reset": _reset,
+    "step": _step,
+    "render": lambda env: env.render(),
+    "attribute": lambda env, name: env.get_wrapper_attr(name),
+    "has_attribute": _has_attribute,
+    "set_attribute": setattr,
+    "method": lambda env, name, some, named: env.get_wrapper_attr(name)(*some, **named),
+    "is_wrapped": _is_wrapped,
+}

@@ -1,0 +1,268 @@
+"""An environment in a process of its own, which can break without breaking the process using it.
+
+The process serves one `Worker`. It ends when that asks it to, when its pipe closes, and when the
+process that started it is gone, however that went.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from multiprocessing import connection, process, resource_tracker
+from multiprocessing.util import Finalize
+from typing import Any
+from uuid import uuid4
+
+import psutil
+
+from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.recipe import EnvRecipe
+from nondiff.envs.serving import MARK, SIGNALS, Env, kill_descendants, work
+
+Wrap = Callable[[Env], Env]
+
+START_SECONDS = 120.0  # to make an environment: many that start at once wait for each other
+CLOSE_SECONDS = 5.0  # to close one, and for a killed process to be gone
+_LOOK_SECONDS = 0.25  # between looks at whether a silent worker lives
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+class WorkerLost(Exception):  # noqa: N818 - an event; whoever owns the worker makes the error
+    """A worker that died or hung, and is gone; `reason` says how, such as "exited with code 3"."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class EnvironmentRaised(Exception):  # noqa: N818
+    """What an environment raised: a line, the original traceback, and whether in being made."""
+
+    def __init__(self, summary: str, traceback: str, making: bool = False) -> None:
+        super().__init__(summary)
+        self.summary = summary
+        self.traceback = traceback
+        self.making = making
+
+
+class Worker:
+    """One environment in a process; several that are constructed in a row start at once.
+
+    Args:
+        recipe: the environment.
+        timeout: the longest it may take to answer [s]; being made is given `START_SECONDS` too.
+        wrap: applied to the environment in its process; pickled by reference.
+
+    Raises:
+        InvalidOptionError: the recipe's arguments or `wrap` can't be pickled.
+    """
+
+    def __init__(self, recipe: EnvRecipe, timeout: float, wrap: Wrap | None = None) -> None:
+        self._timeout = timeout
+        self._made = False
+        self._unread = 0
+        order = _pickled_order(recipe, wrap)
+        mark = uuid4().hex
+        self._connection, theirs = _SPAWN.Pipe()
+        _limit_stalls(self._connection, timeout)
+        bound = threading.current_thread() is threading.main_thread()
+        self._process = _SPAWN.Process(target=work, args=(theirs, os.getpid(), bound, order, mark))
+        with theirs, _signals_held():
+            self._process.start()
+        self.pid = self._process.pid
+        self._deadline = _clock.now() + max(timeout, START_SECONDS)
+        self._close_by = 0.0
+        # Runs once: when asked, when this object is collected, or as the interpreter exits.
+        state = (self._process, self._connection, mark)
+        self._kill = Finalize(self, _kill, state, exitpriority=10)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._kill.still_active() and self._process.is_alive()
+
+    def send(self, name: str, *arguments: object) -> None:
+        """Give a command of `_COMMANDS`, without waiting; a lost worker is noticed by `receive`."""
+        message = pickle.dumps((name, arguments))
+        self._unread += 1
+        if self._made:
+            self._deadline = _clock.now() + self._timeout
+        with contextlib.suppress(OSError):
+            self._connection.send_bytes(message)
+
+    def receive(self) -> Any:
+        """The answer to the last command; answers to earlier ones that nobody read are dropped.
+
+        Raises:
+            EnvironmentRaised: the environment raised, or its answer can't be pickled.
+            WorkerLost: the process died, or hung and has been killed.
+        """
+        if not self._made:
+            _unpacked(self._read(), making=True)
+            self._made = True
+            self._deadline = _clock.now() + self._timeout
+        while self._unread > 1:
+            self._read()
+            self._unread -= 1
+        self._unread = 0
+        return _unpacked(self._read())
+
+    def call(self, name: str, *arguments: object) -> Any:
+        """`send`, then `receive`."""
+        self.send(name, *arguments)
+        return self.receive()
+
+    def ask_to_close(self) -> None:
+        """Tell the process to close its environment and end, without waiting for it."""
+        if not self._connection.closed:
+            with contextlib.suppress(OSError):
+                self._connection.send_bytes(b"")
+            self._connection.close()
+            self._close_by = time.monotonic() + CLOSE_SECONDS
+
+    def close(self) -> None:
+        """Ask the process to end, and kill it `CLOSE_SECONDS` later."""
+        self.ask_to_close()
+        if self._kill.still_active():
+            self._process.join(max(0.0, self._close_by - time.monotonic()))
+            if self._process.exitcode == 0:  # it has ended what it had started, too
+                self._kill.cancel()
+                self._process.close()
+            else:
+                self.kill()
+
+    def kill(self) -> None:
+        """Kill the process and everything it started."""
+        self._kill()
+
+    def _read(self) -> bytes:
+        if self._connection.closed:
+            raise WorkerLost("was closed")
+        try:
+            self._wait()
+            return self._connection.recv_bytes()
+        except BlockingIOError:  # also one that began a message and stopped
+            limit = self._timeout if self._made else max(self._timeout, START_SECONDS)
+            raise self._lost(f"did not answer within {limit:g} s") from None
+        except (EOFError, OSError):
+            self._process.join(CLOSE_SECONDS)
+            raise self._lost(_end_in_words(self._process.exitcode)) from None
+
+    def _wait(self) -> None:
+        """Wait for a message or the end of the pipe.
+
+        Raises:
+            EOFError: the process is dead, though one that it forked may hold the pipe open.
+            BlockingIOError: nothing came in time.
+        """
+        while True:
+            left = self._deadline - _clock.now()
+            patience = min(max(left, 0.0), _LOOK_SECONDS)
+            ready = connection.wait([self._connection, self._process.sentinel], patience)
+            if self._connection in ready:
+                return
+            if ready or not self._process.is_alive():
+                if self._connection.poll():  # it answered, then died
+                    return
+                raise EOFError
+            if left <= 0:
+                raise BlockingIOError
+
+    def _lost(self, reason: str) -> WorkerLost:
+        self.kill()
+        return WorkerLost(reason if self._made else f"{reason} while it was being made")
+
+
+class _AwakeClock:
+    """Seconds of which only so many count between looks: a stop by Ctrl-Z makes no worker late."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._seen = time.monotonic()
+
+    def now(self) -> float:
+        seen = time.monotonic()
+        self._seconds += min(seen - self._seen, 1.5 * _LOOK_SECONDS)
+        self._seen = seen
+        return self._seconds
+
+
+_clock = _AwakeClock()
+
+
+def _pickled_order(recipe: EnvRecipe, wrap: Wrap | None) -> bytes:
+    try:
+        return pickle.dumps((recipe, wrap))
+    except Exception as error:
+        raise InvalidOptionError(f"{recipe.id} can't be sent to a process: {error}") from error
+
+
+def _limit_stalls(pipe: connection.Connection, seconds: float) -> None:
+    """Let a read or write fail that stalls within a message."""
+    if sys.platform != "win32":
+        limit = struct.pack("ll", int(min(seconds, 1e6)), int(min(seconds, 1e6) % 1 * 1e6))
+        with socket.socket(fileno=os.dup(pipe.fileno())) as end:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Block signals, also in a process started meanwhile, which unblocks them when it is ready."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it, as the first spawn does, would unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _unpacked(message: bytes, making: bool = False) -> Any:
+    try:
+        done, answer = pickle.loads(message)  # noqa: S301 - a process of ours sent it
+    except Exception as error:
+        summary = f"{type(error).__name__}: its answer can't be unpickled: {error}"
+        raise EnvironmentRaised(summary, traceback.format_exc(), making) from error
+    if not done:
+        summary, original = answer
+        raise EnvironmentRaised(summary, original, making)
+    return answer
+
+
+def _end_in_words(code: int | None) -> str:
+    if code is None:
+        return "closed its pipe"
+    if code >= 0:
+        return f"exited with code {code}"
+    names = {int(number): number.name for number in signal.Signals}
+    return f"was killed by {names.get(-code, f'signal {-code}')}"
+
+
+def _kill(worker: process.BaseProcess, pipe: connection.Connection, mark: str) -> None:
+    pipe.close()
+    if worker.is_alive():  # not reaped, so that no other process can have its number
+        with contextlib.suppress(psutil.Error):
+            root = psutil.Process(worker.pid)
+            root.suspend()  # or it might start another while its children are counted
+            kill_descendants(root)
+        worker.kill()
+    for other in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if other.environ().get(MARK) == mark:
+                other.kill()
+    worker.join(CLOSE_SECONDS)
+    if worker.exitcode is not None:
+        worker.close()
