@@ -15,8 +15,9 @@ from watcher import Watcher
 
 from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.model import load_policy, save_policy
-from nondiff.agents.reinforcement import training as internals
 from nondiff.agents.reinforcement.configs import Reinforcement
+from nondiff.agents.reinforcement.training import Segment
+from nondiff.agents.reinforcement.vectorize import make_environments
 from nondiff.agents.strategy import Training
 from nondiff.envs.recipe import EnvRecipe
 
@@ -29,11 +30,11 @@ torch.set_num_threads(1)
 def check_predictions(strategy: Reinforcement, env_id: str, folder: Path) -> None:
     """Compare a trained algorithm with its model on disk, on the same observations."""
     training = Training(EnvRecipe(env_id), BUDGET, seed=0)
-    with closing(internals._vectorize(strategy, training)) as env:
-        algorithm = internals._build(strategy, training, env)
-        internals._learn(strategy, training, Watcher(), algorithm)
-        save_policy(internals._policy(strategy, algorithm), folder)
-    loaded = load_policy(folder)
+    with closing(make_environments(strategy, training.recipe, print)) as environments:
+        segment = Segment(strategy, training, Watcher(), environments)
+        assert segment.run()
+        save_policy(segment.policy(), folder)
+    algorithm, loaded = segment.algorithm, load_policy(folder)
     normalizer = algorithm.get_vec_normalize_env()
     actions = set()
     for observation in observations(env_id):

@@ -15,7 +15,7 @@ import torch
 from watcher import Watcher, trained
 
 from nondiff.agents import STRATEGIES, find_strategy
-from nondiff.agents.model import TENSORS, load_policy, save_policy
+from nondiff.agents.model import MODEL, load_policy, save_policy
 from nondiff.agents.presets import PRESETS
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
@@ -29,7 +29,7 @@ torch.set_num_threads(1)
 def saved(policy: TrainedPolicy, folder: Path) -> bytes:
     """The bytes of its weights on disk."""
     save_policy(policy, folder)
-    return (folder / TENSORS).read_bytes()
+    return (folder / MODEL.tensors).read_bytes()
 
 
 def observations(env_id: str, count: int = 32) -> list[Any]:

@@ -22,6 +22,9 @@ class Watcher:
     steps: int = 0
     reviews: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
 
+    def begin(self, steps: int) -> None:
+        self.steps = steps
+
     def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
         self.steps = steps
         return self.every is not None and steps % self.every == 0
@@ -35,6 +38,9 @@ class Watcher:
 
     def record(self, steps: int, metrics: Mapping[str, float]) -> None:
         """What is recorded is tested where it is written."""
+
+    def note(self, text: str) -> None:
+        """What is noted is tested where it is shown."""
 
 
 def trained(

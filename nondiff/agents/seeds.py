@@ -14,9 +14,14 @@ _SELECTION = 2**30
 _JUDGEMENT = 3 * 2**29
 
 
-def training_seed(run_seed: int) -> int:
-    """The first of `MOST_ENVS` consecutive seeds for the training environments of a run."""
-    return MOST_ENVS * _hashed(run_seed, _SELECTION // MOST_ENVS)
+def training_seed(run_seed: int, segment: int = 0) -> int:
+    """The first of `MOST_ENVS` consecutive seeds for the environments of a segment of a run."""
+    return MOST_ENVS * _hashed(run_seed, _SELECTION // MOST_ENVS, segment)
+
+
+def generator_seed(run_seed: int, segment: int) -> int:
+    """The seed of everything else that is drawn in a segment of a run."""
+    return run_seed if segment == 0 else _hashed(run_seed, 2**32, segment)
 
 
 def selection_seeds(run_seed: int, episodes: int) -> list[int]:
@@ -30,5 +35,6 @@ def judgement_seeds(episodes: int) -> list[int]:
     return list(range(_JUDGEMENT, _JUDGEMENT + episodes))
 
 
-def _hashed(run_seed: int, below: int) -> int:
-    return int(np.random.SeedSequence(run_seed).generate_state(1, np.uint64)[0] % below)
+def _hashed(run_seed: int, below: int, segment: int = 0) -> int:
+    sequence = np.random.SeedSequence(run_seed, spawn_key=(segment,) if segment else ())
+    return int(sequence.generate_state(1, np.uint64)[0] % below)

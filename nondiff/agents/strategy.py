@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nondiff.envs.recipe import EnvRecipe
+
+CHECKPOINT_EVERY = 20_000  # environment steps
 
 
 class Policy(Protocol):
@@ -37,6 +39,10 @@ class TrainedPolicy(Policy, Protocol):
 class Observer(Protocol):
     """What an experiment plugs into a training."""
 
+    def begin(self, steps: int) -> None:
+        """Note that training begins, or goes on, after so many steps."""
+        ...
+
     def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
         """Note the progress; whether the policy is to be shown to `review` now."""
         ...
@@ -53,22 +59,75 @@ class Observer(Protocol):
         """Write metrics of the training."""
         ...
 
+    def note(self, text: str) -> None:
+        """Tell the user what happened, in a line."""
+        ...
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the rest of a training depends on, at the end of one of its segments.
+
+    Args:
+        steps: environment steps done.
+        values: JSON types.
+        tensors: the rest.
+    """
+
+    steps: int
+    values: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+class Checkpoints(Protocol):
+    """Where a training leaves its state, and takes it up again."""
+
+    def save(self, state: State) -> None:
+        """Keep a state, so that it appears whole or not at all."""
+        ...
+
+    def load(self) -> State | None:
+        """The newest state that is whole, if there is one."""
+        ...
+
+
+class InMemory:
+    """Keeps the newest state of a training that leaves nothing on disk."""
+
+    def __init__(self) -> None:
+        self._state: State | None = None
+
+    def save(self, state: State) -> None:
+        copies = {name: tensor.detach().clone() for name, tensor in state.tensors.items()}
+        self._state = replace(state, tensors=copies)
+
+    def load(self) -> State | None:
+        return self._state
+
 
 @dataclass(frozen=True)
 class Training:
     """A training to do, apart from how.
+
+    It runs in segments. Each one begins with what `checkpoints` holds, whether or not the training
+    was interrupted there, with environments reset and generators seeded by (seed, number of the
+    segment): so a training that was killed and goes on ends with the same bits.
 
     Args:
         recipe: the environment.
         budget: environment steps.
         seed: of everything that is drawn.
         device: "cpu", "cuda" or "auto".
+        checkpoint_every: environment steps a segment; it ends with the first update after them.
+        checkpoints: where segments begin and end.
     """
 
     recipe: EnvRecipe
     budget: int
     seed: int
     device: str = "cpu"
+    checkpoint_every: int = CHECKPOINT_EVERY
+    checkpoints: Checkpoints = field(default_factory=InMemory)
 
 
 @dataclass(frozen=True)
@@ -81,6 +140,7 @@ class Strategy:
 
     name: ClassVar[str]
     trainer: ClassVar[str]
+    checkpoint_every: ClassVar[int] = CHECKPOINT_EVERY
 
     def check(self, env: gymnasium.Env[Any, Any]) -> None:
         """Refuse an environment or a value that this strategy can't train with.
@@ -92,10 +152,12 @@ class Strategy:
         import_module(self.trainer).check(self, env)
 
     def train(self, training: Training, observer: Observer) -> TrainedPolicy:
-        """Train until the budget is spent or the observer ends it.
+        """Train from the last checkpoint until the budget is spent or the observer ends it.
 
         Raises:
             NonFiniteError: an environment, or the training itself, produced a NaN or an infinity.
+            EnvironmentFailedError: an environment raised, or died or hung too often.
+            DamagedCheckpointError: the checkpoint is not one of this training.
         """
         policy: TrainedPolicy = import_module(self.trainer).train(self, training, observer)
         return policy

@@ -14,7 +14,10 @@ from nondiff.agents.strategy import Observer
 
 
 class Bridge(BaseCallback):
-    """Reports every step, has the policy reviewed when due, and ends training on the budget."""
+    """Reports every step, has the policy reviewed when due, and ends training on the budget.
+
+    `cut` says whether it ended the training before the algorithm came to an end by itself.
+    """
 
     def __init__(
         self, observer: Observer, budget: int, policy: Callable[[], ReinforcementPolicy]
@@ -23,8 +26,13 @@ class Bridge(BaseCallback):
         self._observer = observer
         self._budget = budget
         self._policy = policy
+        self.cut = False
 
     def _on_step(self) -> bool:
+        self.cut = not self._goes_on()
+        return not self.cut
+
+    def _goes_on(self) -> bool:
         steps = self.num_timesteps
         episodes = self.model.ep_info_buffer or ()
         mean_return = float(np.mean([e["r"] for e in episodes])) if episodes else None
@@ -32,13 +40,20 @@ class Bridge(BaseCallback):
         success = float(np.mean(successes)) if successes else None
         due = self._observer.after_step(steps, mean_return, success)
         if steps >= self._budget:  # whoever trains reviews the end, after the last update
-            return self._fills_rollout()
+            return self._is_last_before_update()
         return not due or self._observer.review(steps, self._policy())
 
-    def _fills_rollout(self) -> bool:
-        """Whether an on-policy algorithm will learn from this step, and then end by itself."""
-        buffer = getattr(self.model, "rollout_buffer", None)
-        return buffer is not None and buffer.pos + 1 == buffer.buffer_size
+    def _is_last_before_update(self) -> bool:
+        """Whether the algorithm will learn from this step, and then end by itself."""
+        if "train_freq" in self.locals:
+            return bool(self.locals["num_collected_steps"] == self.locals["train_freq"].frequency)
+        buffer = self.locals["rollout_buffer"]
+        return bool(buffer.pos + 1 == buffer.buffer_size)
+
+    def release(self) -> None:
+        """Let go of the algorithm, so that its buffers are freed at once and not in a while."""
+        self.locals = {}
+        del self.model
 
 
 class _ObserverWriter(KVWriter):

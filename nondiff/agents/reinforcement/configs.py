@@ -40,7 +40,12 @@ class Reinforcement(Strategy):
     num_envs: Annotated[int, Ge(1), Le(MOST_ENVS)] = 1
     """Environments stepped at once."""
     vec_env: Literal["serial", "processes"] = "serial"
-    """Step them one after another in this process, or each in a process of its own."""
+    """Step them one after another in this process, or each in a process of its own, which is
+    restarted if it dies or hangs."""
+    worker_timeout: Positive = 300.0
+    """Seconds after which an environment in a process of its own counts as hung."""
+    worker_restarts: Annotated[int, Ge(0)] = 3
+    """Times that the process of an environment is restarted before training stops."""
     normalize_observation: bool = False
     """Scale observations by running statistics, which are kept with the model."""
     normalize_reward: bool = False
@@ -142,6 +147,7 @@ class OffPolicy(Reinforcement):
     """What the algorithms that learn from a replay buffer share."""
 
     continuous_only: ClassVar[bool] = True
+    checkpoint_every: ClassVar[int] = 5_000  # their steps are slow, for each is learnt from
 
     buffer_size: Count = 1_000_000
     """Transitions kept; no more than the budget are allocated."""

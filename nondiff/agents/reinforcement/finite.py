@@ -13,11 +13,16 @@ from nondiff.envs.errors import NonFiniteError
 
 
 class FiniteGuard(VecEnvWrapper):
-    """Refuses actions, observations and rewards that are not finite."""
+    """Refuses actions, observations and rewards that are not finite.
 
-    def __init__(self, venv: Any) -> None:
+    Args:
+        venv: the environments.
+        steps: that each has done before.
+    """
+
+    def __init__(self, venv: Any, steps: int = 0) -> None:
         super().__init__(venv)
-        self._steps = 0
+        self._steps = steps
 
     def reset(self) -> VecEnvObs:
         observation = self.venv.reset()

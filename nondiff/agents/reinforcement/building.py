@@ -1,0 +1,143 @@
+"""Builds a Stable-Baselines3 algorithm from a configuration."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+import weakref
+from contextlib import closing
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3 import HerReplayBuffer
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from nondiff.agents.reinforcement.algorithms import ALGORITHMS
+from nondiff.agents.reinforcement.compatibility import has_goals, is_vector
+from nondiff.agents.reinforcement.configs import OffPolicy, OnPolicy, Reinforcement
+from nondiff.agents.reinforcement.policy import PolicyArguments
+from nondiff.agents.strategy import Training
+from nondiff.envs.recipe import EnvRecipe
+
+
+def normalized(config: Reinforcement, env: VecEnv) -> VecEnv:
+    """The environments with the normalisation that the configuration asks for, from its start."""
+    if not (config.normalize_observation or config.normalize_reward):
+        return env
+    return VecNormalize(
+        env,
+        norm_obs=config.normalize_observation,
+        norm_reward=config.normalize_reward,
+        gamma=config.gamma,
+        norm_obs_keys=_vector_keys(env.observation_space),
+    )
+
+
+def _vector_keys(space: spaces.Space[Any]) -> list[str] | None:
+    if not isinstance(space, spaces.Dict):
+        return None
+    return [key for key, part in space.items() if is_vector(part)]
+
+
+def build(config: Reinforcement, training: Training, env: VecEnv) -> BaseAlgorithm:
+    """A new algorithm, its weights drawn from the global generators."""
+    kind = ALGORITHMS[config.name]
+    accepted = inspect.signature(kind).parameters
+    options = {f.name: getattr(config, f.name) for f in fields(config) if f.name in accepted}
+    schedule = _Schedule(config, training.budget)
+    options["learning_rate"] = schedule
+    if isinstance(config, OnPolicy):
+        least = 2 if config.num_envs == 1 else 1  # advantages are standardised over the rollout
+        options["n_steps"] = max(least, min(config.n_steps, training.budget // config.num_envs))
+    if isinstance(config, OffPolicy):
+        options |= _replay_options(config, training, env)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You have specified a mini-batch size")
+        algorithm = kind(
+            policy_name(env.observation_space),
+            env,
+            device=training.device,
+            policy_kwargs=policy_arguments(config).keywords(),
+            **options,
+        )
+    schedule.follow(algorithm)
+    return algorithm
+
+
+def cut_rollouts(config: Reinforcement, budget: int) -> bool:
+    """Whether the budget is too small for a rollout as long as was asked for."""
+    return isinstance(config, OnPolicy) and budget < config.n_steps * config.num_envs
+
+
+class _Schedule:
+    """The learning rate, by the steps done of the whole budget.
+
+    Stable-Baselines3 offers the share that remains of the present call of `learn`, a segment.
+    """
+
+    def __init__(self, config: Reinforcement, budget: int) -> None:
+        self._config = config
+        self._budget = budget
+        self._algorithm: weakref.ref[BaseAlgorithm] | None = None
+
+    def follow(self, algorithm: BaseAlgorithm) -> None:
+        """Read the steps done from this algorithm, which keeps the schedule and not the reverse."""
+        self._algorithm = weakref.ref(algorithm)
+
+    def __call__(self, remaining: float) -> float:
+        algorithm = self._algorithm() if self._algorithm else None
+        if algorithm is None or self._config.learning_rate_schedule == "constant":
+            return self._config.learning_rate
+        share = 1 - algorithm.num_timesteps / self._budget
+        return max(0.0, share) * self._config.learning_rate
+
+
+def _replay_options(config: OffPolicy, training: Training, env: VecEnv) -> dict[str, Any]:
+    # One row more than the budget fills: a larger budget, later on, finds the same buffer.
+    most = training.budget + config.num_envs * (config.train_freq + 1)
+    options: dict[str, Any] = {"buffer_size": min(config.buffer_size, most)}
+    if _uses_goals(config, training.recipe):
+        options["learning_starts"] = config.learning_starts * config.num_envs
+        options["replay_buffer_class"] = HerReplayBuffer
+        options["replay_buffer_kwargs"] = {
+            "n_sampled_goal": config.n_sampled_goal,
+            "goal_selection_strategy": config.goal_selection_strategy,
+        }
+    deviation = getattr(config, "action_noise", 0.0)
+    size = int(np.prod(env.action_space.shape or (1,)))
+    noise = NormalActionNoise(np.zeros(size), np.full(size, deviation)) if deviation else None
+    options["action_noise"] = noise
+    coefficient = getattr(config, "ent_coef", None)
+    if coefficient is not None:
+        options["ent_coef"] = coefficient if coefficient.startswith("auto") else float(coefficient)
+    return options
+
+
+def _uses_goals(config: OffPolicy, recipe: EnvRecipe) -> bool:
+    if config.her is not None:
+        return config.her
+    with closing(recipe.make()) as env:
+        return has_goals(env)
+
+
+def policy_arguments(config: Reinforcement) -> PolicyArguments:
+    """What the policy's constructor is given beside its spaces."""
+    values: dict[str, Any] = {
+        "net_arch": None if config.net_arch is None else list(config.net_arch),
+        "activation_fn": config.activation,
+    }
+    for name in ("log_std_init", "n_critics", "n_quantiles"):
+        values[name] = getattr(config, name, None)
+    return PolicyArguments(**values)
+
+
+def policy_name(space: spaces.Space[Any]) -> str:
+    """Stable-Baselines3's name of the policy for an observation space."""
+    if isinstance(space, spaces.Dict):
+        return "MultiInputPolicy"
+    return "CnnPolicy" if is_image_space(space) else "MlpPolicy"
