@@ -81,7 +81,7 @@ def evaluate(options: EvaluateOptions) -> int:
     mode = "human" if options.render == "human" else None
     with closing(recipe.make(render_mode=mode)) as env:
         for run, policy in zip(runs, policies, strict=True):
-            _check_spaces(run, policy, env)
+            check_spaces(str(run.folder), policy, env)
         judged = [_judge(run, p, env, options) for run, p in zip(runs, policies, strict=True)]
     if options.random_episodes:
         judged.append(_random(recipe, options))
@@ -128,13 +128,18 @@ def _named(recipe: EnvRecipe) -> str:
     return f"{recipe.id} {dict(recipe.arguments) or ''}".strip()
 
 
-def _check_spaces(run: Run, policy: TrainedPolicy, env: gymnasium.Env[Any, Any]) -> None:
+def check_spaces(whose: str, policy: TrainedPolicy, env: gymnasium.Env[Any, Any]) -> None:
+    """Refuse a policy with other spaces than an environment's.
+
+    Raises:
+        InvalidOptionError: names both spaces.
+    """
     description = policy.description()
     for name in ("observation_space", "action_space"):
         trained, present = from_json(description[name]), getattr(env, name)
         if _shape(trained) != _shape(present):
             raise InvalidOptionError(
-                f"the policy of {run.folder} does not fit this environment: its {name} is "
+                f"the policy of {whose} does not fit this environment: its {name} is "
                 f"{trained}, the environment's {present}"
             )
 

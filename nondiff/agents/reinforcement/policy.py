@@ -106,12 +106,12 @@ class ReinforcementPolicy:
     ) -> None:
         self._description = description
         self.module = module
-        self._normalizer = normalizer
+        self.normalizer = normalizer
 
     def predict(self, observation: Any, deterministic: bool = True) -> NDArray[Any]:
         """The action for one observation, or for a batch of them."""
-        if self._normalizer is not None:
-            observation = self._normalizer(observation)
+        if self.normalizer is not None:
+            observation = self.normalizer(observation)
         # A single discrete action is a number: many environments look it up in a table.
         return self.module.predict(observation, deterministic=deterministic)[0][()]
 
@@ -120,10 +120,10 @@ class ReinforcementPolicy:
 
     def tensors(self) -> dict[str, Tensor]:
         found = {POLICY + key: value.clone() for key, value in self.module.state_dict().items()}
-        if self._normalizer is not None:
-            for key in self._normalizer.mean:
-                found[MEAN + key] = torch.tensor(self._normalizer.mean[key])
-                found[VARIANCE + key] = torch.tensor(self._normalizer.variance[key])
+        if self.normalizer is not None:
+            for key in self.normalizer.mean:
+                found[MEAN + key] = torch.tensor(self.normalizer.mean[key])
+                found[VARIANCE + key] = torch.tensor(self.normalizer.variance[key])
         return found
 
 

@@ -1,0 +1,131 @@
+"""The `export` and `import` commands: policies as zip files of Stable-Baselines3, and back."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from nondiff.agents.strategy import TrainedPolicy
+from nondiff.envs.errors import InvalidOptionError, RunError
+from nondiff.envs.recipe import EnvRecipe, env_arguments
+from nondiff.experiments.evaluate import check_spaces
+from nondiff.experiments.runs import Run
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Write the policy of a run as a zip that Stable-Baselines3 loads without nondiff."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run folder."""
+    to: Path
+    """The zip to write; never one that exists."""
+    model: Literal["best", "last"] = "best"
+    """Which model of the run."""
+    statistics: Path | None = None
+    """Where to write the statistics of a policy that normalises observations, for VecNormalize."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """Make a run of a zip that Stable-Baselines3 or sb3-contrib saved, to evaluate it."""
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """The zip."""
+    env: str
+    """Id of the registered environment that it was trained on."""
+    strategy: str
+    """The algorithm that saved it: ppo, a2c, trpo, sac, td3 or tqc."""
+    env_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """KEY=VALUE, an argument of the environment; repeat for more."""
+    statistics: Path | None = None
+    """The file that VecNormalize saved, if it was trained with observations normalised so."""
+    name: str | None = None
+    """Name of the run folder; None: made from environment and strategy, with a number."""
+    runs: Path = Path("runs")
+    """Where run folders lie."""
+    trust_pickle: bool = False
+    """Accept that the zip and the statistics may run any code on this machine."""
+
+
+def parse_export(arguments: list[str], prog: str) -> ExportOptions:
+    """Parse the command line of `export`."""
+    return tyro.cli(ExportOptions, args=arguments, prog=prog)
+
+
+def parse_import(arguments: list[str], prog: str) -> ImportOptions:
+    """Parse the command line of `import`."""
+    return tyro.cli(ImportOptions, args=arguments, prog=prog)
+
+
+def export_run(options: ExportOptions) -> int:
+    """Write a run's policy as a zip; returns the exit code.
+
+    Raises:
+        RunError, DamagedModelError: no run, or a model that was altered.
+        InvalidOptionError: a policy or a file that can't be written so.
+    """
+    policy = Run.open(options.run).load_policy(options.model)
+    from nondiff.agents.reinforcement.exporting import export_zip
+    from nondiff.agents.reinforcement.policy import ReinforcementPolicy
+
+    if not isinstance(policy, ReinforcementPolicy):
+        raise InvalidOptionError(
+            f"{options.run} is a model of kind {policy.description()['kind']!r}, which "
+            "Stable-Baselines3 can't hold; only those of its own algorithms"
+        )
+    export_zip(policy, options.to, options.statistics)
+    beside = f", and {options.statistics} for VecNormalize" if options.statistics else ""
+    sys.stdout.write(f"wrote {options.to} for Stable-Baselines3{beside}\n")
+    return 0
+
+
+def import_run(options: ImportOptions) -> int:
+    """Make a run of a zip; returns the exit code.
+
+    Raises:
+        InvalidOptionError: no --trust-pickle, when nothing is opened, or spaces that do not fit.
+        UnknownNameError, DamagedModelError: see `import_zip`.
+        RunError: the run can't be created or written.
+    """
+    if not options.trust_pickle:
+        raise InvalidOptionError(
+            f"{options.file}: a zip of Stable-Baselines3 can run any code on this machine when it "
+            "is loaded; if you trust whoever made it, accept that with --trust-pickle"
+        )
+    from nondiff.agents.reinforcement.importing import import_zip
+
+    recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
+    with closing(recipe.make()) as env:
+        policy = import_zip(options.file, options.strategy, options.statistics)
+        check_spaces(str(options.file), policy, env)
+    stem = f"{recipe.spec().id.rpartition('/')[2]}-{options.strategy}-imported"
+    with closing(Run.create(options.runs, options.name, stem, _config(options, recipe))) as run:
+        _keep(run, policy)
+    sys.stdout.write(
+        f"imported {options.file} as {run.folder}: nondiff evaluate {run.folder} judges it\n"
+    )
+    return 0
+
+
+def _keep(run: Run, policy: TrainedPolicy) -> None:
+    try:
+        run.save_model(policy, 0, ["best", "last"])
+        run.update(state="imported")
+    except OSError as error:
+        raise RunError(f"{run.folder} can't be written: {error.strerror or error}") from error
+
+
+def _config(options: ImportOptions, recipe: EnvRecipe) -> dict[str, Any]:
+    return {
+        "env": recipe.id,
+        "env_arguments": dict(recipe.arguments),
+        "strategy": options.strategy,
+        "imported_from": str(options.file),
+        "statistics": None if options.statistics is None else str(options.statistics),
+    }

@@ -1,0 +1,372 @@
+"""What is in a stranger's file is not executed, and what is no such file is refused in a line."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from conftest import Command
+from sb3_zips import (
+    ALGORITHMS,
+    NET,
+    Intruder,
+    as_pickled,
+    edited,
+    learned,
+    members,
+    one,
+    options_of,
+    packed,
+)
+from stable_baselines3 import DQN
+from stable_baselines3.common.vec_env import VecNormalize
+
+from nondiff.agents.model import load_policy
+from nondiff.agents.reinforcement import archive, importing
+from nondiff.agents.reinforcement.importing import import_zip
+from nondiff.envs.errors import DamagedModelError, InvalidOptionError, UnknownNameError
+from nondiff.experiments.exchange import ImportOptions, import_run
+
+FEW = ("--episodes", 2, "--random-episodes", 0)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A zip of Stable-Baselines3."""
+    path = tmp_path_factory.mktemp("saved") / "model.zip"
+    learned("a2c", "Pendulum-v1").save(path)
+    return path
+
+
+def doubled(saved: Path) -> bytes:
+    file = io.BytesIO(saved.read_bytes())
+    with zipfile.ZipFile(file, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("data", b"{}")
+    return file.getvalue()
+
+
+def with_member(saved: Path, name: str) -> bytes:
+    return packed(members(saved) | {name: b"x"})
+
+
+def forged_size(saved: Path) -> bytes:
+    """A zip whose headers declare that the weights are smaller than they are."""
+    content = packed(members(saved), zipfile.ZIP_DEFLATED)
+    for signature, offset, name_at in ((b"PK\3\4", 22, 30), (b"PK\1\2", 24, 46)):
+        start = content.find(signature)
+        while content[start + name_at :][:10] != b"policy.pth":
+            start = content.index(signature, start + 1)
+        size = struct.pack("<I", 1000)
+        content = content[: start + offset] + size + content[start + offset + 4 :]
+    return content
+
+
+def with_nan(saved: Path) -> bytes:
+    contents = members(saved)
+    weights = torch.load(io.BytesIO(contents["policy.pth"]), weights_only=True)
+    weights["value_net.bias"][0] = torch.nan
+    file = io.BytesIO()
+    torch.save(weights, file)
+    return packed(contents | {"policy.pth": file.getvalue()})
+
+
+ODD_POLICY = as_pickled(torch.nn.Linear)
+BROKEN: dict[str, tuple[Callable[[Path], bytes], str]] = {
+    "empty": (lambda saved: b"", "not a zip"),
+    "random": (lambda saved: np.random.default_rng(0).bytes(5000), "not a zip"),
+    "truncated": (lambda saved: saved.read_bytes()[:-100], "no member named"),
+    "half": (lambda saved: saved.read_bytes()[:3000], "not a zip"),
+    "beheaded": (lambda saved: saved.read_bytes()[1000:], ""),
+    "nothing in it": (lambda saved: packed({}), "no member 'data'"),
+    "no weights": (lambda saved: packed({"data": b"{}"}), "no member 'policy.pth'"),
+    "another's zip": (lambda saved: packed({"word/document.xml": b""}), "no member named 'word/"),
+    "upwards": (lambda saved: with_member(saved, "../x.pth"), "no member named '../x.pth'"),
+    "absolute": (lambda saved: with_member(saved, "/x.pth"), "no member named '/x.pth'"),
+    "Windows": (lambda saved: with_member(saved, "..\\x.pth"), "no member named"),
+    "drive": (lambda saved: with_member(saved, "C:x.pth"), "no member named"),
+    "dots": (lambda saved: with_member(saved, "...pth"), "no member named"),
+    "folder": (lambda saved: with_member(saved, "folder/"), "no member named 'folder/'"),
+    "script": (lambda saved: with_member(saved, "setup.py"), "no member named 'setup.py'"),
+    "twice": (doubled, "more than one member named 'data'"),
+    "bzip2": (lambda saved: packed(members(saved), zipfile.ZIP_BZIP2), "stored nor deflated"),
+    "forged size": (forged_size, "Bad CRC-32"),
+    "not JSON": (lambda saved: packed(members(saved) | {"data": b"\xff{"}), "can't decode"),
+    "deep JSON": (lambda saved: packed(members(saved) | {"data": b"[" * 10**5}), "recursion"),
+    "list": (lambda saved: packed(members(saved) | {"data": b"[]"}), "not a JSON object"),
+    "other weights": (lambda saved: packed(members(saved) | {"policy.pth": b"abc"}), "as tensors"),
+    "no tensors": (
+        lambda saved: packed(
+            members(saved) | {"policy.pth": members(saved)["policy.optimizer.pth"]}
+        ),
+        "something else than tensors",
+    ),
+    "NaN": (with_nan, "value_net.bias is NaN"),
+    "bad base64": (lambda saved: edited(saved, policy_class={":serialized:": "!"}), "unpickled"),
+    "bad pickle": (lambda saved: edited(saved, action_space={":serialized:": "YWJj"}), "unpickled"),
+    "no pickle": (lambda saved: edited(saved, action_space={":serialized:": 3}), "unpickled"),
+    "no policy": (lambda saved: edited(saved, policy_class=None), "lacks 'policy_class'"),
+    "odd policy": (lambda saved: edited(saved, policy_class=ODD_POLICY), "Linear.* is none of Mlp"),
+    "odd space": (
+        lambda saved: edited(saved, observation_space=as_pickled(gymnasium.spaces.Text(3))),
+        "Text spaces have no JSON form",
+    ),
+    "no space": (lambda saved: edited(saved, observation_space="Box"), "str spaces have no"),
+    "other space": (
+        lambda saved: edited(
+            saved, observation_space=as_pickled(gymnasium.spaces.Box(-1, 1, (9,)))
+        ),
+        "do not fit",
+    ),
+    "arguments": (lambda saved: edited(saved, policy_kwargs="x"), "not a dictionary"),
+    "argument": (
+        lambda saved: edited(saved, policy_kwargs={"full_std": False}),
+        "full_std = False",
+    ),
+    "activation": (
+        lambda saved: edited(saved, policy_kwargs=as_pickled({"activation_fn": torch.nn.GLU})),
+        "GLU.* is none of tanh, relu",
+    ),
+    "layers": (
+        lambda saved: edited(saved, policy_kwargs={"net_arch": {"pi": [4], "vf": [5]}}),
+        "the same layers",
+    ),
+    "half the layers": (
+        lambda saved: edited(saved, policy_kwargs={"net_arch": {"pi": [4]}}),
+        "the same layers",
+    ),
+    "odd layers": (lambda saved: edited(saved, policy_kwargs={"net_arch": [[4]]}), "net_arch"),
+    "other layers": (lambda saved: edited(saved, policy_kwargs={"net_arch": [7]}), "do not fit"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_what_is_no_such_zip_is_refused_in_one_line(
+    fault: str, saved: Path, tmp_path: Path
+) -> None:
+    make, words = BROKEN[fault]
+    path = tmp_path / "broken.zip"
+    path.write_bytes(make(saved))
+    with pytest.raises(
+        DamagedModelError, match=f"broken.zip can't be imported: .*{words}"
+    ) as error:
+        import_zip(path, "a2c")
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.zip"]
+
+
+def test_every_truncation_and_flipped_bit_is_refused_or_harmless(
+    saved: Path, tmp_path: Path
+) -> None:
+    whole, path = saved.read_bytes(), tmp_path / "damaged.zip"
+    for length in range(0, len(whole), len(whole) // 50):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DamagedModelError):
+            import_zip(path, "a2c")
+    weights = whole.index(b"PK", whole.index(b"policy.pth"))  # where that member begins
+    for position in range(weights, weights + 4000, 50):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with pytest.raises(DamagedModelError, match=r"damaged.zip can't be imported"):
+            import_zip(path, "a2c")
+
+
+def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DamagedModelError, match=r"absent can't be imported: No such file"):
+        import_zip(tmp_path / "absent", "ppo")
+    with pytest.raises(DamagedModelError, match="it is not a file"):
+        import_zip(tmp_path, "ppo")
+
+
+def test_another_strategy_is_refused_before_anything_is_unpickled(
+    saved: Path, tmp_path: Path
+) -> None:
+    mark = tmp_path / "executed"
+    path = tmp_path / "model.zip"
+    path.write_bytes(edited(saved, policy_class=as_pickled(Intruder(mark))))
+    for strategy in ("ppo", "trpo", "sac"):
+        with pytest.raises(DamagedModelError, match=f"model of a2c, not of {strategy}"):
+            import_zip(path, strategy)
+    with pytest.raises(UnknownNameError, match="unknown strategy 'a3c'; did you mean sac or a2c"):
+        import_zip(path, "a3c")
+    assert not mark.exists()
+    dqn = tmp_path / "dqn.zip"
+    DQN("MlpPolicy", "CartPole-v1", buffer_size=10, policy_kwargs=NET).save(dqn)
+    with pytest.raises(DamagedModelError, match="none of ppo, a2c"):
+        import_zip(dqn, "ppo")
+
+
+def test_every_strategy_is_told_from_the_others(tmp_path: Path) -> None:
+    assert importing.TELLTALES.keys() == importing.ALGORITHMS.keys()
+    for strategy in ALGORITHMS:
+        path = tmp_path / f"{strategy}.zip"
+        kind = ALGORITHMS[strategy]
+        kind("MlpPolicy", gymnasium.make("Pendulum-v1"), **options_of(strategy)).save(path)
+        import_zip(path, strategy)
+        other = "a2c" if strategy != "a2c" else "ppo"
+        with pytest.raises(DamagedModelError, match=f"say --strategy {strategy}"):
+            import_zip(path, other)
+
+
+def test_only_the_pickles_that_are_needed_are_executed(saved: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    path = tmp_path / "model.zip"
+    path.write_bytes(edited(saved, ep_info_buffer=as_pickled(Intruder(mark))))
+    import_zip(path, "a2c")
+    assert not mark.exists()
+    path.write_bytes(edited(saved, observation_space=as_pickled(Intruder(mark))))
+    with pytest.raises(DamagedModelError, match="NoneType spaces"):
+        import_zip(path, "a2c")
+    assert mark.exists()  # the intruder works where it is let in
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", pickle.dumps({"obs_rms": 3})])
+def test_other_statistics_are_refused(content: bytes, saved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "statistics.pkl"
+    with pytest.raises(DamagedModelError, match=r"statistics.pkl can't be imported: No such file"):
+        import_zip(saved, "a2c", path)
+    path.write_bytes(content)
+    with pytest.raises(DamagedModelError, match=r"statistics.pkl can't be imported"):
+        import_zip(saved, "a2c", path)
+
+
+def test_statistics_of_another_shape_are_refused(saved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "statistics.pkl"
+    with closing(VecNormalize(one("CartPole-v1"))) as env:
+        env.save(str(path))
+    with pytest.raises(DamagedModelError, match="statistics of observation have another shape"):
+        import_zip(saved, "a2c", path)
+
+
+MEBIBYTE = 2**20
+
+
+@pytest.mark.parametrize("member", ["data", "policy.pth", "policy.optimizer.pth"])
+def test_a_bomb_is_refused_without_unpacking_it(
+    member: str, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.zip"
+    content = members(saved) | {member: bytes(40 * MEBIBYTE)}
+    path.write_bytes(packed(content, zipfile.ZIP_DEFLATED))
+    assert path.stat().st_size < MEBIBYTE
+    monkeypatch.setattr(archive, "LARGEST_DATA", MEBIBYTE)
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "LARGEST_MEMBER", MEBIBYTE)
+        refused_cheaply(path, f"its member {member!r} is larger than {MEBIBYTE} bytes")
+    if member != "data":
+        monkeypatch.setattr(archive, "LARGEST_SUM", 20 * MEBIBYTE)
+        refused_cheaply(path, "together larger")
+
+
+def test_a_bomb_that_lies_about_its_size_is_refused_without_unpacking_it(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.zip"
+    bomb = tmp_path / "honest.zip"
+    bomb.write_bytes(packed(members(saved) | {"policy.pth": bytes(40 * MEBIBYTE)}))
+    path.write_bytes(forged_size(bomb))
+    refused_cheaply(path, "Bad CRC-32")
+    # Were the check of what is declared to fail, the one of what comes out would hold.
+    monkeypatch.setattr(archive, "_check_members", lambda members: None)
+    monkeypatch.setattr(archive, "LARGEST_MEMBER", MEBIBYTE)
+    path.write_bytes(packed(members(bomb), zipfile.ZIP_DEFLATED))
+    refused_cheaply(path, "its member 'policy.pth' is larger than")
+
+
+def refused_cheaply(path: Path, words: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedModelError, match=words):
+            import_zip(path, "a2c")
+        assert tracemalloc.get_traced_memory()[1] < 8 * MEBIBYTE
+    finally:
+        tracemalloc.stop()
+
+
+def test_limits_hold_for_members_and_files(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.zip"
+    path.write_bytes(packed(members(saved) | {f"p{i}.pth": b"" for i in range(100)}))
+    with pytest.raises(DamagedModelError, match="106 members, more than 64"):
+        import_zip(path, "a2c")
+    monkeypatch.setattr(importing, "LARGEST_STATISTICS", 10)
+    (tmp_path / "statistics").write_bytes(b"x" * 11)
+    with pytest.raises(DamagedModelError, match="statistics can't be imported: it is larger than"):
+        import_zip(saved, "a2c", tmp_path / "statistics")
+    monkeypatch.setattr(archive, "LARGEST_SUM", 100)
+    with pytest.raises(DamagedModelError, match="it is larger than 100 bytes"):
+        import_zip(saved, "a2c")
+
+
+def test_without_trust_nothing_is_opened(saved: Path, command: Command, tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    path, statistics = tmp_path / "model.zip", tmp_path / "statistics.pkl"
+    path.write_bytes(edited(saved, policy_class=as_pickled(Intruder(mark))))
+    statistics.write_bytes(pickle.dumps(Intruder(mark)))
+    runs = tmp_path / "runs"
+    for file in (path, tmp_path / "absent.zip"):
+        answer = command(
+            *("import", file, "--env", "Pendulum-v1", "--strategy", "a2c", "--runs", runs),
+            *("--statistics", statistics),
+        )
+        assert answer.code == 2
+        assert answer.err.startswith(f"error: {file}: a zip of Stable-Baselines3 can run any code")
+        assert answer.err.endswith("--trust-pickle\n")
+        assert answer.err.count("\n") == 1
+    assert not mark.exists()
+    assert not runs.exists()
+    with pytest.raises(InvalidOptionError, match="trust"):
+        import_run(ImportOptions(path, "Pendulum-v1", "a2c"))
+    with pytest.raises(DamagedModelError):  # the intruder works where it is let in
+        import_zip(path, "a2c")
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("form", ["zip", "pickle", "torch"])
+def test_models_and_runs_never_unpickle(
+    form: str,
+    saved: Path,
+    command: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mark = tmp_path / "executed"
+    torch_file = io.BytesIO()
+    torch.save(Intruder(mark), torch_file)
+    contents = {
+        "zip": edited(saved, policy_class=as_pickled(Intruder(mark))),
+        "pickle": pickle.dumps(Intruder(mark)),
+        "torch": torch_file.getvalue(),
+    }
+    options = ImportOptions(saved, "Pendulum-v1", "a2c", runs=tmp_path, trust_pickle=True)
+    import_run(replace(options, name="run"))
+    capsys.readouterr()
+    run = tmp_path / "run"
+    for path in [*run.glob("models/*/*"), run / "config.json", run / "run.json"]:
+        before = path.read_bytes()
+        path.write_bytes(contents[form])
+        if path.parent != run:
+            with pytest.raises(DamagedModelError):
+                load_policy(path.parent)
+        for name, more in (("evaluate", FEW), ("export", ("--to", tmp_path / "x.zip"))):
+            answer = command(name, run, *more)
+            assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+        path.write_bytes(before)
+    assert command("evaluate", run, *FEW).code == 0
+    alone = tmp_path / "model.zip"
+    alone.write_bytes(contents[form])
+    with pytest.raises(DamagedModelError):
+        load_policy(alone)
+    assert command("evaluate", alone).code == 2
+    assert not mark.exists()
+    assert not (tmp_path / "x.zip").exists()
