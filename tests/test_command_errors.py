@@ -87,9 +87,11 @@ def test_what_is_no_option_is_refused_without_a_traceback(
 def test_an_existing_run_is_not_overwritten(command: Command, home: Path) -> None:
     train = (*PENDULUM, *FEW_EPISODES, "--name", "mine")
     assert command("train", *train).code == 0
-    before = {path: path.stat().st_mtime_ns for path in home.rglob("*")}
+    runs = home / "runs"
+    before = {path: path.stat().st_mtime_ns for path in (runs / "mine").rglob("*")}
     check_error(command("train", *train), "mine exists already")
-    assert {path: path.stat().st_mtime_ns for path in home.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in (runs / "mine").rglob("*")} == before
+    assert [path.name for path in runs.iterdir()] == ["mine"]
 
 
 def test_an_environment_that_breaks_leaves_one_line_and_the_models(

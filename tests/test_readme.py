@@ -15,7 +15,9 @@ README = (ROOT / "README.md").read_text()
 HELPS = (
     ["train.py"],
     ["train.py", "--strategy", "sac"],
+    ["train.py", "--resume", "RUN"],
     ["evaluate.py"],
+    *(["-m", "nondiff", name] for name in ("runs", "export", "import")),
     ["benchmarks/reach.py"],
     ["benchmarks/arm_throughput.py"],
 )

@@ -62,7 +62,7 @@ def test_a_run_folder_is_whole(reach: tuple[Path, Answer]) -> None:
     folder, _ = reach
     assert {path.name for path in folder.iterdir()} == {
         *("config.json", "run.json", "metrics.csv", "tensorboard", "learning_curve.png"),
-        *("models", "README.md"),
+        *("models", "README.md", ".lock"),
     }
     run = Run.open(folder)
     assert run.state["state"] == "finished"

@@ -42,7 +42,7 @@ def write_card(run: Run) -> None:
         curve=CURVE,
         seed=run.config["seed"],
         steps=run.state["steps"],
-        budget=run.config["budget"],
+        budget=run.asked["budget"],
         seconds=run.state["seconds"],
         env_arguments=json.dumps(run.config["env_arguments"]),
         config=CONFIG,

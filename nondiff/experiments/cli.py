@@ -6,10 +6,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
 
-from nondiff.envs.errors import NondiffError, UnknownNameError
+from nondiff.envs.errors import EnvironmentFailedError, NondiffError, UnknownNameError
+from nondiff.experiments.stopping import Interrupted, Stop
+
+if TYPE_CHECKING:
+    from nondiff.experiments.runs import Run
 
 USAGE = """usage: nondiff COMMAND [OPTIONS]
 
@@ -17,6 +22,9 @@ Train neural networks against objectives that have no gradient.
 
   train     train a policy on any registered environment
   evaluate  judge trained policies, compare two, film one
+  runs      list runs, and draw the learning curves of several
+  export    write a policy as a zip of Stable-Baselines3
+  import    make a run of such a zip, which may execute code: only with --trust-pickle
 
 nondiff COMMAND --help lists a command's options.
 """
@@ -40,10 +48,18 @@ def run_command(command: str, arguments: list[str], prog: str) -> None:
     """Run a command and exit; a user's error is one line and exit code 2."""
     try:
         sys.exit(COMMANDS[command](arguments, prog))
+    except EnvironmentFailedError as error:
+        sys.stderr.write(error.details)
+        _fail(error)
     except (NondiffError, DependencyNotInstalled) as error:
         _fail(error)
+    except Interrupted as error:
+        sys.stderr.write(f"{error}\n")
+        if error.run is not None:
+            sys.stderr.write(f"go on with: {_shell_command('train', prog)} --resume {error.run}\n")
+        sys.exit(error.code)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; models kept so far stay in the run folder\n")
+        sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(1)
@@ -55,27 +71,42 @@ def _fail(error: Exception) -> None:
 
 
 def _train(arguments: list[str], prog: str) -> int:
-    from nondiff.experiments.card import headline
+    with Stop() as stop:
+        run = _trained(arguments, prog, stop)
+    _print_result(run, prog)
+    return 0
+
+
+def _trained(arguments: list[str], prog: str, stop: Stop) -> Run:
+    if any(argument.partition("=")[0] == "--resume" for argument in arguments):
+        from nondiff.experiments.resume import parse_resume, resume
+
+        return resume(parse_resume(arguments, prog), stop)
     from nondiff.experiments.train import parse, train
 
     command = parse(arguments, prog)
-    run = train(command.options, command.hyperparameters)
-    state = run.state
+    return train(command.options, command.hyperparameters, stop)
+
+
+def _print_result(run: Run, prog: str) -> None:
+    from nondiff.experiments.card import headline
+
+    state, evaluate = run.state, _shell_command("evaluate", prog)
     sys.stdout.write(
         f"{headline(run)}\n"
         f"trained {state['steps']:,} steps in {state['seconds']:.1f} s; "
         f"best model at {state['models']['best']['steps']:,}\n"
         f"run folder: {run.folder}\n"
-        f"look at it: {_evaluate_command(prog)} {run.folder} --video {run.folder / 'video.mp4'}\n"
+        f"look at it: {evaluate} {run.folder} --video {run.folder / 'video.mp4'}\n"
     )
-    return 0
 
 
-def _evaluate_command(prog: str) -> str:
-    if not prog.endswith("train.py"):
-        return "nondiff evaluate"
+def _shell_command(command: str, prog: str) -> str:
+    """How a user who typed `prog` types another command."""
+    if not prog.endswith(".py"):
+        return f"nondiff {command}"
     python = Path(os.path.relpath(sys.executable))
-    return f"{'python' if '..' in python.parts else python} evaluate.py"
+    return f"{'python' if '..' in python.parts else python} {command}.py"
 
 
 def _evaluate(arguments: list[str], prog: str) -> int:
@@ -84,4 +115,28 @@ def _evaluate(arguments: list[str], prog: str) -> int:
     return evaluate(parse(arguments, prog))
 
 
-COMMANDS: dict[str, Callable[[list[str], str], int]] = {"train": _train, "evaluate": _evaluate}
+def _runs(arguments: list[str], prog: str) -> int:
+    from nondiff.experiments.listing import list_runs, parse
+
+    return list_runs(parse(arguments, prog))
+
+
+def _export(arguments: list[str], prog: str) -> int:
+    from nondiff.experiments.exchange import export_run, parse_export
+
+    return export_run(parse_export(arguments, prog))
+
+
+def _import(arguments: list[str], prog: str) -> int:
+    from nondiff.experiments.exchange import import_run, parse_import
+
+    return import_run(parse_import(arguments, prog))
+
+
+COMMANDS: dict[str, Callable[[list[str], str], int]] = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "runs": _runs,
+    "export": _export,
+    "import": _import,
+}

@@ -44,6 +44,11 @@ class Display:
     ) -> None:
         self._progress.stop()
 
+    def begin(self, steps: int) -> None:
+        """Start the bar where training begins."""
+        self._drawn = steps
+        self._progress.update(self._task, completed=steps)
+
     def update(self, steps: int, mean_return: float | None, success: float | None) -> None:
         """Move the bar; called after every step, so it seldom does anything."""
         if steps - self._drawn < REDRAW_EVERY:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium
 import numpy as np
+from annotated_types import Ge
 
 from nondiff.agents.seeds import selection_seeds
 from nondiff.agents.strategy import TrainedPolicy
@@ -15,6 +16,7 @@ from nondiff.experiments.display import Display
 from nondiff.experiments.episodes import Episode, play
 from nondiff.experiments.metrics import MetricsWriter
 from nondiff.experiments.runs import Run
+from nondiff.experiments.stopping import Stop
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,9 @@ class ReviewPlan:
         stop_at_return: mean return that ends training; None: none does.
     """
 
-    every: int
-    episodes: int
-    confirm_episodes: int
+    every: Annotated[int, Ge(1)]
+    episodes: Annotated[int, Ge(1)]
+    confirm_episodes: Annotated[int, Ge(1)]
     stop_at_success: float | None
     stop_at_return: float | None
 
@@ -50,50 +52,73 @@ class TrainingMonitor:
         plan: ReviewPlan,
         display: Display,
         metrics: MetricsWriter,
+        stop: Stop,
     ) -> None:
         self._run = run
         self._env = env
         self._plan = plan
         self._display = display
         self._metrics = metrics
+        self._stop = stop
         self._seeds = selection_seeds(run.config["seed"], max(plan.episodes, plan.confirm_episodes))
-        self._best: tuple[float, float] | None = None
         self._next_review = plan.every
-        self._reviewed_at: int | None = None
+        self._kept_at: int | None = None
         self.steps = 0
+
+    def begin(self, steps: int) -> None:
+        self.steps = steps
+        self._next_review = self._review_after(steps)
+        self._metrics.begin(steps, self.note)
+        self._display.begin(steps)
 
     def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
         self.steps = steps
         self._display.update(steps, mean_return, success)
+        self._stop.check()
         return steps >= self._next_review
 
     def review(self, steps: int, policy: TrainedPolicy) -> bool:
-        if steps == self._reviewed_at:
+        if steps == self._kept_at:
             return True
-        self._reviewed_at = steps
-        self._next_review = (steps // self._plan.every + 1) * self._plan.every
+        self._next_review = self._review_after(steps)
         episodes = self._evaluate(policy)
         success, mean_return = _success(episodes), _mean_return(episodes)
         self._record(steps, episodes)
         score = (success or 0.0, mean_return)
-        is_best = self._best is None or score > self._best
-        self._best = score if is_best else self._best
-        self._run.save_model(policy, steps, ["best", "last"] if is_best else ["last"])
+        # Of all that the run has kept, also before it was interrupted.
+        best = self._run.score("best")
+        is_best = best is None or score > best
+        roles = ["best", "last"] if is_best else ["last"]
+        self._run.state["latest"] = {"success": success, "return_mean": mean_return}
+        self._run.save_model(policy, steps, roles, score)
+        self._kept_at = steps
         return not self._is_solved(episodes)
 
     def keep(self, steps: int, policy: TrainedPolicy) -> None:
+        if steps == self._kept_at:
+            return
         roles = ["last"] if "best" in self._run.state["models"] else ["best", "last"]
         self._run.save_model(policy, steps, roles)
+        self._kept_at = steps
 
     def record(self, steps: int, metrics: Mapping[str, float]) -> None:
         self._metrics.write(steps, metrics)
 
+    def note(self, text: str) -> None:
+        self._display.line(text)
+
+    def _review_after(self, steps: int) -> int:
+        return (steps // self._plan.every + 1) * self._plan.every
+
     def _evaluate(self, policy: TrainedPolicy) -> list[Episode]:
         first, more = self._plan.episodes, self._plan.confirm_episodes
-        episodes = play(self._env, policy, self._seeds[:first])
+        episodes = self._play(policy, self._seeds[:first])
         if self._is_solved(episodes) and more > first:
-            episodes += play(self._env, policy, self._seeds[first:more])
+            episodes += self._play(policy, self._seeds[first:more])
         return episodes
+
+    def _play(self, policy: TrainedPolicy, seeds: list[int]) -> list[Episode]:
+        return play(self._env, policy, seeds, on_step=lambda _: self._stop.check())
 
     def _is_solved(self, episodes: list[Episode]) -> bool:
         success, plan = _success(episodes), self._plan

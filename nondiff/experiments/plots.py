@@ -9,7 +9,7 @@ import matplotlib
 matplotlib.use("Agg")  # a picture is written, no window opened
 from matplotlib import pyplot
 
-from nondiff.experiments.metrics import MetricsWriter
+from nondiff.experiments.metrics import Rows, series
 
 PANELS = (
     ("return", "rollout/ep_rew_mean", "evaluation/return_mean"),
@@ -17,15 +17,15 @@ PANELS = (
 )
 
 
-def learning_curve(metrics: MetricsWriter, title: str, path: Path) -> None:
+def learning_curve(rows: Rows, title: str, path: Path) -> None:
     """Draw return and, where reported, success against steps, in training and in evaluation."""
-    panels = [panel for panel in PANELS if metrics.series(panel[2])[0]]
+    panels = [panel for panel in PANELS if series(rows, panel[2])[0]]
     if not panels:
         return
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels), 3.6), squeeze=False)
     for axis, (label, training, evaluation) in zip(axes[0], panels, strict=True):
-        axis.plot(*metrics.series(training), color="tab:blue", alpha=0.6, label="training")
-        axis.plot(*metrics.series(evaluation), "o-", color="tab:orange", label="evaluation")
+        axis.plot(*series(rows, training), color="tab:blue", alpha=0.6, label="training")
+        axis.plot(*series(rows, evaluation), "o-", color="tab:orange", label="evaluation")
         axis.set_xlabel("environment steps")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)

@@ -8,6 +8,7 @@ from nondiff.envs.errors import InvalidOptionError
 
 MOST_EPISODES = 10**6
 MOST_THREADS = 1024
+MOST_STEPS = 10**12
 
 
 def check_ranges(options: Mapping[str, tuple[float, float, float]]) -> None:

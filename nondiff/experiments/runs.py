@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import re
+import hashlib
+import itertools
 import shutil
-import subprocess
-from importlib.metadata import PackageNotFoundError, version
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from nondiff.agents.model import load_policy, save_policy
+from nondiff.agents.storage import clean, sync_folder
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import RunError
 from nondiff.envs.recipe import EnvRecipe
+from nondiff.experiments.claims import (
+    NEW,
+    check_name,
+    claim,
+    is_locked,
+    lock_folder,
+    remove_leftovers,
+)
+from nondiff.experiments.files import read_json, write_json
+from nondiff.experiments.provenance import timestamp, versions
 
 CONFIG, STATE, METRICS, CURVE = "config.json", "run.json", "metrics.csv", "learning_curve.png"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-PACKAGES = (
-    "nondiff",
-    "gymnasium",
-    "numpy",
-    "torch",
-    "stable-baselines3",
-    "sb3-contrib",
-    "pybullet",
-    "pybullet-arm64",
-)
+MODELS, CHECKPOINTS, TENSORBOARD = "models", "checkpoints", "tensorboard"
 
 
 class Run:
@@ -36,13 +37,14 @@ class Run:
 
     `config.json` is what was asked and never changes; `run.json` is where the run stands, replaced
     whole at each change; `models/` holds the best and the latest model, each in a folder of its own
-    that appears whole; `run.json` says which is which.
+    that appears whole; `run.json` says which is which. Whoever writes to a run holds its lock.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], state: dict[str, Any]) -> None:
         self.folder = folder
         self.config = config
         self.state = state
+        self._lock: FileLock | None = None
 
     @classmethod
     def create(cls, root: Path, name: str | None, stem: str, config: dict[str, Any]) -> Run:
@@ -51,48 +53,128 @@ class Run:
         Raises:
             RunError: the name is taken, or would leave `root`.
         """
-        folder = _claim(root, name, stem)
-        run = cls(folder, config | versions(), {"state": "running", "models": {}})
-        write_json(folder / CONFIG, run.config)
-        run._save_state()
+        if name is not None:
+            check_name(name)
+        config = config | versions()
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(root)
+            new = Path(tempfile.mkdtemp(prefix=NEW, dir=root))
+        except OSError as error:
+            raise RunError(f"{root} can't hold runs: {error.strerror}") from error
+        try:
+            new.chmod(0o755)
+            run = cls(new, config, {"state": "running", "started": timestamp(), "models": {}})
+            write_json(new / CONFIG, config)
+            run.update(config_sha256=_digest(new / CONFIG), steps=0)
+            run._lock = lock_folder(new)  # it stays locked under its new name
+            run.folder = claim(new, root, name, stem)
+            sync_folder(root)
+        except OSError as error:
+            shutil.rmtree(new, ignore_errors=True)
+            raise RunError(f"{root} can't hold runs: {error.strerror or error}") from error
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
         return run
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """Open a finished or unfinished run.
+        """Open a finished or unfinished run to read it.
 
         Raises:
             RunError: there is no run in this folder, or its files are damaged.
         """
         if not (folder / CONFIG).is_file():
             raise RunError(f"{folder} is not a run folder: it has no {CONFIG}; {_offer(folder)}")
-        config, state = (_read_json(folder / name) for name in (CONFIG, STATE))
+        config, state = (read_json(folder / name) for name in (CONFIG, STATE))
         try:
             EnvRecipe(str(config["env"]), dict(config["env_arguments"]))
             for model in dict(state["models"]).values():
-                _checked_name(model["folder"])
+                check_name(model["folder"])
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{folder}: {CONFIG} or {STATE} is damaged: {error!r}") from error
         return cls(folder, config, state)
+
+    @classmethod
+    def open_to_write(cls, folder: Path) -> Run:
+        """Open a run that this process goes on with, and clear away what a crash left in it.
+
+        Raises:
+            RunError: there is no run, its files are damaged, or another process is writing to it.
+        """
+        cls.open(folder)
+        lock = lock_folder(folder)
+        run = cls.open(folder)  # as whoever held the lock before has left it
+        run._lock = lock
+        if run.state.get("config_sha256") != _digest(folder / CONFIG):
+            raise RunError(f"{folder / CONFIG} was altered since the run began: it can't go on")
+        for path in folder.glob("*.tmp"):
+            path.unlink(missing_ok=True)
+        clean(folder / MODELS)
+        return run
+
+    def close(self) -> None:
+        """Let others write to the run."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def status(self) -> str:
+        """How the run stands: running, interrupted, finished, failed, ..."""
+        recorded = str(self.state.get("state"))
+        return "interrupted" if recorded == "running" and not is_locked(self.folder) else recorded
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The options that a run may go on with other values of: see `ask`."""
+        evaluation = self.config.get("evaluation", {})  # an imported run has none
+        first = {
+            "budget": self.config.get("budget", 0),
+            "stop_at_success": evaluation.get("stop_at_success"),
+            "stop_at_return": evaluation.get("stop_at_return"),
+        }
+        return first | dict(self.state.get("asked", {}))
+
+    def ask(self, **options: Any) -> None:
+        """Set the budget, `stop_at_success` or `stop_at_return` that the run goes on with."""
+        self.update(asked=self.state.get("asked", {}) | options)
 
     @property
     def recipe(self) -> EnvRecipe:
         """The environment this run trained on."""
         return EnvRecipe(self.config["env"], self.config["env_arguments"])
 
-    def save_model(self, policy: TrainedPolicy, steps: int, roles: list[str]) -> None:
-        """Keep a policy as the run's "best" or "last" model, or both; drop the one replaced."""
-        folder = f"step-{steps:09d}"
-        target = self.folder / "models" / folder
-        if not target.exists():
-            save_policy(policy, target)
+    def save_model(
+        self,
+        policy: TrainedPolicy,
+        steps: int,
+        roles: list[str],
+        score: tuple[float, float] | None = None,
+    ) -> None:
+        """Keep a policy as the run's "best" or "last" model, or both; drop the one replaced.
+
+        Args:
+            policy: what to keep.
+            steps: environment steps after which it is.
+            roles: of "best" and "last".
+            score: what the best one is chosen by: success rate and mean return.
+        """
+        models = self.folder / MODELS
+        # The same step may have been kept before the run was interrupted, and be the best one.
+        target = next(path for path in _names(models, f"step-{steps:09d}") if not path.exists())
+        save_policy(policy, target)
         for role in roles:
-            self.state["models"][role] = {"folder": folder, "steps": steps}
-        self._save_state()
+            self.state["models"][role] = {"folder": target.name, "steps": steps, "score": score}
+        self.update(steps=steps)
         kept = {model["folder"] for model in self.state["models"].values()}
-        for other in (self.folder / "models").iterdir():
+        for other in models.iterdir():
             if other.name not in kept:
                 shutil.rmtree(other, ignore_errors=True)
+
+    def score(self, role: str) -> tuple[float, float] | None:
+        """What the "best" or "last" model was chosen by, if it was reviewed."""
+        score = self.state["models"].get(role, {}).get("score")
+        return None if score is None else (float(score[0]), float(score[1]))
 
     def model_folder(self, role: str) -> Path:
         """Where the "best" or "last" model lies.
@@ -105,103 +187,25 @@ class Run:
             raise RunError(
                 f"{self.folder} has no model {role!r}; it has {', '.join(models) or '-'}"
             )
-        return self.folder / "models" / str(models[role]["folder"])
+        return self.folder / MODELS / str(models[role]["folder"])
 
     def load_policy(self, role: str = "best") -> TrainedPolicy:
         """Load a model of this run; see `nondiff.agents.model.load_policy`."""
         return load_policy(self.model_folder(role))
 
-    def finish(self, state: str, **results: Any) -> None:
-        """Note how the run ended: "finished", "interrupted" or "failed"."""
-        self.state |= {"state": state, **results}
-        self._save_state()
-
-    def _save_state(self) -> None:
+    def update(self, **entries: Any) -> None:
+        """Note how the run stands."""
+        self.state |= {**entries, "updated": timestamp()}
         write_json(self.folder / STATE, self.state)
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Replace a JSON file whole, durably."""
-    replace_text(path, json.dumps(data, indent=1))
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Replace a text file whole, durably, its line ends as they are."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)  # noqa: PTH105
-
-
-def versions() -> dict[str, Any]:
-    """What the run depends on beside its options."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return {"versions": found, "platform": platform.platform(), "git_revision": _git_revision()}
-
-
-def _git_revision() -> str | None:
-    """The revision of the checkout that nondiff runs from, if it does from one."""
-    home = Path(__file__).parents[2]
-    if not (home / ".git").exists():
-        return None
-    try:
-        command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--abbrev=40"]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()
-
-
-def _claim(root: Path, name: str | None, stem: str) -> Path:
-    if name is not None:
-        _checked_name(name)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{root} can't hold runs: {error.strerror}") from error
-    if name is not None:
-        folder = root / name
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            raise RunError(
-                f"the run {folder} exists already; choose another --name, or remove it"
-            ) from None
-        return folder
-    for number in range(1, 1_000_000):
-        folder = root / f"{stem}-{number}"
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    raise RunError(f"{root} holds a million runs named {stem}")
-
-
-def _checked_name(name: str) -> str:
-    if not NAME.fullmatch(name):
-        raise RunError(
-            f"{name!r} can't name a run: use up to 100 letters, digits, '.', '_' and '-', "
-            "beginning with a letter or digit"
-        )
-    return name
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} can't be read: {error}") from error
-    if not isinstance(data, dict):
-        raise RunError(f"{path} is damaged: it holds no JSON object")
-    return data
+def _names(folder: Path, stem: str) -> Iterator[Path]:
+    yield folder / stem
+    yield from (folder / f"{stem}-{number}" for number in itertools.count(2))
 
 
 def _offer(folder: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,14 +19,16 @@ from nondiff.agents.presets import (
     find_preset,
 )
 from nondiff.agents.seeds import LARGEST_SEED, judgement_seeds, selection_seeds, training_seed
-from nondiff.agents.strategy import Strategy, Training
+from nondiff.agents.strategy import Strategy
 from nondiff.envs.errors import InvalidOptionError, NondiffError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
-from nondiff.experiments.display import Display
-from nondiff.experiments.episodes import play
-from nondiff.experiments.monitor import ReviewPlan, TrainingMonitor
-from nondiff.experiments.ranges import MOST_EPISODES, MOST_THREADS, check_ranges
-from nondiff.experiments.runs import CURVE, METRICS, Run
+from nondiff.experiments.monitor import ReviewPlan
+from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, check_ranges
+from nondiff.experiments.runs import Run
+from nondiff.experiments.session import carry_on, set_device
+from nondiff.experiments.stopping import Stop
+
+LEAST_EPISODES = 10  # of each environment between checkpoints
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,12 @@ class TrainOptions:
     """Where the networks are trained; small ones are fastest on the CPU."""
     threads: int = 1
     """Threads of torch; beside a simulator, one is fastest."""
+    checkpoint_every: int | None = None
+    """Environment steps between checkpoints, at each of which environments are reset; None: the
+    strategy's own, or ten episodes of each environment if those are more."""
+    resume: Path | None = None
+    """Go on with this interrupted or finished run, to the same bits as if it had never stopped;
+    beside it, only --budget, --stop-at-success and --stop-at-return can be given."""
 
 
 S = TypeVar("S", bound=Strategy)
@@ -113,37 +120,35 @@ def _preset(options: TrainOptions) -> Preset:
     return find_preset(options.strategy, recipe.preset_id())
 
 
-def train(options: TrainOptions, strategy: Strategy) -> Run:
+def train(options: TrainOptions, strategy: Strategy, stop: Stop | None = None) -> Run:
     """Train, and judge the best model; returns the finished run.
 
     Raises:
         NondiffError: an option is wrong (nothing is written then), or training broke down (the
             models kept until then stay, and the message names them).
-        KeyboardInterrupt: the models kept until then stay.
+        Interrupted: `stop` was asked for; the models and checkpoints kept until then stay.
     """
-    import torch
-
+    stop = stop or Stop()  # which nothing asks for
     plan, budget = _checked(options)
-    torch.set_num_threads(options.threads)
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise InvalidOptionError("device 'cuda': torch finds no GPU here; choose cpu or auto")
     recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
+    set_device(options.device, options.threads)
     with closing(recipe.make()) as env:
         strategy.check(env)
         _check_reset(recipe, env)
+        every = options.checkpoint_every or _checkpoint_every(env, strategy)
+        config = _config(options, strategy, plan, budget) | {"checkpoint_every": every}
+        stop.check()
         stem = f"{recipe.spec().id.rpartition('/')[2]}-{options.strategy}-s{options.seed}"
-        run = Run.create(options.runs, options.name, stem, _config(options, strategy, plan, budget))
-        training = Training(recipe, budget, options.seed, options.device)
-        try:
-            _train(run, env, strategy, training, plan)
-            _judge(run, env, options.judge_episodes)
-        except BaseException as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
-            run.finish("interrupted" if interrupted else "failed", error=str(error))
-            if isinstance(error, NondiffError):
-                error.args = (f"{error}; {_kept(run)}",)
-            raise
+        with closing(Run.create(options.runs, options.name, stem, config)) as run:
+            carry_on(run, env, strategy, plan, stop)
     return run
+
+
+def _checkpoint_every(env: Any, strategy: Strategy) -> int:
+    """Seldom enough that few episodes are cut short by the reset that begins a segment."""
+    horizon = (env.spec and env.spec.max_episode_steps) or 0
+    episodes = LEAST_EPISODES * horizon * getattr(strategy, "num_envs", 1)
+    return max(strategy.checkpoint_every, episodes)
 
 
 def _check_reset(recipe: EnvRecipe, env: Any) -> None:
@@ -158,37 +163,6 @@ def _check_reset(recipe: EnvRecipe, env: Any) -> None:
         ) from error
 
 
-def _train(run: Run, env: Any, strategy: Strategy, training: Training, plan: ReviewPlan) -> None:
-    from nondiff.experiments.metrics import MetricsWriter
-
-    metrics = MetricsWriter(run.folder / METRICS, run.folder / "tensorboard")
-    begin = time.perf_counter(), time.process_time()
-    with closing(metrics), Display(training.budget) as display:
-        display.line(f"training in {run.folder}")
-        monitor = TrainingMonitor(run, env, plan, display, metrics)
-        try:
-            policy = strategy.train(training, monitor)
-            monitor.review(monitor.steps, policy)
-        finally:
-            run.state |= {
-                "steps": monitor.steps,
-                "seconds": round(time.perf_counter() - begin[0], 3),
-                "cpu_seconds": round(time.process_time() - begin[1], 3),
-            }
-    from nondiff.experiments.plots import learning_curve
-
-    learning_curve(metrics, run.folder.name, run.folder / CURVE)
-
-
-def _judge(run: Run, env: Any, episodes: int) -> None:
-    from nondiff.experiments.card import write_card
-    from nondiff.experiments.statistics import summarize
-
-    summary = summarize(play(env, run.load_policy("best"), judgement_seeds(episodes)))
-    run.finish("finished", result=summary.to_json())
-    write_card(run)
-
-
 def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
     """The plan of evaluations and the budget, with every number in its range."""
     budget = DEFAULT_BUDGET if options.budget is None else options.budget
@@ -196,9 +170,10 @@ def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
     if every is None:
         every = max(LEAST_EVAL_EVERY, budget // DEFAULT_REVIEWS)
     ranges: dict[str, tuple[float, float, float]] = {
-        "budget": (budget, 1, 10**12),
+        "budget": (budget, 1, MOST_STEPS),
         "seed": (options.seed, 0, LARGEST_SEED),
-        "eval_every": (every, 1, 10**12),
+        "eval_every": (every, 1, MOST_STEPS),
+        "checkpoint_every": (options.checkpoint_every or 1, 1, MOST_STEPS),
         "eval_episodes": (options.eval_episodes, 1, MOST_EPISODES),
         "confirm_episodes": (options.confirm_episodes, 1, MOST_EPISODES),
         "judge_episodes": (options.judge_episodes, 1, MOST_EPISODES),
@@ -237,14 +212,3 @@ def _config(
         "device": options.device,
         "threads": options.threads,
     }
-
-
-def _kept(run: Run) -> str:
-    models = run.state["models"]
-    if "last" not in models:
-        return "no model had been kept yet"
-    last, best = models["last"], models["best"]
-    return (
-        f"the last good model, of step {last['steps']:,}, is {run.model_folder('last')}, "
-        f"and the best, of step {best['steps']:,}, {run.model_folder('best')}"
-    )

@@ -1,0 +1,157 @@
+"""The `runs` command: which runs there are, how they stand, and their learning curves."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from nondiff.envs.errors import RunError
+from nondiff.experiments.runs import CONFIG, Run
+
+
+@dataclass(frozen=True)
+class RunsOptions:
+    """List runs and how they stand; draw the learning curves of several."""
+
+    folders: Annotated[tuple[Path, ...], tyro.conf.Positional] = (Path("runs"),)
+    """Run folders, or folders that hold them."""
+    plot: Path | None = None
+    """Draw their learning curves into this .png, .pdf or .svg file. Runs that differ in the seed
+    alone become one curve, their mean with its 95 % interval; one that ended early counts on with
+    its last value."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How a run stands.
+
+    Success and return are those of its judgement if it is finished, of its latest evaluation
+    otherwise, and None if it has none.
+    """
+
+    run: str
+    state: str
+    environment: str | None = None
+    strategy: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    budget: int | None = None
+    success: float | None = None
+    return_mean: float | None = None
+    updated: str | None = None
+
+
+def parse(arguments: list[str], prog: str) -> RunsOptions:
+    """Parse a command line."""
+    return tyro.cli(RunsOptions, args=arguments, prog=prog)
+
+
+def list_runs(options: RunsOptions) -> int:
+    """Print the runs, and draw them; returns the exit code.
+
+    Raises:
+        RunError: there is no run.
+        InvalidOptionError: no picture can be written to the path.
+    """
+    if options.plot is not None:
+        from nondiff.experiments.curves import check_picture_path
+
+        check_picture_path(options.plot)
+    runs, entries = [], []
+    for folder in _find(options.folders):
+        try:
+            run = Run.open(folder)
+            entries.append(_entry(run))
+            runs.append(run)
+        except (RunError, LookupError, TypeError, ValueError, AttributeError) as error:
+            sys.stderr.write(f"{folder}: {error}\n")
+            entries.append(Entry(str(folder), "damaged"))
+    if options.json:
+        sys.stdout.write(json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
+    else:
+        _print_table(entries)
+    if options.plot is not None:
+        from nondiff.experiments.curves import draw_curves
+
+        draw_curves(runs, options.plot)
+        sys.stderr.write(f"drew {options.plot}\n")
+    return 0
+
+
+def _find(folders: tuple[Path, ...]) -> list[Path]:
+    found = [run for folder in folders for run in _runs_in(folder)]
+    if not found:
+        names = ", ".join(map(str, folders))
+        raise RunError(f"there are no runs in {names}; a run folder holds {CONFIG}")
+    return found
+
+
+def _runs_in(folder: Path) -> Iterator[Path]:
+    if (folder / CONFIG).exists():
+        yield folder
+    else:
+        yield from sorted(path.parent for path in folder.glob(f"[!.]*/{CONFIG}"))
+
+
+def _entry(run: Run) -> Entry:
+    state, result = run.state, run.state.get("result")
+    latest: dict[str, Any] = state.get("latest") or {}
+    success, return_mean = latest.get("success"), latest.get("return_mean")
+    if state.get("state") == "finished" and result is not None:
+        success = result["success"] and result["success"]["value"]
+        return_mean = result["return_mean"]["value"]
+    return Entry(
+        run=str(run.folder),
+        state=run.status(),
+        environment=_environment(run),
+        strategy=str(run.config["strategy"]),
+        seed=run.config.get("seed"),
+        steps=int(state.get("steps", 0)),
+        budget=int(run.asked["budget"]),
+        success=None if success is None else float(success),
+        return_mean=None if return_mean is None else float(return_mean),
+        updated=state.get("updated"),
+    )
+
+
+def _environment(run: Run) -> str:
+    arguments = [f"{key}={value}" for key, value in run.recipe.arguments.items()]
+    return " ".join([run.recipe.id, *arguments])
+
+
+def _print_table(entries: list[Entry]) -> None:
+    table = Table()
+    for heading in ("run", "environment", "strategy", "seed", "steps", "success", "return"):
+        right = heading in ("seed", "steps", "success", "return")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
+    table.add_column("state")
+    table.add_column("last change, UTC")
+    for entry in entries:
+        table.add_row(*_row(entry))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 150).print(table)
+
+
+def _row(entry: Entry) -> list[str]:
+    if entry.steps is None or entry.budget is None:
+        return [entry.run, *["-"] * 6, entry.state, "-"]
+    return [
+        entry.run,
+        entry.environment or "-",
+        entry.strategy or "-",
+        str(entry.seed),
+        f"{entry.steps:,} of {entry.budget:,}, {entry.steps / max(1, entry.budget):.0%}",
+        "-" if entry.success is None else f"{entry.success:.1%}",
+        "-" if entry.return_mean is None else f"{entry.return_mean:.4g}",
+        entry.state,
+        (entry.updated or "-").replace("T", " ").rstrip("Z"),
+    ]

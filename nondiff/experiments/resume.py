@@ -1,0 +1,123 @@
+"""The `train` command's --resume: goes on with a run where its last checkpoint is."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from nondiff.envs.errors import InvalidOptionError, RunError
+from nondiff.experiments.provenance import versions
+from nondiff.experiments.ranges import MOST_STEPS, check_ranges
+from nondiff.experiments.runs import Run
+from nondiff.experiments.session import carry_on, configured, set_device
+from nondiff.experiments.stopping import Stop
+
+KEPT: Literal["kept"] = "kept"
+STOPS = ("stop_at_success", "stop_at_return")
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """Go on with a run, to the same bits as if it had never stopped."""
+
+    resume: Path
+    """The run folder."""
+    budget: int | None = None
+    """Environment steps in all; None: as many as before. A learning rate that falls linearly
+    falls to the end of the new budget."""
+    stop_at_success: float | Literal["kept"] | None = KEPT
+    """Stop early once this success rate is confirmed; None: spend the budget."""
+    stop_at_return: float | Literal["kept"] | None = KEPT
+    """Stop early once this mean return is confirmed; None: spend the budget."""
+
+
+def parse_resume(arguments: list[str], prog: str) -> ResumeOptions:
+    """Parse a command line with --resume.
+
+    Raises:
+        InvalidOptionError: an option that a run can't change.
+    """
+    options, unknown = tyro.cli(ResumeOptions, args=arguments, prog=prog, return_unknown_args=True)
+    if unknown:
+        raise InvalidOptionError(
+            f"{unknown[0]} can't be given with --resume: everything but --budget, "
+            "--stop-at-success and --stop-at-return is as the run began"
+        )
+    return options
+
+
+def resume(options: ResumeOptions, stop: Stop) -> Run:
+    """Train a run to its end, and judge the best model; returns the finished run.
+
+    Raises:
+        NondiffError: there is no such run, it is being trained, it is finished, or training broke
+            down again.
+        Interrupted: `stop` was asked for.
+    """
+    with closing(Run.open_to_write(options.resume)) as run:
+        changes = _changes(options)
+        _check(run, changes)
+        _note_versions(run)
+        if changes:
+            run.ask(**changes)
+        strategy, plan = configured(run)
+        set_device(run.config["device"], run.config["threads"])
+        with closing(run.recipe.make()) as env:
+            strategy.check(env)
+            stop.check()
+            run.update(state="running", error=None)
+            carry_on(run, env, strategy, plan, stop)
+    return run
+
+
+def _changes(options: ResumeOptions) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if options.budget is not None:
+        check_ranges({"budget": (options.budget, 1, MOST_STEPS)})
+        changes["budget"] = options.budget
+    if options.stop_at_success != KEPT:
+        check_ranges({"stop_at_success": (options.stop_at_success or 0.0, 0.0, 1.0)})
+        changes["stop_at_success"] = options.stop_at_success
+    if options.stop_at_return != KEPT:
+        changes["stop_at_return"] = options.stop_at_return
+    return changes
+
+
+def _check(run: Run, changes: dict[str, Any]) -> None:
+    """Refuse what would end at once, or before the run's present step."""
+    if run.status() == "imported":
+        raise RunError(f"{run.folder} was imported: there is no training to go on with")
+    before, steps = run.asked, int(run.state["steps"])
+    budget = changes.get("budget", before["budget"])
+    if budget < steps:
+        raise InvalidOptionError(f"--budget {budget} is below the {steps:,} steps already done")
+    if run.status() != "finished":
+        return
+    if steps >= before["budget"] and budget == before["budget"]:
+        raise RunError(
+            f"{run.folder} is finished: its budget of {budget:,} steps is spent; to go on, give a "
+            "larger --budget"
+        )
+    unchanged = all(before[name] == (before | changes)[name] for name in STOPS)
+    if steps < before["budget"] and unchanged:
+        raise RunError(
+            f"{run.folder} is finished: at step {steps:,} it reached what it was to stop at "
+            f"({', '.join(f'{name} {before[name]}' for name in STOPS)}); to go on, give another "
+            "--stop-at-success or --stop-at-return, or None"
+        )
+
+
+def _note_versions(run: Run) -> None:
+    before, present = run.config.get("versions", {}), versions()["versions"]
+    changed = [
+        f"{name} {before.get(name)} -> {present.get(name)}"
+        for name in sorted({*before, *present})
+        if before.get(name) != present.get(name)
+    ]
+    if changed:
+        sys.stderr.write(f"versions have changed, so bits may differ: {', '.join(changed)}\n")

@@ -1,0 +1,171 @@
+"""One session of a run: from its start, or its last checkpoint, until it ends or is interrupted."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+from pydantic import NonNegativeInt, TypeAdapter, ValidationError
+
+from nondiff.agents import find_strategy
+from nondiff.agents.seeds import judgement_seeds
+from nondiff.agents.strategy import Strategy, Training
+from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError, NondiffError, RunError
+from nondiff.experiments.checkpoints import CheckpointFolder
+from nondiff.experiments.display import Display
+from nondiff.experiments.episodes import play
+from nondiff.experiments.monitor import ReviewPlan, TrainingMonitor
+from nondiff.experiments.runs import CHECKPOINTS, CONFIG, CURVE, METRICS, TENSORBOARD, Run
+from nondiff.experiments.stopping import Interrupted, Stop
+
+NUMBERS = ("seed", "checkpoint_every", "judge_episodes", "threads")
+# What the disk, rather than a program, is at fault for.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+
+
+def carry_on(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Stop) -> None:
+    """Train a run to its end, and judge its best model.
+
+    Args:
+        run: a new run, or one that was interrupted.
+        env: an environment of the run's, to evaluate on.
+        strategy: of the run's configuration.
+        plan: of the run's configuration.
+        stop: asked after each step.
+
+    Raises:
+        NondiffError: training broke down; the models and checkpoints kept until then stay, and the
+            message names them.
+        Interrupted: a signal came; the same holds.
+        RunError: the disk is full.
+    """
+    with _accounted(run):
+        _train(run, env, strategy, plan, stop)
+        _judge(run, env, stop)
+
+
+def configured(run: Run) -> tuple[Strategy, ReviewPlan]:
+    """The strategy and the plan of evaluations of a run.
+
+    Raises:
+        RunError: its configuration is damaged.
+    """
+    try:
+        numbers = {name: run.config[name] for name in NUMBERS} | {"budget": run.asked["budget"]}
+        TypeAdapter(dict[str, NonNegativeInt]).validate_python(numbers)
+        kind = find_strategy(str(run.config["strategy"]))
+        strategy = TypeAdapter(kind).validate_python(run.config["hyperparameters"])
+        stops = {name: run.asked[name] for name in ("stop_at_success", "stop_at_return")}
+        plan = TypeAdapter(ReviewPlan).validate_python(run.config["evaluation"] | stops)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RunError(f"{run.folder / CONFIG} is damaged: {place}: {first['msg']}") from error
+    except (LookupError, TypeError) as error:
+        raise RunError(f"{run.folder / CONFIG} is damaged: {error!r}") from error
+    return strategy, plan
+
+
+def set_device(device: str, threads: int) -> None:
+    """Make torch ready.
+
+    Raises:
+        InvalidOptionError: there is no such device.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InvalidOptionError("device 'cuda': torch finds no GPU here; choose cpu or auto")
+
+
+@contextmanager
+def _accounted(run: Run) -> Iterator[None]:
+    """Note how the session ended, and tell the user what is left of it."""
+    try:
+        yield
+    except BaseException as error:
+        interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
+        with suppress(OSError):  # on a full disk the run is told from a running one by its lock
+            run.update(state="interrupted" if interrupted else "failed", error=str(error))
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise RunError(f"{error.strerror} in {run.folder}; {what_is_kept(run)}") from error
+        if isinstance(error, EnvironmentFailedError):
+            raise EnvironmentFailedError(f"{error}; {what_is_kept(run)}", error.details) from error
+        if isinstance(error, Interrupted):
+            error.run = run.folder
+        if isinstance(error, NondiffError | Interrupted):
+            error.args = (f"{error}; {what_is_kept(run)}",)
+        raise
+
+
+def what_is_kept(run: Run) -> str:
+    """Which models a run has, and where it can go on, for a message."""
+    models, checkpoint = run.state["models"], run.state.get("checkpoint")
+    text = "no model had been kept yet"
+    if "last" in models:
+        last, best = models["last"], models["best"]
+        text = (
+            f"the last good model, of step {last['steps']:,}, is {run.model_folder('last')}, "
+            f"and the best, of step {best['steps']:,}, {run.model_folder('best')}"
+        )
+    place = "its start" if checkpoint is None else f"the checkpoint of step {checkpoint:,}"
+    return f"{text}; --resume {run.folder} goes on from {place}"
+
+
+def _train(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Stop) -> None:
+    from nondiff.experiments.metrics import MetricsWriter, read_metrics
+    from nondiff.experiments.plots import learning_curve
+
+    budget = run.asked["budget"]
+    metrics = MetricsWriter(run.folder / METRICS, run.folder / TENSORBOARD)
+    with closing(metrics), Display(budget) as display:
+        display.line(f"training in {run.folder}")
+        monitor = TrainingMonitor(run, env, plan, display, metrics, stop)
+        checkpoints = CheckpointFolder(
+            run.folder / CHECKPOINTS,
+            report=display.line,
+            saved=lambda steps: run.update(checkpoint=steps, steps=steps),
+        )
+        config = run.config
+        training = Training(
+            run.recipe,
+            budget,
+            config["seed"],
+            config["device"],
+            config["checkpoint_every"],
+            checkpoints,
+        )
+        with _timed(run, monitor):
+            policy = strategy.train(training, monitor)
+            monitor.review(monitor.steps, policy)
+    learning_curve(read_metrics(run.folder / METRICS), run.folder.name, run.folder / CURVE)
+
+
+@contextmanager
+def _timed(run: Run, monitor: TrainingMonitor) -> Iterator[None]:
+    """Add to the seconds that the run's sessions have taken."""
+    seconds, cpu_seconds = time.perf_counter(), time.process_time()
+    try:
+        yield
+    finally:
+        for name, spent in (
+            ("seconds", time.perf_counter() - seconds),
+            ("cpu_seconds", time.process_time() - cpu_seconds),
+        ):
+            run.state[name] = round(run.state.get(name, 0.0) + spent, 3)
+        run.state["steps"] = monitor.steps
+
+
+def _judge(run: Run, env: Any, stop: Stop) -> None:
+    from nondiff.experiments.card import write_card
+    from nondiff.experiments.statistics import summarize
+
+    seeds = judgement_seeds(run.config["judge_episodes"])
+    policy = run.load_policy("best")
+    summary = summarize(play(env, policy, seeds, on_step=lambda _: stop.check()))
+    run.update(state="finished", result=summary.to_json(), error=None)
+    write_card(run)

@@ -1,0 +1,67 @@
+"""Ends a command cleanly on Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SHELL_CODE = 128  # plus the signal's number: a shell's exit code for a program that it ended
+FIRST = b"\nstopping after this step; once more to exit at once\n"
+SECOND = b"\nexiting at once\n"
+SHOW_CURSOR = b"\x1b[?25h"  # which a progress bar hides
+
+
+class Interrupted(Exception):  # noqa: N818
+    """A signal asked for the end.
+
+    Args:
+        signum: the signal.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"interrupted by {signal.Signals(signum).name}")
+        self.code = SHELL_CODE + signum
+        self.run: Path | None = None  # the folder of the run that can go on
+
+
+class Stop:
+    """While it is entered, the first SIGINT or SIGTERM is noted, and the second exits at once.
+
+    Outside a process's main thread, where Python takes no signals, nothing is changed.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def check(self) -> None:
+        """Raise `Interrupted` if a signal has come."""
+        if self.signum is not None:
+            raise Interrupted(self.signum)
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum is not None:
+            os.write(2, SECOND + (SHOW_CURSOR if sys.stderr.isatty() else b""))
+            os._exit(SHELL_CODE + signum)
+        self.signum = signum
+        os.write(2, FIRST)
