@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from nondiff.envs.errors import (
+    EnvironmentFailedError,
     InvalidOptionError,
     MissingDependencyError,
     NondiffError,
@@ -56,6 +58,7 @@ class EnvRecipe:
             UnknownNameError: no such id.
             InvalidOptionError: an argument it does not take, or a value it refuses.
             MissingDependencyError: what it needs is not installed.
+            EnvironmentFailedError: it raised something else.
         """
         spec = self.spec()
         _check_arguments(spec, self.arguments)
@@ -71,6 +74,11 @@ class EnvRecipe:
         except (TypeError, ValueError, gymnasium.error.Error) as error:
             raise InvalidOptionError(
                 f"{self.id} refuses the arguments {arguments}: {error}"
+            ) from error
+        except Exception as error:
+            raise EnvironmentFailedError(
+                f"{self.id} can't be made: it raised {type(error).__name__}: {error}",
+                traceback.format_exc(),
             ) from error
 
     def preset_id(self) -> str:

@@ -52,11 +52,15 @@ class CheckpointFolder:
         self._saved(state.steps)
 
     def load(self) -> State | None:
+        damaged = False
         for path in self._newest_first():
             try:
                 return _read(path)
             except DamagedCheckpointError as error:
-                self._report(f"{error}; going on from the one before it, if there is one")
+                self._report(f"{error}; going on from the one before it")
+                damaged = True
+        if damaged:
+            self._report("there is no whole checkpoint before it: training starts over")
         return None
 
     def _newest_first(self) -> list[Path]:

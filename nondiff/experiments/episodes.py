@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.agents.strategy import Policy
-from nondiff.envs.errors import NonFiniteError
+from nondiff.envs.errors import EnvironmentFailedError, NonFiniteError
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def play(
 
     Raises:
         NonFiniteError: a reward or an observation is NaN or infinite.
+        EnvironmentFailedError: the environment raised.
     """
     return [_episode(env, policy, seed, deterministic, on_step) for seed in seeds]
 
@@ -65,21 +68,36 @@ def _episode(
     deterministic: bool,
     on_step: Callable[[int], None] | None,
 ) -> Episode:
-    observation, info = env.reset(seed=seed)
+    with _named(f"a reset with seed {seed}"):
+        observation, info = env.reset(seed=seed)
     episode_return, length, done = 0.0, 0, False
     while not done:
         if on_step:
             on_step(seed)
         action = policy.predict(observation, deterministic=deterministic)
-        observation, reward, terminated, truncated, info = env.step(action)
         length += 1
-        _check_finite(observation, reward, f"the episode with seed {seed}, at its step {length}")
+        place = f"the episode with seed {seed}, at its step {length}"
+        with _named(place):
+            observation, reward, terminated, truncated, info = env.step(action)
+        _check_finite(observation, reward, place)
         episode_return += float(reward)
         done = terminated or truncated
     if on_step:
         on_step(seed)
     success = bool(info["is_success"]) if "is_success" in info else None
     return Episode(seed, episode_return, length, success)
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """Say in which episode of an evaluation an environment raised."""
+    try:
+        yield
+    except Exception as error:
+        raise EnvironmentFailedError(
+            f"the environment raised {type(error).__name__}: {error}, in {place}",
+            traceback.format_exc(),
+        ) from error
 
 
 def _check_finite(observation: Any, reward: Any, place: str) -> None:
