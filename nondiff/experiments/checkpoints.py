@@ -37,6 +37,7 @@ class CheckpointFolder:
         self._report = report
         self._saved = saved
         clean(folder)
+        self._prune()
 
     def save(self, state: State) -> None:
         target = self._folder / f"step-{state.steps:012d}"
@@ -47,9 +48,12 @@ class CheckpointFolder:
         for path in self._newest_first():
             if path.name > target.name:
                 shutil.rmtree(path, ignore_errors=True)
+        self._prune()
+        self._saved(state.steps)
+
+    def _prune(self) -> None:
         for path in self._newest_first()[KEPT:]:
             shutil.rmtree(path, ignore_errors=True)
-        self._saved(state.steps)
 
     def load(self) -> State | None:
         damaged = False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
 
-from nondiff.envs.errors import EnvironmentFailedError, NondiffError, UnknownNameError
+from nondiff.envs.errors import EnvironmentFailedError, NondiffError, RunError, UnknownNameError
 from nondiff.experiments.stopping import Interrupted, Stop
 
 if TYPE_CHECKING:
@@ -46,6 +48,10 @@ def main() -> None:
 
 def run_command(command: str, arguments: list[str], prog: str) -> None:
     """Run a command and exit; a user's error is one line and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # whatever characters a folder's name has
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # a script's, while it imported this
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(COMMANDS[command](arguments, prog))
     except EnvironmentFailedError as error:
@@ -63,10 +69,16 @@ def run_command(command: str, arguments: list[str], prog: str) -> None:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:  # a path that can't be used, or the disk
+        _fail(RunError(f"{error.strerror or error}: {error.filename}"))
 
 
 def _fail(error: Exception) -> None:
-    sys.stderr.write(f"error: {error}\n")
+    """Print an error in one line, whatever characters the user gave, and exit."""
+    text = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(error)
+    )
+    sys.stderr.write(f"error: {text}\n")
     sys.exit(2)
 
 

@@ -8,9 +8,8 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from torch.utils.tensorboard.writer import SummaryWriter
-
 from nondiff.envs.errors import RunError
+from nondiff.experiments.events import EventFile
 from nondiff.experiments.files import replace_text
 
 STEPS = "steps"
@@ -32,7 +31,8 @@ class MetricsWriter:
         self._path = csv_path
         self._columns = [STEPS]
         self._folder = tensorboard
-        self._board: SummaryWriter | None = None
+        self._board: EventFile | None = None
+        self._there: list[dict[str, float]] = []  # rows of the step where training goes on
 
     def begin(self, steps: int, report: Callable[[str], None]) -> None:
         """Go on after so many steps: rows of later ones are dropped, for they come again."""
@@ -44,14 +44,18 @@ class MetricsWriter:
             report(f"{error}; it is now {aside}, and a new one begins")
             rows = []
         kept = [row for row in rows if row[STEPS] <= steps]
+        self._there = [row for row in kept if row[STEPS] == steps]
         self._columns = list(dict.fromkeys([STEPS, *(name for row in kept for name in row)]))
         if rows:
             self._replace(kept)
-        self._board = SummaryWriter(str(self._folder), purge_step=steps + 1 if steps else None)
+        self._board = EventFile(self._folder, purge_from=steps + 1)
 
     def write(self, steps: int, metrics: Mapping[str, float]) -> None:
         """Write the metrics of one moment."""
         row = {STEPS: steps, **metrics}
+        if row in self._there:  # written after the checkpoint, before an interruption
+            self._there.remove(row)
+            return
         new = [name for name in row if name not in self._columns]
         if new or not self._path.exists():
             rows = read_metrics(self._path) if self._path.exists() else []
@@ -61,8 +65,7 @@ class MetricsWriter:
             with self._path.open("a", newline="") as file:
                 csv.DictWriter(file, self._columns).writerow(row)
         assert self._board is not None
-        for name, value in metrics.items():
-            self._board.add_scalar(name, value, steps)
+        self._board.write(steps, metrics)
 
     def _replace(self, rows: Rows) -> None:
         text = io.StringIO()

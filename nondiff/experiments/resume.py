@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from contextlib import closing
 from dataclasses import dataclass
@@ -64,13 +65,12 @@ def resume(options: ResumeOptions, stop: Stop) -> Run:
         _check(run, changes)
         _note_versions(run)
         if changes:
-            run.ask(**changes)
+            run.ask(**changes)  # which is written when training begins
         strategy, plan = configured(run)
         set_device(run.config["device"], run.config["threads"])
         with closing(run.recipe.make()) as env:
             strategy.check(env)
             stop.check()
-            run.update(state="running", error=None)
             carry_on(run, env, strategy, plan, stop)
     return run
 
@@ -84,7 +84,9 @@ def _changes(options: ResumeOptions) -> dict[str, Any]:
         check_ranges({"stop_at_success": (options.stop_at_success or 0.0, 0.0, 1.0)})
         changes["stop_at_success"] = options.stop_at_success
     if options.stop_at_return != KEPT:
-        changes["stop_at_return"] = options.stop_at_return
+        value = options.stop_at_return
+        check_ranges({"stop_at_return": (value or 0.0, -math.inf, math.inf)})
+        changes["stop_at_return"] = value
     return changes
 
 

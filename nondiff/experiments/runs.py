@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from pydantic import NonNegativeFloat, NonNegativeInt, TypeAdapter
+from typing_extensions import NotRequired, TypedDict
 
 from nondiff.agents.model import load_policy, save_policy
 from nondiff.agents.storage import clean, sync_folder
@@ -30,6 +32,40 @@ from nondiff.experiments.provenance import timestamp, versions
 
 CONFIG, STATE, METRICS, CURVE = "config.json", "run.json", "metrics.csv", "learning_curve.png"
 MODELS, CHECKPOINTS, TENSORBOARD = "models", "checkpoints", "tensorboard"
+
+
+class RunConfig(TypedDict):
+    """What `config.json` holds, as far as a run is looked at; an imported one has less."""
+
+    env: str
+    env_arguments: dict[str, Any]
+    strategy: str
+    seed: NotRequired[NonNegativeInt]
+    budget: NotRequired[NonNegativeInt]
+    evaluation: NotRequired[dict[str, Any]]
+    hyperparameters: NotRequired[dict[str, Any]]
+    versions: NotRequired[dict[str, str]]
+
+
+class Model(TypedDict):
+    """A model that a run has kept."""
+
+    folder: str
+    steps: NonNegativeInt
+    score: tuple[float, float] | None
+
+
+class RunState(TypedDict):
+    """What `run.json` holds, as far as it is used."""
+
+    state: str
+    models: dict[str, Model]
+    steps: NonNegativeInt
+    config_sha256: str
+    checkpoint: NotRequired[NonNegativeInt]
+    seconds: NotRequired[NonNegativeFloat]
+    cpu_seconds: NotRequired[NonNegativeFloat]
+    asked: NotRequired[dict[str, float | None]]
 
 
 class Run:
@@ -89,11 +125,13 @@ class Run:
             raise RunError(f"{folder} is not a run folder: it has no {CONFIG}; {_offer(folder)}")
         config, state = (read_json(folder / name) for name in (CONFIG, STATE))
         try:
-            EnvRecipe(str(config["env"]), dict(config["env_arguments"]))
-            for model in dict(state["models"]).values():
+            TypeAdapter(RunConfig).validate_python(config)
+            TypeAdapter(RunState).validate_python(state)
+            for model in state["models"].values():
                 check_name(model["folder"])
         except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{folder}: {CONFIG} or {STATE} is damaged: {error!r}") from error
+            reason = " ".join(str(error).split())
+            raise RunError(f"{folder}: {CONFIG} or {STATE} is damaged: {reason}") from error
         return cls(folder, config, state)
 
     @classmethod
@@ -137,7 +175,7 @@ class Run:
 
     def ask(self, **options: Any) -> None:
         """Set the budget, `stop_at_success` or `stop_at_return` that the run goes on with."""
-        self.update(asked=self.state.get("asked", {}) | options)
+        self.state["asked"] = self.state.get("asked", {}) | options
 
     @property
     def recipe(self) -> EnvRecipe:

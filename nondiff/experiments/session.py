@@ -43,6 +43,7 @@ def carry_on(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Sto
         RunError: the disk is full.
     """
     with _accounted(run):
+        run.update(state="running", error=None)
         _train(run, env, strategy, plan, stop)
         _judge(run, env, stop)
 
@@ -167,5 +168,6 @@ def _judge(run: Run, env: Any, stop: Stop) -> None:
     seeds = judgement_seeds(run.config["judge_episodes"])
     policy = run.load_policy("best")
     summary = summarize(play(env, policy, seeds, on_step=lambda _: stop.check()))
-    run.update(state="finished", result=summary.to_json(), error=None)
+    run.state["result"] = summary.to_json()
     write_card(run)
+    run.update(state="finished", error=None)

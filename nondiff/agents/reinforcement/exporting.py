@@ -57,9 +57,13 @@ def export_zip(policy: ReinforcementPolicy, path: Path, statistics: Path | None 
     description = Description.model_validate(policy.description())
     file = io.BytesIO()
     _algorithm(description, policy).save(file)
-    if normalizer is not None and statistics is not None:
-        _write_new(statistics, pickle.dumps(_vec_normalize(description, normalizer)))
     _write_new(path, file.getvalue())
+    if normalizer is not None and statistics is not None:
+        try:
+            _write_new(statistics, pickle.dumps(_vec_normalize(description, normalizer)))
+        except BaseException:
+            path.unlink()  # half of what was asked for would mislead
+            raise
 
 
 def _algorithm(description: Description, policy: ReinforcementPolicy) -> BaseAlgorithm:

@@ -22,7 +22,7 @@ COUNTERS = ("num_timesteps", "_episode_num", "_n_updates")
 MODULE = "policy"  # the one entry of `get_parameters` that is no optimiser
 
 
-def snapshot(algorithm: BaseAlgorithm, strategy: str, segment: int) -> State:
+def snapshot(algorithm: BaseAlgorithm, origin: dict[str, Any], segment: int) -> State:
     """Everything that the segment of this number, the next one, depends on.
 
     Episodes that are under way end here: the next segment begins with a reset.
@@ -30,7 +30,7 @@ def snapshot(algorithm: BaseAlgorithm, strategy: str, segment: int) -> State:
     parameters = algorithm.get_parameters()
     tensors = {f"{MODULE}.{name}": tensor for name, tensor in parameters.pop(MODULE).items()}
     values: dict[str, Any] = {
-        "strategy": strategy,
+        "origin": origin,
         "segment": segment,
         "counters": {name: getattr(algorithm, name) for name in COUNTERS},
         "episodes": [[float(e["r"]), int(e["l"])] for e in algorithm.ep_info_buffer or ()],
@@ -68,21 +68,31 @@ def segment_after(state: State) -> int:
     return segment
 
 
-def restore(algorithm: BaseAlgorithm, strategy: str, state: State) -> None:
+def restore(algorithm: BaseAlgorithm, origin: dict[str, Any], state: State) -> None:
     """Bring a new algorithm of the same configuration to a state.
 
     Raises:
         DamagedCheckpointError: the state is not one of this configuration.
     """
     try:
-        if state.values["strategy"] != strategy:
-            raise ValueError(f"it is one of {state.values['strategy']!r}")
+        theirs = state.values["origin"]
+        other = [name for name in {**origin, **theirs} if origin.get(name) != theirs.get(name)]
+        if other:
+            raise ValueError(f"it is of a run with another {', '.join(other)}; remove it")
         if state.values["counters"]["num_timesteps"] != state.steps:
             raise ValueError("its counter says another step")
         _restore(algorithm, state.values, state.tensors)
-    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        OverflowError,
+    ) as error:
+        reason = " ".join(str(error).split())
         raise DamagedCheckpointError(
-            f"the checkpoint of step {state.steps:,} does not fit this run of {strategy}: {error}"
+            f"the checkpoint of step {state.steps:,} does not fit this run: {reason}"
         ) from error
 
 

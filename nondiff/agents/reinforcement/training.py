@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
+from dataclasses import asdict
+from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
@@ -64,7 +67,7 @@ class Segment:
         env = normalized(config, FiniteGuard(environments, self.start // config.num_envs))
         self.algorithm = build(config, training, env)
         if state is not None:
-            restore(self.algorithm, config.name, state)
+            restore(self.algorithm, self._origin(), state)
         # Given no seed, the algorithm leaves the environments' seeds as they are.
         self.algorithm.action_space.seed(seed)
         self.algorithm.set_logger(observer_logger(observer))
@@ -76,9 +79,22 @@ class Segment:
         steps = self.algorithm.num_timesteps
         if not cut and steps >= self._boundary and not cut_rollouts(self._config, budget):
             self.algorithm.logger.dump(steps)
-            state = snapshot(self.algorithm, self._config.name, self._number + 1)
+            state = snapshot(self.algorithm, self._origin(), self._number + 1)
             self._training.checkpoints.save(state)
         return cut or steps >= budget
+
+    def _origin(self) -> dict[str, Any]:
+        """All that a checkpoint's bits depend on."""
+        training, config = self._training, self._config
+        origin = {
+            "strategy": config.name,
+            "env": training.recipe.id,
+            "env_arguments": training.recipe.arguments,
+            "seed": training.seed,
+            "checkpoint_every": training.checkpoint_every,
+            **asdict(config),
+        }
+        return dict(json.loads(json.dumps(origin)))
 
     def policy(self) -> ReinforcementPolicy:
         """The policy as it is now."""
