@@ -1,10 +1,11 @@
-"""What exact resume costs: training with checkpoints at the default interval, and without any.
+"""What exact resume costs: the share of a training's time that its checkpoints take.
 
     python benchmarks/checkpoint_cost.py --output docs/results/checkpoint_cost
 
-Each pair of trainings runs in turn, in alternating order, with the same seed; evaluations are left
-out, since they would only dilute the cost. With checkpoints, a segment ends by writing one to disk
-(synced), reading it back, building the algorithm anew from it and resetting the environments.
+At the default interval, a segment ends by writing a checkpoint to disk (synced), reading it back,
+building the algorithm anew from it and resetting the environments. All of that is timed within
+trainings, up to the next segment's first step, against the rest of the same training: so a busy
+machine slows both alike. Evaluations are left out, since they would only dilute the cost.
 """
 
 from __future__ import annotations
@@ -27,17 +28,18 @@ from rich.table import Table
 from scipy.stats import bootstrap
 
 from nondiff.agents.presets import find_preset
-from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
+from nondiff.agents.strategy import State, Strategy, TrainedPolicy, Training
 from nondiff.envs.recipe import EnvRecipe
 from nondiff.experiments.checkpoints import CheckpointFolder
 
 TARGET = 1.05
-# strategy, environment, segments a training
+SEGMENTS = 3  # a training, with two checkpoints between them
 CASES = (
-    ("ppo", "nondiff/PandaReachDense-v0", 3),
-    ("sac", "nondiff/PandaReach-v0", 3),
-    ("ppo", "CartPole-v1", 5),
+    ("ppo", "nondiff/PandaReachDense-v0"),
+    ("sac", "nondiff/PandaReach-v0"),
+    ("ppo", "CartPole-v1"),
 )
+Moment = tuple[float, float]  # wall and CPU seconds
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,39 @@ class Config:
     """What to measure."""
 
     repeats: int = 3
-    """Pairs of trainings a case."""
+    """Trainings a case, after one of a single segment that warms up."""
     output: Path | None = None
     """Write OUTPUT.json and OUTPUT.md."""
 
 
-class Silent:
-    """Observes nothing."""
+def now() -> Moment:
+    """The present moment."""
+    return time.perf_counter(), time.process_time()
+
+
+class Stopwatch(CheckpointFolder):
+    """Observes a training, and times what lies between its segments."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, print, lambda steps: None)
+        self.between = np.zeros(2)
+        self._saving: Moment | None = None
+        self._first: Moment | None = None
+        self._last: Moment = (0.0, 0.0)
+
+    def save(self, state: State) -> None:
+        self._saving = now()
+        super().save(state)
 
     def begin(self, steps: int) -> None:
         """Nothing to do."""
 
     def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
+        self._last = now()
+        self._first = self._first or self._last
+        if self._saving is not None:
+            self.between += np.subtract(self._last, self._saving)
+            self._saving = None
         return False
 
     def review(self, steps: int, policy: TrainedPolicy) -> bool:
@@ -71,39 +94,37 @@ class Silent:
     def note(self, text: str) -> None:
         print(text, file=sys.stderr)
 
-
-def seconds(strategy: Strategy, env_id: str, budget: int, seed: int, every: int) -> list[float]:
-    """Wall and CPU seconds of a training, which leaves checkpoints on disk `every` so often."""
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoints = CheckpointFolder(Path(folder), print, lambda steps: None)
-        training = Training(EnvRecipe(env_id), budget, seed, "cpu", every, checkpoints)
-        begin = time.perf_counter(), time.process_time()
-        strategy.train(training, Silent())
-        return [time.perf_counter() - begin[0], time.process_time() - begin[1]]
+    def ratios(self) -> np.ndarray:
+        """Wall and CPU time of the training with its checkpoints / without."""
+        assert self._first is not None
+        whole = np.subtract(self._last, self._first)
+        return whole / (whole - self.between)
 
 
-def measure(name: str, env_id: str, segments: int, repeats: int) -> dict[str, Any]:
-    """The ratios of the times with and without checkpoints."""
-    strategy = find_preset(name, env_id).strategy
+def timed(strategy: Strategy, env_id: str, segments: int, seed: int) -> np.ndarray:
+    """The ratios of one training."""
     every = strategy.checkpoint_every
-    budget = segments * every
-    pairs: list[list[list[float]]] = []
-    for repeat in range(repeats + 1):
-        intervals = [every, 10 * budget]
-        order = intervals if repeat % 2 else intervals[::-1]
-        found = {i: seconds(strategy, env_id, budget, repeat, i) for i in order}
-        if repeat > 0:  # the first pair warms up
-            pairs.append([found[i] for i in intervals])
-            print(name, env_id, np.round(pairs[-1], 2).tolist(), file=sys.stderr)
-    wall, cpu = np.divide(*np.swapaxes(pairs, 0, 1)).T
+    with tempfile.TemporaryDirectory() as folder:
+        watch = Stopwatch(Path(folder))
+        training = Training(EnvRecipe(env_id), segments * every, seed, "cpu", every, watch)
+        strategy.train(training, watch)
+        return watch.ratios()
+
+
+def measure(name: str, env_id: str, repeats: int) -> dict[str, Any]:
+    """The ratios of a case."""
+    strategy = find_preset(name, env_id).strategy
+    timed(strategy, env_id, 1, seed=0)
+    ratios = np.array([timed(strategy, env_id, SEGMENTS, seed) for seed in range(repeats)])
+    print(name, env_id, ratios.tolist(), file=sys.stderr)
     return {
         "strategy": name,
         "env": env_id,
-        "checkpoint_every": every,
-        "steps": budget,
-        "pairs": pairs,
-        "wall": interval(wall),
-        "cpu": interval(cpu),
+        "checkpoint_every": strategy.checkpoint_every,
+        "steps": SEGMENTS * strategy.checkpoint_every,
+        "ratios": ratios.tolist(),
+        "wall": interval(ratios[:, 0]),
+        "cpu": interval(ratios[:, 1]),
     }
 
 

@@ -20,6 +20,7 @@ HELPS = (
     *(["-m", "nondiff", name] for name in ("runs", "export", "import")),
     ["benchmarks/reach.py"],
     ["benchmarks/arm_throughput.py"],
+    ["benchmarks/checkpoint_cost.py"],
 )
 
 

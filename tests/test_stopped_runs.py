@@ -21,9 +21,12 @@ from processes import (
     leftovers,
     session,
     trained_once,
+    unfinished,
 )
 
+from nondiff.experiments.resume import ResumeOptions, resume
 from nondiff.experiments.runs import Run
+from nondiff.experiments.stopping import Interrupted, Stop
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 START = 4.0  # until a run has a folder, about [s]
@@ -159,6 +162,16 @@ def test_stopped_again_as_it_goes_on(tmp_path: Path, command: Command) -> None:
             check_stopped(trainer, folder, signum)
         arguments = ("--resume", folder)
     check_goes_on(folder, command, *PPO)
+
+
+def test_stopped_before_a_resumed_run_trains(tmp_path: Path) -> None:
+    folder, stop = unfinished(tmp_path), Stop()
+    stop.signum = signal.SIGINT
+    with pytest.raises(Interrupted) as interrupted:
+        resume(ResumeOptions(folder, budget=200), stop)
+    assert interrupted.value.run == folder  # so that the command says how to go on
+    assert "goes on from the checkpoint of step 120" in str(interrupted.value)
+    assert Run.open(folder).status() == "interrupted"
 
 
 @pytest.mark.parametrize("where", ["serial", "processes"])

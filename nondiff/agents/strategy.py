@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nondiff.envs.recipe import EnvRecipe
 
-CHECKPOINT_EVERY = 20_000  # environment steps
+CHECKPOINT_EVERY = 10_000  # environment steps
 
 
 class Policy(Protocol):

@@ -70,7 +70,6 @@ def resume(options: ResumeOptions, stop: Stop) -> Run:
         set_device(run.config["device"], run.config["threads"])
         with closing(run.recipe.make()) as env:
             strategy.check(env)
-            stop.check()
             carry_on(run, env, strategy, plan, stop)
     return run
 

@@ -44,6 +44,7 @@ def carry_on(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Sto
     """
     with _accounted(run):
         run.update(state="running", error=None)
+        stop.check()
         _train(run, env, strategy, plan, stop)
         _judge(run, env, stop)
 

@@ -47,7 +47,9 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as of a script's background
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(

@@ -68,7 +68,8 @@ class _ObserverWriter(KVWriter):
             for key, value in key_values.items()
             if isinstance(value, int | float | np.number) and not key.startswith("time/")
         }
-        self._observer.record(step, numbers)
+        if numbers:
+            self._observer.record(step, numbers)
 
     def close(self) -> None:
         """Nothing is open."""
