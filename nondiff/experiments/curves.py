@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from nondiff.experiments.statistics import Estimate, bootstrapped
 PANELS = {"return": "evaluation/return_mean", "success rate": "evaluation/success"}
 SUFFIXES = (".png", ".pdf", ".svg")
 MOST_POINTS = 100  # of a curve
+NAMED = ("env", "strategy")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def draw_curves(runs: Sequence[Run], path: Path) -> None:
     Raises:
         RunError: none of the runs has been evaluated yet.
     """
-    groups = group_runs(runs)
+    groups = group_runs([run for run in runs if _is_readable(run)])
     panels = {
         label: metric
         for label, metric in PANELS.items()
@@ -81,7 +83,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     return [
         Group(
             f"{_label(own, options)} ({len(group)} run{'s' if len(group) > 1 else ''})",
-            [read_metrics(run.folder / METRICS) for run in group if _has_metrics(run)],
+            [_metrics(run) for run in group],
         )
         for own, group in zip(options, members.values(), strict=True)
     ]
@@ -110,18 +112,33 @@ def _draw(axis: Axes, group: Group, metric: str) -> None:
     axis.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
 
 
-def _has_metrics(run: Run) -> bool:
-    return (run.folder / METRICS).exists()
+def _is_readable(run: Run) -> bool:
+    """Whether a run's metrics can be read; if not, the user is told."""
+    try:
+        _metrics(run)
+    except RunError as error:
+        sys.stderr.write(f"{error}\n")
+        return False
+    return True
+
+
+def _metrics(run: Run) -> Rows:
+    path = run.folder / METRICS
+    return read_metrics(path) if path.exists() else []
 
 
 def _options(run: Run) -> dict[str, Any]:
+    """All that was asked but the seed; an argument of the environment may be named like another."""
     config = run.config
-    flat = {"env": config["env"], "strategy": config["strategy"]}
-    return flat | dict(config["env_arguments"]) | dict(config.get("hyperparameters", {}))
+    arguments = dict(config.get("hyperparameters", {}))
+    for key, value in config["env_arguments"].items():
+        arguments[f"env.{key}" if key in (*arguments, *NAMED) else key] = value
+    return {"env": config["env"], "strategy": config["strategy"], **arguments}
 
 
 def _label(own: dict[str, Any], groups: list[dict[str, Any]]) -> str:
     rivals = [g for g in groups if (g["env"], g["strategy"]) == (own["env"], own["strategy"])]
     names = sorted({name for group in rivals for name in group})
     telling = [name for name in names if any(g.get(name) != own.get(name) for g in rivals)]
-    return " ".join([own["env"], own["strategy"], *(f"{n}={own.get(n)}" for n in telling)])
+    label = " ".join([own["env"], own["strategy"], *(f"{n}={own.get(n)}" for n in telling)])
+    return label.replace("$", r"\$")  # which would begin a formula

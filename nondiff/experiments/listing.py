@@ -134,11 +134,13 @@ def _print_table(entries: list[Entry]) -> None:
     for heading in ("run", "environment", "strategy", "seed", "steps", "success", "return"):
         right = heading in ("seed", "steps", "success", "return")
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
-    table.add_column("state")
-    table.add_column("last change, UTC")
+    for heading in ("state", "last change, UTC"):
+        table.add_column(heading, overflow="fold")
     for entry in entries:
         table.add_row(*_row(entry))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 150).print(table)
+    Console(
+        highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 150
+    ).print(table)
 
 
 def _row(entry: Entry) -> list[str]:

@@ -66,6 +66,9 @@ class RunState(TypedDict):
     seconds: NotRequired[NonNegativeFloat]
     cpu_seconds: NotRequired[NonNegativeFloat]
     asked: NotRequired[dict[str, float | None]]
+    updated: NotRequired[str]
+    latest: NotRequired[dict[str, float | None]]
+    result: NotRequired[dict[str, Any]]
 
 
 class Run:

@@ -69,7 +69,9 @@ def print_table(verdict: Verdict) -> None:
     if verdict.difference:
         table.add_section()
         table.add_row(*_difference_row(verdict.difference))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    Console(
+        highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120
+    ).print(table)
 
 
 def _row(judged: Judged) -> list[str]:

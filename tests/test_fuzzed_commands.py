@@ -1,0 +1,357 @@
+"""Whatever is typed, a command ends with a line that says why, and loses nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from itertools import chain
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import gymnasium
+import pytest
+import tyro
+from fuzzing import LONG, SHORT, Sandbox, check_answer, fuzz, nondiff, tiny
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from nondiff.agents import STRATEGIES, find_strategy
+from nondiff.agents.reinforcement.configs import OffPolicy
+from nondiff.experiments.cli import COMMANDS
+from nondiff.experiments.evaluate import EvaluateOptions
+from nondiff.experiments.exchange import ExportOptions, ImportOptions
+from nondiff.experiments.listing import RunsOptions
+from nondiff.experiments.resume import ResumeOptions
+from nondiff.experiments.train import TrainOptions
+
+T = TypeVar("T")
+
+# An argument of a program holds no NUL, and bytes that are no UTF-8 come as these surrogates.
+CHARACTERS = st.characters(exclude_characters="\0/", exclude_categories=["Cs"])
+NO_UTF8 = st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF)
+ODD_TEXT = st.sampled_from(
+    [
+        *(
+            "",
+            " ",
+            "-",
+            "--",
+            "---",
+            "-1",
+            "=",
+            "None",
+            "nan",
+            "True",
+            "[/b]",
+            "[red]",
+            "{0}",
+            "%s",
+        ),
+        *("\x1b[31m", "a\nb", "\r", "\udcff", "ü", "日本", "\u202e", "'", '"', "\\", "$HOME", "~"),
+        *("x" * 300, "x" * 5_000, "[" * 5_000, "9" * 5_000),
+    ]
+) | st.text(CHARACTERS | NO_UTF8, max_size=12)
+
+# Beyond every range; where there is none, it must do no harm.
+HUGE = str(10**30)
+COUNTS = st.sampled_from(["1", "2", "3", "7", "0", "-1", "1_0", "+3", "\u0661", HUGE, f"-{HUGE}"])
+NUMBERS = st.sampled_from(
+    [
+        *(
+            "0.5",
+            "1",
+            "1e-3",
+            "0",
+            "-0.0",
+            "-1",
+            "1.5",
+            "1e-320",
+            "1e300",
+            "1e400",
+            "-1e400",
+            "nan",
+        ),
+        *("Infinity", "1_0", "\u0661", HUGE, "-1e300"),
+    ]
+) | st.floats(0, 1).map(str)
+
+
+@st.composite
+def mostly(draw: st.DrawFn, usual: SearchStrategy[T], odd: SearchStrategy[T]) -> T:
+    """The odd once in eight times."""
+    return draw(odd if draw(st.integers(0, 7)) == 7 else usual)
+
+
+# No path leads out of the sandbox to where root could write.
+PATHS = st.sampled_from(
+    [
+        *("", ".", "..", "../..", "runs", "runs/mine", "runs/normalized", "runs/broken", "empty"),
+        *("file", "file/below", "link", "/dev/null", "/dev/null/below", "/proc/below", "new"),
+        *("new/below", "runs/../new", "mine.zip", "cut.zip", "normalized.zip", "statistics.pkl"),
+        *("\udcff", "a\nb", "[/b]", "x" * 300, "x" * 5_000),
+    ]
+)
+
+
+def files(*suffixes: str) -> SearchStrategy[str]:
+    """Places of a file of some kinds, where it can be written and where it can't."""
+    stems = ["new", "folder", "link", "/proc/new", "nowhere/new", "runs/mine/new", "../../new"]
+    odd = ["", "\udcff", "a\nb", "[/b]", "$x^$", "x" * 252, "x" * 300, "x" * 5_000, "file/new"]
+    return st.builds("{}{}".format, st.sampled_from(stems + odd), st.sampled_from(suffixes))
+
+
+# The environment of somebody else that need not have a limit of time plays for ever.
+ENDLESS = ("CliffWalking", "tabular/")
+REGISTERED = sorted(name for name in gymnasium.registry if not name.startswith(ENDLESS))
+ENVIRONMENTS = [
+    *("faulty_envs:Breaks-v0", "small_envs:GoTo-v0", "small_envs:Faulty-v0", "CartPole-v1"),
+    *("small_envs:", ":GoTo-v0", ":", "nope:X-v0", "small_envs:Nope-v0", "small_envs", "CartPole"),
+    *(".:X-v0", ".small_envs:X-v0", "..:X", "a..b:X", "small_envs.deeper:X-v0", "CartPole-v99"),
+    *("nondiff/PandaReech-v0", "nondiff/", "gymnasium:CartPole-v1", "unimportable:X-v0"),
+]
+# Those of `Breaks`; a horizon of 0 and a hanging or exiting fault would end the tests themselves.
+ARGUMENTS = [
+    *("at=1", "at=6", "where=reset", "where=make", "where=close", "fault=stranger", "fault=lock"),
+    *("fault=nope", "fault=1", "size=4", "size=-1", "size=[1]", "pause=NaN", "pause=-1", "at=null"),
+    *("horizon=1", "seed=5", "render_mode=human", "render_mode=rgb_array", "at", "=", "at=", "=1"),
+    *('at={"a": 1}', "at=NaN", "at=Infinity", "x=1", "flag=/proc/flag", "id=1", "at=1=2"),
+    *("at=" + "[" * 5_000, "at=" + "9" * 5_000, "self=1", "max_episode_steps=1", "autoreset=1"),
+]
+KNOWN: dict[str, SearchStrategy[str]] = {
+    "env": st.sampled_from(ENVIRONMENTS) | st.sampled_from(REGISTERED),
+    "env_arg": st.sampled_from(ARGUMENTS),
+    "strategy": st.sampled_from([*STRATEGIES, "PPO", "dqn"]),
+    "budget": st.sampled_from(["1", "2", "7", "16", "40", "48"]),
+    "name": st.sampled_from(["mine", "new", "../new", "..", ".", ".new", "a/b", "x" * 101, "A.b-"]),
+    "plot": files(".png", ".pdf", ".svg", ".PNG"),
+    "video": files(".gif", ".gif", ".gif", ".mp4", ".avi"),
+    "to": files(".zip", ""),
+    "statistics": files(".pkl") | st.just("statistics.pkl"),
+    "resume": mostly(st.just("runs/mine"), PATHS),
+    "net_arch": st.sampled_from(["1", "0", "-1", "3 4", ""]),
+    "ent_coef": NUMBERS | NUMBERS.map("auto_{}".format) | st.just("auto"),
+    # Processes take seconds to start: see test_workers.py.
+    "vec_env": st.sampled_from(["serial", "threads"]),
+    # A million episodes, or a thousand threads or environments, are what was asked for.
+    **dict.fromkeys(
+        ("eval_episodes", "confirm_episodes", "judge_episodes", "episodes", "random_episodes"),
+        st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE, "nan", "1.0"]),
+    ),
+    "video_episodes": st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE]),
+    "threads": st.sampled_from(["1", "2", "0", "-1", "1025", HUGE]),
+    "num_envs": st.sampled_from(["1", "2", "3", "0", "-1", "1025", HUGE]),
+}
+# They have no upper limit, and a huge one takes for ever, or all memory, as it must.
+PATIENT = (
+    *("n_epochs", "n_critic_updates", "cg_max_steps", "line_search_max_iter", "gradient_steps"),
+    "n_critics",
+)
+
+
+def values(name: str, hint: Any) -> SearchStrategy[str]:
+    """What may be typed for an option, mostly of its type."""
+    good = KNOWN[name] if name in KNOWN else _of_type(hint)
+    if name in PATIENT:
+        good = good.filter(lambda text: text != HUGE)
+    return mostly(good, ODD_TEXT)
+
+
+def _of_type(hint: Any) -> SearchStrategy[str]:
+    origin = get_origin(hint)
+    if origin in (Annotated, tuple):
+        return _of_type(get_args(hint)[0])
+    if origin in (Union, UnionType):
+        return st.one_of([_of_type(part) for part in get_args(hint)])
+    if origin is Literal:
+        return st.sampled_from([str(choice) for choice in get_args(hint)])
+    if hint in (int, float):
+        return {int: COUNTS, float: NUMBERS}[hint]
+    if hint is Path:
+        return PATHS
+    known: dict[Any, list[str]] = {NoneType: ["None"], bool: ["True", "False"]}
+    return st.sampled_from(known[hint]) if hint in known else ODD_TEXT
+
+
+def options(*kinds: type) -> SearchStrategy[tuple[str, ...]]:
+    """An option of some dataclasses as it may be typed: mostly whole, or cut off, or misspelt."""
+    whole: list[SearchStrategy[tuple[str, ...]]] = []
+    broken: list[SearchStrategy[tuple[str, ...]]] = [st.tuples(ODD_TEXT), st.just(("--help",))]
+    for kind in kinds:
+        hints = get_type_hints(kind, include_extras=True)
+        for field in fields(kind):
+            hint, flag = hints[field.name], f"--{field.name.replace('_', '-')}"
+            value = values(field.name, hint)
+            if tyro.conf.Positional in get_args(hint) or field.name == "resume":
+                broken.append(st.tuples(value))
+            elif hint is bool:
+                whole.append(st.sampled_from([(flag,), (f"--no-{flag[2:]}",)]))
+                broken.append(st.tuples(st.just(flag), value))
+            else:
+                whole.append(st.tuples(st.just(flag), value))
+                whole.append(st.tuples(value.map(f"{flag}={{}}".format)))
+                broken.append(
+                    st.sampled_from([(flag,), (f"--{field.name}", "1"), (flag[:-1], "1")])
+                )
+    return mostly(st.one_of(whole), st.one_of(broken))
+
+
+Line = tuple[str, ...]
+
+
+def lines(
+    begin: Sequence[str], argument: str, end: Sequence[str], *kinds: type
+) -> SearchStrategy[Line]:
+    """A command, its argument, and up to three options beside those that keep it small."""
+    place = mostly(st.just(argument), PATHS | ODD_TEXT)
+    more = st.lists(options(*kinds), max_size=3)
+    return st.builds(lambda place, more: (*begin, place, *end, *chain(*more)), place, more)
+
+
+FEW = (
+    "--budget",
+    "8",
+    *("--eval-episodes", "1", "--confirm-episodes", "1"),
+    "--judge-episodes",
+    "1",
+)
+ONCE = ("--episodes", "1", "--random-episodes", "0", "--video-episodes", "1")
+BREAKS, GO_TO = "faulty_envs:Breaks-v0", "small_envs:GoTo-v0"
+IMPORT = ("--env", BREAKS, "--strategy", "ppo", "--trust-pickle")
+TO, BOTH = ("--to", "new.zip"), ("--to", "new.zip", "--statistics", "new.pkl")
+
+
+def trained_by(name: str) -> SearchStrategy[Line]:
+    """Trainings by one strategy that reach its updates."""
+    kind = find_strategy(name)
+    small = ("--strategy", name, "--net-arch", "8")
+    begins = ("--learning-starts", "3") if issubclass(kind, OffPolicy) else ()
+    return lines(("train", "--env"), GO_TO, (*FEW, *small, *begins), kind)
+
+
+FUZZED = {
+    "train": lines(("train", "--env"), BREAKS, FEW, TrainOptions),
+    **{f"train {name}": trained_by(name) for name in STRATEGIES},
+    "train --resume": lines(("train", "--resume"), "runs/mine", ("--budget", "40"), ResumeOptions),
+    "train --resume with options": lines(("train", "--resume"), "runs/mine", (), TrainOptions),
+    "evaluate": lines(("evaluate",), "runs/mine", ONCE, EvaluateOptions),
+    "runs": lines(("runs",), "runs", (), RunsOptions),
+    "export": lines(("export",), "runs/mine", TO, ExportOptions),
+    "export, normalised": lines(("export",), "runs/normalized", BOTH, ExportOptions),
+    "import": lines(("import",), "mine.zip", IMPORT, ImportOptions),
+}
+
+
+FEW_EXAMPLES = {"train": 30, "train --resume": 20, "train --resume with options": 50}
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    """Runs, files and folders of a user, two folders deep, where `home` is."""
+    model = tmp_path_factory.mktemp("model")
+    home = model / "far" / "home"
+    for place in ("runs/broken", "empty", "folder.png", "folder.gif", "folder.mp4"):
+        (home / place).mkdir(parents=True)
+    tiny(home / "runs" / "mine", BREAKS)
+    tiny(home / "runs" / "normalized", GO_TO, "--normalize-observation", "--strategy", "a2c")
+    (home / "runs" / "broken" / "config.json").write_text("{")
+    (home / "file").write_text("precious")
+    (home / "unimportable.py").write_text("import nowhere_to_be_found, 1")
+    for link in ("link", "link.png", "link.gif"):
+        (home / link).symlink_to("nowhere.at.all")
+    for name, more in (("mine", ()), ("normalized", ("--statistics", "statistics.pkl"))):
+        assert nondiff(home, "export", f"runs/{name}", "--to", f"{name}.zip", *more).code == 0
+    whole = (home / "mine.zip").read_bytes()
+    (home / "cut.zip").write_bytes(whole[: len(whole) // 2])
+    return Sandbox(model, tmp_path_factory.mktemp("sandbox") / "copy")
+
+
+def check_line(line: Line, sandbox: Sandbox) -> None:
+    """A line's answer is a proper one, and what it leaves on disk is what it was asked for."""
+    with sandbox.example() as folder:
+        answer = nondiff(folder / "far" / "home", *line)
+        check_answer(answer)
+        if answer.code == 1:
+            assert any(text.startswith("--min-success") for text in line)
+        changed = sandbox.changed()
+        if changed:
+            resumes = any("--resume" in text for text in line)
+            check = check_continued if resumes else CHECKS[line[0]]
+            check(sandbox, changed, answer.code, line)
+
+
+def check_new_run(sandbox: Sandbox, changed: list[str], code: object, line: Line) -> None:
+    """Nothing but a new run: a whole one, or one that broke down when it was under way."""
+    assert not sandbox.before.keys() & set(changed), changed
+    (state,) = (sandbox.folder / place for place in changed if place.endswith("run.json"))
+    run = state.parent
+    for place in changed:
+        path = sandbox.folder / place
+        assert path in (run, *run.parents) or run in path.parents, changed
+    expected = {"train": ["finished"], "import": ["imported"]}[line[0]] if code == 0 else ["failed"]
+    assert json.loads(state.read_text())["state"] in expected
+
+
+def check_continued(sandbox: Sandbox, changed: list[str], code: object, line: Line) -> None:
+    """One whole run that was longer trained."""
+    assert code == 0, changed
+    (run,) = {"/".join(Path(place).parts[:4]) for place in changed}
+    assert run in ("far/home/runs/mine", "far/home/runs/normalized")
+    assert json.loads((sandbox.folder / run / "run.json").read_text())["state"] == "finished"
+
+
+def check_new_files(sandbox: Sandbox, changed: list[str], code: object, line: Line) -> None:
+    """New files, or what a link has led to, that the line has named."""
+    assert code in (0, 1), changed
+    for place in changed:
+        path = sandbox.folder / place
+        assert sandbox.before.get(place, "link").startswith("link"), changed
+        assert path.is_file()
+        assert path.stat().st_size > 0
+        assert any(path.name in text for text in line) or path.name == "nowhere.at.all"
+
+
+CHECKS: dict[str, Callable[[Sandbox, list[str], object, Line], None]] = {
+    "train": check_new_run,
+    "import": check_new_run,
+    "evaluate": check_new_files,
+    "runs": check_new_files,
+    "export": check_new_files,
+}
+
+
+@pytest.mark.parametrize("command", FUZZED)
+def test_any_line_gets_a_proper_answer(command: str, sandbox: Sandbox) -> None:
+    examples = FEW_EXAMPLES.get(command, 10 if command.startswith("train ") else 50)
+    fuzz(
+        lambda line: check_line(line, sandbox),
+        FUZZED[command],
+        settings(SHORT, max_examples=examples),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", FUZZED)
+def test_any_line_gets_a_proper_answer_at_length(command: str, sandbox: Sandbox) -> None:
+    fuzz(lambda line: check_line(line, sandbox), FUZZED[command], LONG)
+
+
+def test_every_command_is_fuzzed() -> None:
+    assert {command.replace(",", " ").split()[0] for command in FUZZED} == set(COMMANDS)
+
+
+def test_unknown_commands_are_refused(sandbox: Sandbox) -> None:
+    def check(line: list[str]) -> None:
+        answer = nondiff(sandbox.folder / "far" / "home", *line)
+        check_answer(answer)
+        assert answer.code == (0 if line[:1] in (["-h"], ["--help"]) else 2)
+        assert not sandbox.changed()
+
+    words = st.sampled_from(["--help", "-h", "Train", "trian", "run", "train ", "--env"]) | ODD_TEXT
+    fuzz(
+        check,
+        st.lists(words.filter(lambda word: word not in COMMANDS), min_size=1, max_size=2),
+        SHORT,
+    )
