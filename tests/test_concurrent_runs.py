@@ -32,7 +32,7 @@ CARTPOLE = ("--env", "CartPole-v1", "--budget", 64, "--net-arch", 4, *FEW_EPISOD
 
 def create(start: Any, end: Any, root: str, name: str | None, number: int, answers: Any) -> None:
     """Create a run in a process of its own, as the others do; what came of it goes to `answers`."""
-    config = {"env": "CartPole-v1", "env_arguments": {}, "number": number}
+    config = {"env": "CartPole-v1", "env_arguments": {}, "strategy": "ppo", "number": number}
     start.wait(PATIENCE)
     try:
         run = Run.create(Path(root), name, "stem", config)

@@ -6,7 +6,8 @@ import importlib
 import inspect
 import json
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +82,28 @@ class EnvRecipe:
                 traceback.format_exc(),
             ) from error
 
+    @contextmanager
+    def opened(self, render_mode: str | None = None) -> Iterator[gymnasium.Env[Any, Any]]:
+        """Make the environment, and close it in the end.
+
+        Raises:
+            EnvironmentFailedError: it raised when it was closed; and what `make` raises.
+        """
+        env = self.make(render_mode)
+        try:
+            yield env
+        except BaseException:
+            with suppress(Exception):  # what went wrong before matters more
+                env.close()
+            raise
+        try:
+            env.close()
+        except Exception as error:
+            raise EnvironmentFailedError(
+                f"{self.id} can't be closed: it raised {type(error).__name__}: {error}",
+                traceback.format_exc(),
+            ) from error
+
     def preset_id(self) -> str:
         """The id under which presets are kept.
 
@@ -110,7 +133,7 @@ def env_arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
             raise InvalidOptionError(f"--env-arg {pair!r} is not of the form KEY=VALUE")
         try:
             arguments[key] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             arguments[key] = text
     return arguments
 
@@ -118,7 +141,7 @@ def env_arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
 def _import(module: str, env_id: str) -> None:
     try:
         importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, TypeError, ValueError) as error:
         raise InvalidOptionError(
             f"environment {env_id!r}: can't import {module!r} ({error}); "
             "install it or put its folder on PYTHONPATH"

@@ -50,4 +50,4 @@ def write_card(run: Run) -> None:
         state=STATE,
         folder=run.folder,
     )
-    (run.folder / "README.md").write_text(text)
+    (run.folder / "README.md").write_text(text, errors="backslashreplace")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -79,7 +78,7 @@ def evaluate(options: EvaluateOptions) -> int:
     recipe = _recipe(options, runs)
     policies = [run.load_policy(options.model) for run in runs]
     mode = "human" if options.render == "human" else None
-    with closing(recipe.make(render_mode=mode)) as env:
+    with recipe.opened(render_mode=mode) as env:
         for run, policy in zip(runs, policies, strict=True):
             check_spaces(str(run.folder), policy, env)
         judged = [_judge(run, p, env, options) for run, p in zip(runs, policies, strict=True)]
@@ -165,7 +164,7 @@ def _judge(
 
 
 def _random(recipe: EnvRecipe, options: EvaluateOptions) -> Judged:
-    with closing(recipe.make()) as env:
+    with recipe.opened() as env:
         seeds = judgement_seeds(min(options.random_episodes, options.episodes))
         episodes = play(env, RandomPolicy(env.action_space), seeds)
     return Judged("random policy", episodes, summarize(episodes))

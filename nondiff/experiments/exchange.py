@@ -101,7 +101,7 @@ def import_run(options: ImportOptions) -> int:
     from nondiff.agents.reinforcement.importing import import_zip
 
     recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
-    with closing(recipe.make()) as env:
+    with recipe.opened() as env:
         policy = import_zip(options.file, options.strategy, options.statistics)
         check_spaces(str(options.file), policy, env)
     stem = f"{recipe.spec().id.rpartition('/')[2]}-{options.strategy}-imported"

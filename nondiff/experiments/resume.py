@@ -68,7 +68,7 @@ def resume(options: ResumeOptions, stop: Stop) -> Run:
             run.ask(**changes)  # which is written when training begins
         strategy, plan = configured(run)
         set_device(run.config["device"], run.config["threads"])
-        with closing(run.recipe.make()) as env:
+        with run.recipe.opened() as env:
             strategy.check(env)
             carry_on(run, env, strategy, plan, stop)
     return run

@@ -132,7 +132,7 @@ def train(options: TrainOptions, strategy: Strategy, stop: Stop | None = None) -
     plan, budget = _checked(options)
     recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
     set_device(options.device, options.threads)
-    with closing(recipe.make()) as env:
+    with recipe.opened() as env:
         strategy.check(env)
         _check_reset(recipe, env)
         every = options.checkpoint_every or _checkpoint_every(env, strategy)

@@ -67,7 +67,7 @@ def film(recipe: EnvRecipe, policy: Policy, seeds: list[int], path: Path) -> lis
 
 
 def _render_mode(recipe: EnvRecipe) -> str:
-    with closing(recipe.make()) as env:
+    with recipe.opened() as env:
         offered = env.metadata.get("render_modes") or []
     for mode in ("rgb_array_list", "rgb_array"):
         if mode in offered:

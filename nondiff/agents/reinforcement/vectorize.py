@@ -72,6 +72,12 @@ class Named(gymnasium.Wrapper[Any, Any, Any, Any]):
         except Exception as error:
             raise self._failed(error, "at") from error
 
+    def close(self) -> None:
+        try:
+            self.env.close()
+        except Exception as error:
+            raise self._failed(error, "when closed after") from error
+
     def _failed(self, error: Exception, when: str) -> EnvironmentFailedError:
         return EnvironmentFailedError(
             f"environment {self._index} raised {type(error).__name__}: {error}, "
