@@ -21,6 +21,9 @@ ENGINES = {
     "sb3_contrib": "nondiff/agents/reinforcement/",
     "pybullet": "nondiff/envs/arm/simulation.py",
     "pybullet_data": "nondiff/envs/arm/simulation.py",
+    "disba": "nondiff/envs/surface_waves/dispersion.py",
+    "numba": "nondiff/envs/surface_waves/dispersion.py",
+    "cmaes": "nondiff/agents/evolution/",
 }
 # What every environment family may import of its own floor.
 SHARED_BY_FAMILIES = ("nondiff.envs.errors", "nondiff.envs.black_box", "nondiff.envs.process")

@@ -16,7 +16,21 @@ import gymnasium
 ENVIRONMENTS: dict[str, tuple[str, dict[str, object]]] = {
     "nondiff/PandaReach-v0": ("nondiff.envs.arm.reach:panda_reach", {"reward_type": "sparse"}),
     "nondiff/PandaReachDense-v0": ("nondiff.envs.arm.reach:panda_reach", {"reward_type": "dense"}),
+    "nondiff/SurfaceWaves-v0": ("nondiff.envs.surface_waves.box:surface_waves", {"layers": 10}),
+    "nondiff/SurfaceWaves6-v0": ("nondiff.envs.surface_waves.box:surface_waves", {"layers": 6}),
+}
+
+# Those that step many episodes at once by themselves, for `gymnasium.make_vec`.
+VECTOR_ENTRY_POINTS: dict[str, str] = {
+    "nondiff.envs.surface_waves.box:surface_waves": (
+        "nondiff.envs.surface_waves.box:surface_waves_vector"
+    ),
 }
 
 for _id, (_entry_point, _arguments) in ENVIRONMENTS.items():
-    gymnasium.register(_id, entry_point=_entry_point, kwargs=_arguments)
+    gymnasium.register(
+        _id,
+        entry_point=_entry_point,
+        vector_entry_point=VECTOR_ENTRY_POINTS.get(_entry_point),
+        kwargs=_arguments,
+    )

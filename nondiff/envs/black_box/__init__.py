@@ -1,0 +1,36 @@
+"""What a black box is, and the Gymnasium environments made from one.
+
+Importing this package loads torch: import it where an environment is made, not in a table.
+"""
+
+from nondiff.envs.black_box.contract import (
+    BlackBox,
+    Capability,
+    HasJacobian,
+    HasPool,
+    HasTwin,
+    HasVjp,
+    Start,
+    capabilities,
+    failed_rows,
+)
+from nondiff.envs.black_box.env import BlackBoxEnv, find_black_box
+from nondiff.envs.black_box.meter import BudgetSpentError, Meter
+from nondiff.envs.black_box.vector import BlackBoxVectorEnv
+
+__all__ = [
+    "BlackBox",
+    "BlackBoxEnv",
+    "BlackBoxVectorEnv",
+    "BudgetSpentError",
+    "Capability",
+    "HasJacobian",
+    "HasPool",
+    "HasTwin",
+    "HasVjp",
+    "Meter",
+    "Start",
+    "capabilities",
+    "failed_rows",
+    "find_black_box",
+]

@@ -1,0 +1,115 @@
+"""Counts what a black box is asked for, and refuses more than the budget."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nondiff.envs.black_box.contract import (
+    Array,
+    BlackBox,
+    HasJacobian,
+    HasTwin,
+    HasVjp,
+    failed_rows,
+)
+from nondiff.envs.errors import EnvironmentFailedError, NondiffError
+
+
+class BudgetSpentError(NondiffError, RuntimeError):
+    """A call beyond the budget, which was not made."""
+
+
+class Meter:
+    """Stands between a strategy and a black box, so that nothing passes uncounted.
+
+    Args:
+        box: the black box.
+        budget: calls that may be made; None: any number.
+
+    Attributes:
+        calls: calls charged so far.
+        rows: rows of each kind: transition, failed, vjp, jacobian, twin.
+        cpu_seconds: CPU time of this process in each kind. [s]
+    """
+
+    def __init__(self, box: BlackBox, budget: int | None = None) -> None:
+        self.box = box
+        self.budget = budget
+        self.calls = 0
+        self.rows: Counter[str] = Counter()
+        self.cpu_seconds: defaultdict[str, float] = defaultdict(float)
+
+    def remaining(self) -> int:
+        """Calls left; a very large number without a budget."""
+        return 2**62 if self.budget is None else self.budget - self.calls
+
+    def transition(self, state: Array, action: Array) -> Array:
+        """`BlackBox.transition`, its outcomes checked.
+
+        Raises:
+            BudgetSpentError: the rows would exceed the budget; none is run.
+            EnvironmentFailedError: the outcomes have another shape than (n, outcome).
+        """
+        with self._charged("transition", len(action), 1):
+            outcome = np.asarray(self.box.transition(state, action), np.float64)
+        if outcome.ndim != 2 or len(outcome) != len(action):
+            raise EnvironmentFailedError(
+                f"{type(self.box).__name__}.transition gave an array of shape {outcome.shape} for "
+                f"{len(action)} actions; one row for each is needed, NaN where it failed"
+            )
+        failed = failed_rows(outcome)
+        self.rows["failed"] += int(failed.sum())
+        outcome[failed] = np.nan  # a row fails as a whole
+        return outcome
+
+    def vjp(
+        self, state: Array, action: Array, outcome: Array, cotangent: Array
+    ) -> tuple[Array, Array]:
+        """`HasVjp.vjp`."""
+        assert isinstance(self.box, HasVjp)
+        with self._charged("vjp", len(action), self.box.vjp_cost):
+            return self.box.vjp(state, action, outcome, cotangent)
+
+    def jacobian(self, state: Array, action: Array, outcome: Array) -> Array:
+        """`HasJacobian.jacobian`."""
+        assert isinstance(self.box, HasJacobian)
+        with self._charged("jacobian", len(action), self.box.jacobian_cost):
+            return self.box.jacobian(state, action, outcome)
+
+    def twin(self, state: Tensor, action: Tensor) -> Tensor:
+        """`HasTwin.twin`; its backward pass is timed by whoever runs it."""
+        assert isinstance(self.box, HasTwin)
+        with self._charged("twin", len(action), self.box.twin_cost):
+            outcome = self.box.twin(state, action)
+        failed = ~torch.isfinite(outcome.detach()).all(dim=1)
+        self.rows["failed"] += int(failed.sum())
+        return outcome
+
+    def ledger(self) -> dict[str, float]:
+        """All that was counted, for a run's metrics."""
+        rows: dict[str, Any] = {f"meter/{kind}_rows": n for kind, n in self.rows.items()}
+        seconds = {f"meter/{kind}_cpu_seconds": s for kind, s in self.cpu_seconds.items()}
+        return {"meter/calls": float(self.calls)} | rows | seconds
+
+    @contextmanager
+    def _charged(self, kind: str, rows: int, cost: int) -> Iterator[None]:
+        if rows * cost > self.remaining():
+            raise BudgetSpentError(
+                f"{rows} rows of {kind} at {cost} calls each exceed the budget: "
+                f"{self.remaining()} of {self.budget} calls are left"
+            )
+        self.calls += rows * cost
+        self.rows[kind] += rows
+        started = time.process_time()
+        try:
+            yield
+        finally:
+            self.cpu_seconds[kind] += time.process_time() - started

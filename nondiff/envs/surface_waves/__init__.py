@@ -1,0 +1,1 @@
+"""Rayleigh waves at the surface of a layered ground: from phase velocities to shear velocities."""

@@ -1,0 +1,156 @@
+"""SurfaceWaves: from noisy Rayleigh phase velocities to a layered shear-velocity model."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv, Start
+from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.surface_waves.dispersion import phase_velocities, sensitivities
+
+Array = NDArray[np.float64]
+Pool = Literal["training", "held-out"]
+
+POOLS = {"training": (4096, 1), "held-out": (512, 2)}  # curves, and the seed they are drawn with
+SIZES = (6, 10)  # layers
+PERIODS = np.geomspace(1 / 40, 1 / 1.5, 20)  # [s]
+NOISE = 0.01  # deviation of a measured velocity, as a share of it
+DEPTH = 0.06  # [km] of the half-space's top
+GROWTH = 1.25  # thickness of a layer over that of the one above
+SURFACE_VS, DEEP_VS = 0.2, 0.65  # [km/s] mean profile at the surface and at DEPTH
+DEVIATION = 0.35  # of the logarithm of vs
+CORRELATION = 0.8  # e-folding length, in logarithm of depth
+DEPTH_OFFSET = 0.002  # [km] keeps that logarithm finite
+REACH = 4.0  # deviations of the prior that an action of 1 stands for
+FAILURE = -50.0
+
+
+class SurfaceWaves(BlackBox):
+    """Find the shear velocities under a site from its Rayleigh-wave dispersion curve.
+
+    One step: the observation is the measured curve (20,), as deviations from the prior's; the
+    action (layers,) is the logarithm of the shear velocity of each layer over the prior mean's, in
+    units of `REACH` prior deviations; the reward is minus the misfit, the root mean square residual
+    in units of the noise, so that the truth scores about -1. A model without a dispersion curve is
+    a failure and scores `FAILURE`.
+
+    The ground: flat layers over a half-space, thicknesses fixed and growing with depth, vp and
+    density tied to vs (`dispersion.py`). The prior on vs is log-normal and smooth in log depth.
+
+    Args:
+        layers: 6 or 10, the half-space included.
+        pool: "training" or "held-out", the fixed measured curves from which episodes draw.
+
+    Raises:
+        InvalidOptionError: an argument outside these choices.
+        MissingDependencyError: disba is not installed.
+    """
+
+    failure_reward: ClassVar[float] = FAILURE
+    vjp_cost = 1
+    jacobian_cost = 1
+
+    def __init__(self, layers: int = 10, pool: Pool = "training") -> None:
+        if layers not in SIZES:
+            raise InvalidOptionError(f"layers must be one of {SIZES}, not {layers!r}")
+        if pool not in POOLS:
+            raise InvalidOptionError(f"pool must be one of {', '.join(POOLS)}, not {pool!r}")
+        self.layers = layers
+        self.thickness, self.mean_vs, self._factor = _prior(layers)
+        self._pool = _measured(layers, pool)
+        self._centre = np.log(phase_velocities(PERIODS, self.thickness, self.mean_vs))
+        self.action_space = spaces.Box(-1.0, 1.0, (layers,), np.float32)
+        self.observation_space = spaces.Box(-20.0, 20.0, (len(PERIODS),), np.float32)
+
+    def pool(self) -> Start:
+        """All measured curves: contexts (curves, 20) of phase velocities [km/s]."""
+        return Start(np.zeros((len(self._pool[0]), 0)), self._pool[0].copy())
+
+    def true_models(self) -> Array:
+        """The shear velocities (curves, layers) [km/s] behind them, which no strategy is shown."""
+        return self._pool[1].copy()
+
+    def shear_velocities(self, action: Array) -> Array:
+        """The models (n, layers) [km/s] that actions (n, layers) stand for."""
+        return self.mean_vs * np.exp(REACH * DEVIATION * action)
+
+    def initial(self, n: int, rng: np.random.Generator) -> Start:
+        curves = self._pool[0][rng.integers(len(self._pool[0]), size=n)]
+        return Start(np.zeros((n, 0)), curves)
+
+    def transition(self, state: Array, action: Array) -> Array:
+        models = self.shear_velocities(action)
+        return np.array([phase_velocities(PERIODS, self.thickness, vs) for vs in models])
+
+    def observation(self, state: Tensor, context: Tensor) -> Tensor:
+        return (context.log() - torch.as_tensor(self._centre, dtype=context.dtype)) / DEVIATION
+
+    def reward(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Tensor:
+        residual = (outcome - context) / (NOISE * context)
+        return -residual.square().mean(dim=1).sqrt()
+
+    def jacobian(self, state: Array, action: Array, outcome: Array) -> Array:
+        """dc/da (n, 20, layers) by the implicit function theorem; see `sensitivities`."""
+        models = self.shear_velocities(action)
+        slopes = [
+            sensitivities(PERIODS, self.thickness, vs, c)
+            for vs, c in zip(models, outcome, strict=True)
+        ]
+        return np.array(slopes) * (REACH * DEVIATION * models[:, None, :])
+
+    def vjp(
+        self, state: Array, action: Array, outcome: Array, cotangent: Array
+    ) -> tuple[Array, Array]:
+        jacobian = self.jacobian(state, action, outcome)
+        return np.zeros_like(state), np.einsum("no,noa->na", cotangent, jacobian)
+
+
+@lru_cache
+def _prior(layers: int) -> tuple[Array, Array, Array]:
+    """Thicknesses [km], mean shear velocities [km/s], and the factor of the log covariance."""
+    growing = GROWTH ** np.arange(layers - 1)
+    thickness: Array = np.append(growing * DEPTH / growing.sum(), 0.0)
+    depth: Array = np.cumsum(thickness) - thickness / 2
+    mean: Array = SURFACE_VS + (DEEP_VS - SURFACE_VS) * np.sqrt(depth / DEPTH)
+    position = np.log(depth + DEPTH_OFFSET)
+    distance = (position[:, None] - position) / CORRELATION
+    covariance = DEVIATION**2 * np.exp(-(distance**2) / 2)
+    factor: Array = np.linalg.cholesky(covariance + 1e-9 * np.eye(layers))
+    return thickness, mean, factor
+
+
+@lru_cache
+def _measured(layers: int, pool: Pool) -> tuple[Array, Array]:
+    """Noisy curves (curves, 20) [km/s], and the models (curves, layers) [km/s] behind them."""
+    thickness, mean, factor = _prior(layers)
+    size, seed = POOLS[pool]
+    rng = np.random.default_rng([seed, layers])
+    curves: list[Array] = []
+    models: list[Array] = []
+    while len(curves) < size:
+        vs = mean * np.exp(factor @ rng.standard_normal(layers))
+        velocities = phase_velocities(PERIODS, thickness, vs)
+        noise = NOISE * rng.standard_normal(len(PERIODS))
+        if np.isfinite(velocities).all():
+            curves.append(velocities * (1 + noise))
+            models.append(vs)
+    return np.array(curves), np.array(models)
+
+
+def surface_waves(layers: int = 10, pool: Pool = "training") -> BlackBoxEnv:
+    """The environment; see `SurfaceWaves`."""
+    return BlackBoxEnv(SurfaceWaves(layers, pool))
+
+
+def surface_waves_vector(
+    num_envs: int = 1, layers: int = 10, pool: Pool = "training"
+) -> BlackBoxVectorEnv:
+    """The vectorised environment."""
+    return BlackBoxVectorEnv(SurfaceWaves(layers, pool), num_envs)
