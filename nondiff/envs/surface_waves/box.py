@@ -81,6 +81,10 @@ class SurfaceWaves(BlackBox):
         """The models (n, layers) [km/s] that actions (n, layers) stand for."""
         return self.mean_vs * np.exp(REACH * DEVIATION * action)
 
+    def sample_models(self, n: int, rng: np.random.Generator) -> Array:
+        """Shear velocities (n, layers) [km/s] drawn from the prior; some may have no curve."""
+        return np.array([_drawn(self.layers, rng) for _ in range(n)]).reshape(n, self.layers)
+
     def initial(self, n: int, rng: np.random.Generator) -> Start:
         curves = self._pool[0][rng.integers(len(self._pool[0]), size=n)]
         return Start(np.zeros((n, 0)), curves)
@@ -93,8 +97,11 @@ class SurfaceWaves(BlackBox):
         return (context.log() - torch.as_tensor(self._centre, dtype=context.dtype)) / DEVIATION
 
     def reward(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Tensor:
-        residual = (outcome - context) / (NOISE * context)
-        return -residual.square().mean(dim=1).sqrt()
+        return -self.residual(outcome, context).square().mean(dim=1).sqrt()
+
+    def residual(self, outcome: Tensor, context: Tensor) -> Tensor:
+        """What the reward is minus the root mean square of, (n, 20), in units of the noise."""
+        return (outcome - context) / (NOISE * context)
 
     def jacobian(self, state: Array, action: Array, outcome: Array) -> Array:
         """dc/da (n, 20, layers) by the implicit function theorem; see `sensitivities`."""
@@ -126,16 +133,23 @@ def _prior(layers: int) -> tuple[Array, Array, Array]:
     return thickness, mean, factor
 
 
+def _drawn(layers: int, rng: np.random.Generator) -> Array:
+    """The shear velocities (layers,) [km/s] of one ground of the prior."""
+    _, mean, factor = _prior(layers)
+    vs: Array = mean * np.exp(factor @ rng.standard_normal(layers))
+    return vs
+
+
 @lru_cache
 def _measured(layers: int, pool: Pool) -> tuple[Array, Array]:
     """Noisy curves (curves, 20) [km/s], and the models (curves, layers) [km/s] behind them."""
-    thickness, mean, factor = _prior(layers)
+    thickness, _, _ = _prior(layers)
     size, seed = POOLS[pool]
     rng = np.random.default_rng([seed, layers])
     curves: list[Array] = []
     models: list[Array] = []
     while len(curves) < size:
-        vs = mean * np.exp(factor @ rng.standard_normal(layers))
+        vs = _drawn(layers, rng)
         velocities = phase_velocities(PERIODS, thickness, vs)
         noise = NOISE * rng.standard_normal(len(PERIODS))
         if np.isfinite(velocities).all():
