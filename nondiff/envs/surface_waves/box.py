@@ -63,7 +63,7 @@ class SurfaceWaves(BlackBox):
         if pool not in POOLS:
             raise InvalidOptionError(f"pool must be one of {', '.join(POOLS)}, not {pool!r}")
         self.layers = layers
-        self.thickness, self.mean_vs, self._factor = _prior(layers)
+        self.thickness, self.mean_vs, self.prior_factor = _prior(layers)
         self._pool = _measured(layers, pool)
         self._centre = np.log(phase_velocities(PERIODS, self.thickness, self.mean_vs))
         self.action_space = spaces.Box(-1.0, 1.0, (layers,), np.float32)
