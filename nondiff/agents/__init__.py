@@ -25,6 +25,11 @@ STRATEGIES: dict[str, str] = {
     "sac": "nondiff.agents.reinforcement.configs:SAC",
     "td3": "nondiff.agents.reinforcement.configs:TD3",
     "tqc": "nondiff.agents.reinforcement.configs:TQC",
+    "surrogate": "nondiff.agents.pathwise.configs:Surrogate",
+    "manual": "nondiff.agents.pathwise.configs:Manual",
+    "finite-difference": "nondiff.agents.pathwise.configs:FiniteDifference",
+    "autodiff": "nondiff.agents.pathwise.configs:Autodiff",
+    "cma-es": "nondiff.agents.evolution.configs:CMAES",
 }
 
 

@@ -17,7 +17,10 @@ MODEL = Layout(
 )
 
 # Which function rebuilds a policy from its description and tensors, by the description's `kind`.
-LOADERS = {"stable-baselines3": "nondiff.agents.reinforcement.policy:rebuild"}
+LOADERS = {
+    "stable-baselines3": "nondiff.agents.reinforcement.policy:rebuild",
+    "network": "nondiff.agents.network:rebuild",
+}
 
 
 def save_policy(policy: TrainedPolicy, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import gymnasium
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from torch import Tensor
 from nondiff.envs.recipe import EnvRecipe
 
 CHECKPOINT_EVERY = 10_000  # environment steps
+Need = Literal["black box", "vjp", "twin"]
 
 
 class Policy(Protocol):
@@ -120,6 +121,7 @@ class Training:
         device: "cpu", "cuda" or "auto".
         checkpoint_every: environment steps a segment; it ends with the first update after them.
         checkpoints: where segments begin and end.
+        module: the network to train, in place; None: the strategy makes its own.
     """
 
     recipe: EnvRecipe
@@ -128,6 +130,7 @@ class Training:
     device: str = "cpu"
     checkpoint_every: int = CHECKPOINT_EVERY
     checkpoints: Checkpoints = field(default_factory=InMemory)
+    module: Any = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ class Strategy:
     name: ClassVar[str]
     trainer: ClassVar[str]
     checkpoint_every: ClassVar[int] = CHECKPOINT_EVERY
+    needs: ClassVar[Need | None] = None  # what the environment must offer
 
     def check(self, env: gymnasium.Env[Any, Any]) -> None:
         """Refuse an environment or a value that this strategy can't train with.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -94,10 +92,14 @@ class Meter:
         return outcome
 
     def ledger(self) -> dict[str, float]:
-        """All that was counted, for a run's metrics."""
-        rows: dict[str, Any] = {f"meter/{kind}_rows": n for kind, n in self.rows.items()}
-        seconds = {f"meter/{kind}_cpu_seconds": s for kind, s in self.cpu_seconds.items()}
-        return {"meter/calls": float(self.calls)} | rows | seconds
+        """Calls and rows, for a run's metrics; seconds differ from one machine to the next."""
+        rows = {f"meter/{kind}_rows": float(count) for kind, count in self.rows.items()}
+        return {"meter/calls": float(self.calls)} | rows
+
+    def go_on_from(self, calls: int, rows: Mapping[str, int]) -> None:
+        """Count on from where an interrupted training was."""
+        self.calls = calls
+        self.rows = Counter(rows)
 
     @contextmanager
     def _charged(self, kind: str, rows: int, cost: int) -> Iterator[None]:

@@ -1,0 +1,80 @@
+"""What an environment offers, which strategies that suits, and values out of their range."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import gymnasium
+from pydantic import TypeAdapter, ValidationError
+
+from nondiff.agents import STRATEGIES, find_strategy
+from nondiff.agents.strategy import Strategy
+from nondiff.envs.black_box import BlackBox, capabilities, find_black_box
+from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
+
+LACKS = {
+    "black box": "is no black box in the sense of nondiff.envs.black_box",
+    "vjp": "offers no hand-written vector-Jacobian product (`vjp`)",
+    "twin": "offers no differentiable twin (`twin`)",
+}
+
+
+def check_values(config: Strategy) -> None:
+    """Refuse hyperparameters out of their range.
+
+    Raises:
+        InvalidOptionError: names the hyperparameter and its value.
+    """
+    try:
+        TypeAdapter(type(config)).validate_python(asdict(config))
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = ".".join(str(part) for part in first["loc"])
+        raise InvalidOptionError(
+            f"{config.name}: {option} = {first['input']!r}: {first['msg']}"
+        ) from None
+
+
+def offered(env: gymnasium.Env[Any, Any]) -> set[str]:
+    """What an environment has of all that a strategy may need."""
+    box = find_black_box(env)
+    return set() if box is None else {"black box", *capabilities(box)}
+
+
+def needed_black_box(config: Strategy, env: gymnasium.Env[Any, Any]) -> BlackBox:
+    """The black box of an environment that has all that a strategy needs.
+
+    Raises:
+        IncompatibleStrategyError: it lacks something; the message names the strategies that fit.
+    """
+    assert config.needs is not None
+    have = offered(env)
+    missing = "black box" if not have else config.needs
+    if missing not in have:
+        raise IncompatibleStrategyError(
+            f"{config.name} can't train here: {_name(env)} {LACKS[missing]}; "
+            f"these can: {', '.join(supported(env))}"
+        )
+    box = find_black_box(env)
+    assert box is not None
+    return box
+
+
+def supported(env: gymnasium.Env[Any, Any]) -> list[str]:
+    """The names of the strategies that an environment suits."""
+    return [name for name in STRATEGIES if _suits(find_strategy(name), env)]
+
+
+def _suits(kind: type[Strategy], env: gymnasium.Env[Any, Any]) -> bool:
+    if kind.needs is not None:
+        return kind.needs in offered(env)
+    try:
+        kind().check(env)
+    except IncompatibleStrategyError:
+        return False
+    return True
+
+
+def _name(env: gymnasium.Env[Any, Any]) -> str:
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__

@@ -1,0 +1,41 @@
+"""The hyperparameters of evolution; importing this module loads no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Lt
+
+from nondiff.agents.strategy import Strategy
+
+Count = Annotated[int, Ge(1)]
+
+
+@dataclass(frozen=True)
+class CMAES(Strategy):
+    """Covariance matrix adaptation (Hansen 2016, arXiv:1604.00772) of the policy's weights.
+
+    The full matrix up to `full_up_to` weights, beyond it the separable variant (Ros and Hansen
+    2008, doi:10.1007/978-3-540-87700-4_30).
+    """
+
+    name = "cma-es"
+    trainer = "nondiff.agents.evolution.training"
+    checkpoint_every: ClassVar[int] = 1_000
+
+    sigma: Annotated[float, Gt(0), Lt(math.inf)] = 0.1
+    """Initial deviation of the weights."""
+    population: Annotated[int, Ge(2)] | None = None
+    """Candidates a generation; None: 4 + 3 ln(number of weights)."""
+    episodes: Count = 4
+    """Episodes that judge a candidate, the same for all of a generation."""
+    most_steps: Count = 1_000
+    """Steps after which an episode of a judgement is broken off."""
+    full_up_to: Annotated[int, Ge(0)] = 300
+    """Largest number of weights for which the full covariance matrix is kept."""
+    net_arch: tuple[Count, ...] = (128, 128)
+    """Sizes of the policy's hidden layers."""
+    activation: Literal["silu", "tanh", "relu", "elu", "leaky_relu"] = "silu"
+    """Activation function of the policy."""
