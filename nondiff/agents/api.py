@@ -1,0 +1,140 @@
+"""Train any network on any environment, from Python."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+from torch import nn
+
+from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
+from nondiff.envs.black_box import BlackBox, BlackBoxEnv
+from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.recipe import EnvRecipe
+
+Environment = str | gymnasium.Env[Any, Any] | BlackBox
+
+
+@dataclass
+class Result:
+    """What a training came to.
+
+    Attributes:
+        policy: acts with the trained network, and can be saved with `agents.model.save_policy`.
+        calls: environment steps, or calls of the black box, that were spent.
+        cpu_seconds: of this process.
+        history: (calls, metrics) as they were recorded.
+    """
+
+    policy: TrainedPolicy | None = None
+    calls: int = 0
+    cpu_seconds: float = 0.0
+    history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+
+
+def train(
+    policy: nn.Module | None,
+    env: Environment,
+    strategy: Strategy,
+    budget: int,
+    seed: int = 0,
+    device: str = "cpu",
+    on_progress: Callable[[int, float | None], None] | None = None,
+) -> Result:
+    """Train a network, in place, by a strategy, within a budget of calls.
+
+    The same network serves every strategy: it maps flattened observations (n, observation) to
+    actions (n, action) within the action space, or to scores of discrete actions.
+
+    Args:
+        policy: the network, such as `MLP.for_env(env)`; None: the strategy makes its own.
+        env: an id, an environment made by `gymnasium.make`, or a black box.
+        strategy: such as `Surrogate()`; what it needs of the environment, it says.
+        budget: environment steps, or calls of the black box.
+        seed: of everything that is drawn.
+        device: "cpu", "cuda" or "auto".
+        on_progress: called now and then with the calls so far and the recent mean return.
+
+    Raises:
+        IncompatibleStrategyError: the environment lacks what the strategy needs.
+        InvalidOptionError: a value out of its range, or an environment that can't be made again.
+    """
+    if budget < 1:
+        raise InvalidOptionError(f"budget must be at least 1, not {budget}")
+    recipe = recipe_of(env)
+    with recipe.opened() as made:
+        strategy.check(made)
+    observer = _Recorder(on_progress)
+    started = time.process_time()
+    training = Training(recipe, budget, seed, device, strategy.checkpoint_every, module=policy)
+    observer.result.policy = strategy.train(training, observer)
+    observer.result.cpu_seconds = time.process_time() - started
+    return observer.result
+
+
+def recipe_of(env: Environment) -> EnvRecipe:
+    """How to make an environment again.
+
+    Raises:
+        InvalidOptionError: it was not made by `gymnasium.make`.
+    """
+    if isinstance(env, str):
+        return EnvRecipe(env)
+    if isinstance(env, BlackBox):
+        return BoxRecipe(type(env).__name__, {}, env)
+    if isinstance(env.unwrapped, BlackBoxEnv) and env.spec is None:
+        return BoxRecipe(type(env.unwrapped.box).__name__, {}, env.unwrapped.box)
+    if env.spec is None:
+        raise InvalidOptionError(
+            f"{env} was not made by gymnasium.make, so that it can't be made again; register it, "
+            "or give a BlackBox"
+        )
+    arguments = {k: v for k, v in env.spec.kwargs.items() if k != "render_mode"}
+    return EnvRecipe(env.spec.id, arguments)
+
+
+@dataclass(frozen=True)
+class BoxRecipe(EnvRecipe):
+    """Makes environments of one black box, which no registry knows.
+
+    Args:
+        box: shared by the environments made.
+    """
+
+    box: BlackBox | None = None
+
+    def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+        assert self.box is not None
+        return BlackBoxEnv(self.box)
+
+
+class _Recorder:
+    """An observer that keeps metrics and lets every training run to its end."""
+
+    def __init__(self, on_progress: Callable[[int, float | None], None] | None) -> None:
+        self.result = Result()
+        self._on_progress = on_progress
+
+    def begin(self, steps: int) -> None:
+        """Nothing is shown."""
+
+    def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
+        self.result.calls = steps
+        if self._on_progress is not None:
+            self._on_progress(steps, mean_return)
+        return False
+
+    def review(self, steps: int, policy: TrainedPolicy) -> bool:
+        return True
+
+    def keep(self, steps: int, policy: TrainedPolicy) -> None:
+        """The network is trained in place, and so is kept already."""
+
+    def record(self, steps: int, metrics: Mapping[str, float]) -> None:
+        self.result.history.append((steps, dict(metrics)))
+
+    def note(self, text: str) -> None:
+        """Nothing is shown."""
