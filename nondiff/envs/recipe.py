@@ -22,6 +22,8 @@ from nondiff.envs.errors import (
     UnknownNameError,
 )
 
+TRAINING, HELD_OUT = "training", "held-out"  # values of an environment's argument `pool`
+
 
 @dataclass(frozen=True)
 class EnvRecipe:
@@ -104,6 +106,17 @@ class EnvRecipe:
                 traceback.format_exc(),
             ) from error
 
+    def held_out(self) -> EnvRecipe:
+        """The same environment on data kept apart from training, where it has such data.
+
+        It has if its constructor takes `pool`, "training" unless it is told otherwise.
+        """
+        spec = self.spec()
+        pool = _parameters(spec).get("pool")
+        if pool is None or pool.default != TRAINING or "pool" in {**spec.kwargs, **self.arguments}:
+            return self
+        return EnvRecipe(self.id, {**self.arguments, "pool": HELD_OUT})
+
     def preset_id(self) -> str:
         """The id under which presets are kept.
 
@@ -149,6 +162,16 @@ def _import(module: str, env_id: str) -> None:
 
 
 def _check_arguments(spec: EnvSpec, arguments: Mapping[str, Any]) -> None:
+    parameters = _parameters(spec)
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name in arguments:
+        if name not in parameters:
+            raise UnknownNameError(f"argument of {spec.id}", name, parameters)
+
+
+def _parameters(spec: EnvSpec) -> Mapping[str, inspect.Parameter]:
+    """What an environment's constructor takes."""
     assert spec.entry_point is not None
     try:
         creator = (
@@ -158,9 +181,4 @@ def _check_arguments(spec: EnvSpec, arguments: Mapping[str, Any]) -> None:
         )
     except ImportError as error:
         raise MissingDependencyError(f"{spec.id} can't start: {error}") from error
-    parameters = inspect.signature(creator).parameters
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return
-    for name in arguments:
-        if name not in parameters:
-            raise UnknownNameError(f"argument of {spec.id}", name, parameters)
+    return inspect.signature(creator).parameters

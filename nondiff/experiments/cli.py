@@ -24,6 +24,7 @@ Train neural networks against objectives that have no gradient.
 
   train     train a policy on any registered environment
   evaluate  judge trained policies, compare two, film one
+  compare   train several strategies at several budgets, and report how they compare
   runs      list runs, and draw the learning curves of several
   export    write a policy as a zip of Stable-Baselines3
   import    make a run of such a zip, which may execute code: only with --trust-pickle
@@ -47,13 +48,18 @@ def main() -> None:
 
 
 def run_command(command: str, arguments: list[str], prog: str) -> None:
-    """Run a command and exit; a user's error is one line and exit code 2."""
+    """Run a command and exit."""
+    exit_with(lambda: COMMANDS[command](arguments, prog), prog)
+
+
+def exit_with(work: Callable[[], int], prog: str) -> None:
+    """Exit with what some work returns; a user's error is one line and exit code 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # whatever characters a folder's name has
         sys.stdout.reconfigure(errors="backslashreplace")
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # a script's, while it imported this
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        sys.exit(COMMANDS[command](arguments, prog))
+        sys.exit(work())
     except EnvironmentFailedError as error:
         sys.stderr.write(error.details)
         _fail(error)
@@ -127,6 +133,13 @@ def _evaluate(arguments: list[str], prog: str) -> int:
     return evaluate(parse(arguments, prog))
 
 
+def _compare(arguments: list[str], prog: str) -> int:
+    from nondiff.experiments.compare import parse, print_comparison
+
+    with Stop() as stop:
+        return print_comparison(parse(arguments, prog), stop)
+
+
 def _runs(arguments: list[str], prog: str) -> int:
     from nondiff.experiments.listing import list_runs, parse
 
@@ -148,6 +161,7 @@ def _import(arguments: list[str], prog: str) -> int:
 COMMANDS: dict[str, Callable[[list[str], str], int]] = {
     "train": _train,
     "evaluate": _evaluate,
+    "compare": _compare,
     "runs": _runs,
     "export": _export,
     "import": _import,

@@ -24,6 +24,7 @@ class Episode:
     episode_return: float
     length: int
     success: bool | None  # None where the environment reports no `is_success`
+    failed: bool = False  # whether the environment reported that its program had `failed`
 
 
 class RandomPolicy:
@@ -85,7 +86,7 @@ def _episode(
     if on_step:
         on_step(seed)
     success = bool(info["is_success"]) if "is_success" in info else None
-    return Episode(seed, episode_return, length, success)
+    return Episode(seed, episode_return, length, success, bool(info.get("failed", False)))
 
 
 @contextmanager

@@ -120,7 +120,8 @@ def _recipe(options: EvaluateOptions, runs: Sequence[Run]) -> EnvRecipe:
             "say with --env and --env-arg which one to judge them on"
         )
     arguments = dict(own.arguments) if options.env is None else {}
-    return EnvRecipe(options.env or own.id, arguments | env_arguments(options.env_arg))
+    recipe = EnvRecipe(options.env or own.id, arguments | env_arguments(options.env_arg))
+    return recipe.held_out()
 
 
 def _named(recipe: EnvRecipe) -> str:

@@ -168,7 +168,19 @@ def _judge(run: Run, env: Any, stop: Stop) -> None:
 
     seeds = judgement_seeds(run.config["judge_episodes"])
     policy = run.load_policy("best")
-    summary = summarize(play(env, policy, seeds, on_step=lambda _: stop.check()))
+    with _held_out(run, env) as unseen:
+        summary = summarize(play(unseen, policy, seeds, on_step=lambda _: stop.check()))
     run.state["result"] = summary.to_json()
     write_card(run)
     run.update(state="finished", error=None)
+
+
+@contextmanager
+def _held_out(run: Run, env: Any) -> Iterator[Any]:
+    """The environment that a run is judged on: its own, where there is no data kept apart."""
+    recipe = run.recipe.held_out()
+    if recipe == run.recipe:
+        yield env
+    else:
+        with recipe.opened() as unseen:
+            yield unseen

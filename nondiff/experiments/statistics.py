@@ -115,3 +115,76 @@ def paired_difference(first: Sequence[Episode], second: Sequence[Episode]) -> Pa
         episode_return=bootstrapped([b.episode_return - a.episode_return for a, b in pairs]),
         length=bootstrapped([float(b.length - a.length) for a, b in pairs]),
     )
+
+
+def stratified(scores: Any, statistic: Callable[..., Any] = interquartile_mean) -> Estimate:
+    """A statistic of runs on tasks, with its stratified percentile-bootstrap interval.
+
+    Runs are drawn again within each task (Agarwal et al. 2021, arXiv:2108.13264, section 4.1).
+
+    Args:
+        scores: (runs, tasks).
+        statistic: takes `axis`.
+    """
+    table = np.asarray(scores, np.float64)
+    value = float(statistic(table.reshape(-1), axis=-1))
+    return _percentiles(value, statistic(_redrawn(table, np.random.default_rng(0)), axis=-1))
+
+
+def stratified_difference(
+    first: Any, second: Any, statistic: Callable[..., Any] = interquartile_mean
+) -> Estimate:
+    """How a statistic of second runs (runs, tasks) differs from that of first, second minus first.
+
+    Both are drawn again independently; see `stratified`.
+    """
+    rng = np.random.default_rng(0)
+    tables = [np.asarray(scores, np.float64) for scores in (first, second)]
+    values = [float(statistic(table.reshape(-1), axis=-1)) for table in tables]
+    drawn = [statistic(_redrawn(table, rng), axis=-1) for table in tables]
+    return _percentiles(values[1] - values[0], drawn[1] - drawn[0])
+
+
+def pooled(returns: Any, statistic: Callable[..., Any] = np.median) -> Estimate:
+    """A statistic of the episodes of all runs together; whole runs are drawn again.
+
+    Episodes of one run share its policy, so that they are no independent sample.
+
+    Args:
+        returns: (runs, episodes).
+        statistic: of the flattened episodes.
+    """
+    table, rng = np.asarray(returns, np.float64), np.random.default_rng(0)
+    picks = rng.integers(len(table), size=(RESAMPLES, len(table)))
+    return _percentiles(float(statistic(table)), [float(statistic(table[p])) for p in picks])
+
+
+def _redrawn(table: Any, rng: np.random.Generator) -> Any:
+    """Samples (resamples, runs x tasks) of runs, drawn with replacement within each task."""
+    picks = rng.integers(len(table), size=(RESAMPLES, *table.shape))
+    return np.take_along_axis(table[None], picks, axis=1).reshape(RESAMPLES, -1)
+
+
+def _percentiles(value: float, drawn: Any) -> Estimate:
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    return Estimate(value, float(low), float(high))
+
+
+def median_calls(reached: Sequence[float | None], spent: Sequence[float]) -> float | None:
+    """The median calls to a target where some runs never got there (Kaplan and Meier 1958).
+
+    Args:
+        reached: calls after which each run got there; None: it did not.
+        spent: calls that each run was given, at which one that did not is censored.
+
+    Returns:
+        None where fewer than half of the runs get there.
+    """
+    events = [calls for calls in reached if calls is not None]
+    if not events:
+        return None
+    censored = [end for calls, end in zip(reached, spent, strict=True) if calls is None]
+    cdf = stats.ecdf(stats.CensoredData(uncensored=events, right=censored)).cdf
+    half = np.flatnonzero(cdf.probabilities >= 0.5 - 1e-12)
+    return float(cdf.quantiles[half[0]]) if len(half) else None

@@ -192,6 +192,15 @@ def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
     return plan, budget
 
 
+def planned(options: TrainOptions, strategy: Strategy) -> dict[str, Any]:
+    """The configuration that a run with these options would be given.
+
+    Raises:
+        InvalidOptionError: an option out of its range.
+    """
+    return _config(options, strategy, *_checked(options))
+
+
 def _config(
     options: TrainOptions, strategy: Strategy, plan: ReviewPlan, budget: int
 ) -> dict[str, Any]:

@@ -1,0 +1,213 @@
+"""The cells of a comparison: one training each, in a run folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from nondiff.agents import STRATEGIES
+from nondiff.envs.errors import InvalidOptionError, RunError
+from nondiff.experiments.claims import NAME
+from nondiff.experiments.runs import CONFIG, Run
+
+RUNS, RECORDS, LOGS = "runs", "cells", "logs"  # folders of a comparison
+REVIEWS = 10  # evaluations spread over a cell's budget
+OWN = ("env", "strategy", "budget", "seed", "name", "runs", "resume")  # a comparison's to set
+COMPARED = ("env", "env_arguments", "strategy", "budget", "seed", "hyperparameters", "evaluation")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a comparison."""
+
+    env: str
+    strategy: str
+    budget: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its run folder."""
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", self.env.removeprefix("nondiff/")).strip("-")
+        return f"{plain}-{self.strategy}-b{self.budget}-s{self.seed}"
+
+    def __str__(self) -> str:
+        return f"{self.strategy} on {self.env}, {self.budget:,} calls, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison trains.
+
+    Args:
+        folder: of the comparison.
+        cells: in the order in which they are trained.
+        train_args: further options of `nondiff train`, as the user gave them.
+    """
+
+    folder: Path
+    cells: tuple[Cell, ...]
+    train_args: tuple[str, ...] = ()
+
+    def arguments(self, cell: Cell) -> list[str]:
+        """The arguments of `nondiff train` that make a cell."""
+        where = ("--name", cell.name, "--runs", str(self.folder / RUNS))
+        return [*self._what(cell), *where]
+
+    def resuming(self, cell: Cell) -> list[str]:
+        """The arguments of `nondiff train` that go on with a cell."""
+        return ["--resume", str(self.run_folder(cell))]
+
+    def run_folder(self, cell: Cell) -> Path:
+        """Where a cell is trained."""
+        return self.folder / RUNS / cell.name
+
+    def record_path(self, cell: Cell) -> Path:
+        """Where it is noted what a cell came to."""
+        return self.folder / RECORDS / f"{cell.name}.json"
+
+    def log_path(self, cell: Cell) -> Path:
+        """What a cell's processes printed."""
+        return self.folder / LOGS / f"{cell.name}.log"
+
+    def wanted(self, cell: Cell) -> dict[str, Any]:
+        """The part of a run's configuration that a cell's must have.
+
+        Raises:
+            NondiffError: an option is wrong.
+        """
+        config = _config(tuple(self._what(replace(cell, seed=0)))) | {"seed": cell.seed}
+        return {name: config[name] for name in COMPARED}
+
+    def _what(self, cell: Cell) -> list[str]:
+        return [
+            *("--env", cell.env, "--strategy", cell.strategy),
+            *("--budget", str(cell.budget), "--seed", str(cell.seed)),
+            *("--eval-every", str(max(1, cell.budget // REVIEWS)), "--judge-episodes", "1"),
+            *("--stop-at-success", "None"),
+            *_own_arguments(self.train_args, cell.strategy),
+        ]
+
+
+def plan_cells(
+    folder: Path,
+    envs: Sequence[str],
+    strategies: Sequence[str],
+    budgets: Sequence[int],
+    seeds: int,
+    train_args: Sequence[str] = (),
+) -> Plan:
+    """Every environment with every strategy, budget and seed; the first seed of all comes first.
+
+    Raises:
+        NondiffError: an option is wrong, or a run folder was made with others.
+    """
+    cells = [
+        Cell(env, strategy, budget, seed)
+        for seed in range(seeds)
+        for budget in sorted(set(budgets))
+        for env in dict.fromkeys(envs)
+        for strategy in dict.fromkeys(strategies)
+    ]
+    _check_arguments(train_args)
+    _check_names(cells)
+    plan = Plan(folder, tuple(cells), tuple(train_args))
+    for cell in cells:
+        _check_made(plan, cell)
+    return plan
+
+
+def _check_names(cells: Sequence[Cell]) -> None:
+    names: dict[str, Cell] = {}
+    for cell in cells:
+        other = names.setdefault(cell.name, cell)
+        if other != cell:
+            raise InvalidOptionError(f"{cell.env} and {other.env} give runs of the same name")
+        if not NAME.fullmatch(cell.name):
+            raise InvalidOptionError(f"{cell.name!r}, made of {cell.env!r}, can't name a run")
+
+
+def _check_arguments(train_args: Sequence[str]) -> None:
+    for argument in train_args:
+        prefix, dashes, option = argument.partition("--")
+        name = option.partition("=")[0]
+        if not dashes or prefix not in ("", *(f"{strategy}:" for strategy in STRATEGIES)):
+            raise InvalidOptionError(
+                f"--train-arg {argument!r} is neither --OPTION=VALUE nor STRATEGY:--OPTION=VALUE"
+            )
+        if name.replace("_", "-") in OWN:
+            raise InvalidOptionError(f"--train-arg {argument!r}: a comparison sets --{name} itself")
+
+
+def _own_arguments(train_args: Sequence[str], strategy: str) -> list[str]:
+    """Those for every strategy, then those for this one, which prevail."""
+    shared = [argument for argument in train_args if argument.startswith("--")]
+    prefix = f"{strategy}:"
+    return shared + [a.removeprefix(prefix) for a in train_args if a.startswith(prefix)]
+
+
+@lru_cache(maxsize=1024)
+def _config(arguments: tuple[str, ...]) -> dict[str, Any]:
+    from nondiff.experiments.train import parse, planned
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            command = parse(list(arguments), "nondiff train")
+    except SystemExit:
+        reason = " ".join(re.sub(r"[─│╭╮╰╯]", " ", said.getvalue()).split())
+        raise InvalidOptionError(
+            f"{arguments[3]} does not take these options; one for another strategy alone is given "
+            f"as --train-arg STRATEGY:--OPTION=VALUE: {reason}"
+        ) from None
+    config: dict[str, Any] = json.loads(
+        json.dumps(planned(command.options, command.hyperparameters))
+    )
+    return config
+
+
+def _check_made(plan: Plan, cell: Cell) -> None:
+    """Refuse a run folder that was made with other options than this comparison's."""
+    wanted, folder = plan.wanted(cell), plan.run_folder(cell)
+    if not (folder / CONFIG).exists():
+        return
+    run = Run.open(folder)
+    found = {name: run.config.get(name) for name in COMPARED} | {"budget": run.asked["budget"]}
+    found["evaluation"] = {**(found["evaluation"] or {}), **_stops(run)}
+    ours, theirs = _flat(wanted), _flat(found)
+    differing = [
+        f"{name} {theirs.get(name)!r}, not {ours.get(name)!r}"
+        for name in {**ours, **theirs}
+        if ours.get(name) != theirs.get(name)
+    ]
+    if differing:
+        raise RunError(
+            f"{folder} was made with {'; '.join(differing)}: choose another --folder, or remove it"
+        )
+
+
+def _stops(run: Run) -> dict[str, Any]:
+    return {name: run.asked[name] for name in ("stop_at_success", "stop_at_return")}
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with one level of groups dissolved: {"evaluation.every": 10, ...}."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{name}": part for name, part in value.items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def as_json(cell: Cell) -> dict[str, Any]:
+    """A cell as JSON types."""
+    return asdict(cell)

@@ -1,0 +1,222 @@
+"""The `compare` command: environments x strategies x budgets x seeds, and how they compare."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from nondiff.agents.seeds import LARGEST_SEED
+from nondiff.envs.errors import InvalidOptionError, RunError
+from nondiff.experiments.cells import RUNS, Cell, Plan, plan_cells
+from nondiff.experiments.claims import lock_folder
+from nondiff.experiments.jobs import Job, run_jobs
+from nondiff.experiments.judgement import Refusal, read_record, write_record
+from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, check_ranges
+from nondiff.experiments.references import Reference, read_references
+from nondiff.experiments.results import Results, collect
+from nondiff.experiments.runs import CONFIG, Run
+from nondiff.experiments.stopping import SHELL_CODE, Interrupted, Stop
+
+INCOMPLETE = 1  # exit code where a cell came to nothing
+MOST_JOBS = 1024
+STOPPED = tuple(SHELL_CODE + number for number in (signal.SIGINT, signal.SIGTERM))
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Train several strategies, judge them on held-out data, and report how they compare.
+
+    Every environment is trained on with every strategy, budget and seed. The same command again
+    goes on where it was stopped.
+    """
+
+    envs: tuple[str, ...]
+    """Ids of registered environments."""
+    strategies: tuple[str, ...]
+    """Ways to train: see nondiff train --help."""
+    budgets: tuple[int, ...]
+    """Simulator calls, which are environment steps, that a training may make."""
+    folder: Path
+    """Where all of it is kept, such as comparisons/NAME."""
+    seeds: int = 5
+    """Trainings of each kind, with the seeds 0, 1, ..."""
+    jobs: int = 1
+    """Trainings at a time, each in a process of its own."""
+    episodes: int = 512
+    """Held-out episodes that judge the last model of a training."""
+    targets: tuple[float, ...] = ()
+    """Mean returns to which calls are counted; empty: quantiles of what was reached."""
+    train_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A further option for every training, as in --train-arg=--learning-rate=1e-3, or for those of
+    one strategy, as in --train-arg=ppo:--n-steps=64; repeat for more."""
+    references: Path | None = None
+    """JSON file of results from elsewhere: [{"name", "env", "calls", "returns": [...]}, ...]."""
+    retry_failed: bool = False
+    """Try again what failed or was refused."""
+    html: bool = True
+    """Write report.html."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+def parse(arguments: list[str], prog: str) -> CompareOptions:
+    """Parse a command line."""
+    return tyro.cli(CompareOptions, args=arguments, prog=prog)
+
+
+def print_comparison(options: CompareOptions, stop: Stop) -> int:
+    """Compare, and print the table; returns the exit code."""
+    from nondiff.experiments.report import RESULTS, TABLE
+
+    results = compare(options, stop)
+    sys.stdout.write((options.folder / (RESULTS if options.json else TABLE)).read_text())
+    return INCOMPLETE if results.missing else 0
+
+
+def compare(options: CompareOptions, stop: Stop | None = None) -> Results:
+    """Train what is not trained yet, judge it, and write the report.
+
+    Raises:
+        NondiffError: an option is wrong, a run folder there was made with others (nothing is
+            trained then), or no cell came to a result.
+        Interrupted: `stop` was asked for; what is finished stays.
+    """
+    _check(options)
+    stop = stop or Stop()  # which nothing asks for
+    references = read_references(options.references, options.envs)
+    plan = plan_cells(
+        options.folder,
+        options.envs,
+        options.strategies,
+        options.budgets,
+        options.seeds,
+        options.train_arg,
+    )
+    (options.folder / RUNS).mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(options.folder)
+    try:
+        _train(plan, options, stop)
+        return _report(plan, references, options)
+    finally:
+        lock.release()
+
+
+def _report(plan: Plan, references: Sequence[Reference], options: CompareOptions) -> Results:
+    from nondiff.experiments.report import write_report
+
+    results = collect(plan, references, options.targets)
+    if not results.rows:
+        first = results.missing[0]
+        raise RunError(f"no training came to a result; {first.cell}: {first.error}")
+    write_report(plan, results, command_of(options), html=options.html)
+    return results
+
+
+def command_of(options: CompareOptions) -> str:
+    """The command line that compares so."""
+    parts = ["nondiff", "compare", "--envs", *options.envs, "--strategies", *options.strategies]
+    parts += ["--budgets", *map(str, options.budgets), "--seeds", str(options.seeds)]
+    parts += ["--episodes", str(options.episodes), "--folder", str(options.folder)]
+    parts += ["--targets", *map(repr, options.targets)] if options.targets else []
+    parts += [f"--train-arg={argument}" for argument in options.train_arg]
+    parts += ["--references", str(options.references)] if options.references else []
+    return shlex.join(parts)
+
+
+def _check(options: CompareOptions) -> None:
+    for name in ("envs", "strategies", "budgets"):
+        if not getattr(options, name):
+            raise InvalidOptionError(f"--{name} needs at least one")
+    ranges: dict[str, tuple[float, float, float]] = {
+        "seeds": (options.seeds, 1, LARGEST_SEED),
+        "jobs": (options.jobs, 1, MOST_JOBS),
+        "episodes": (options.episodes, 1, MOST_EPISODES),
+    }
+    check_ranges(ranges)
+    for budget in options.budgets:
+        check_ranges({"budgets": (budget, 1, MOST_STEPS)})
+    for target in options.targets:
+        check_ranges({"targets": (target, -math.inf, math.inf)})
+
+
+def _train(plan: Plan, options: CompareOptions, stop: Stop) -> None:
+    """Run the processes of all cells that have come to nothing yet."""
+    jobs = [job for cell in plan.cells if (job := _job(plan, cell, options)) is not None]
+    total, done = len(plan.cells), len(plan.cells) - len(jobs)
+    if done:
+        _say(f"{done} of {total} trainings are there already")
+
+    def ended(job: Job[Cell], code: int) -> None:
+        nonlocal done
+        done += 1
+        _say(f"[{done}/{total}] {job.of}: {_ending(plan, job, code)}")
+
+    try:
+        run_jobs(jobs, options.jobs, ended, stop)
+    except Interrupted as error:
+        error.args = (
+            f"{error}; {done} of {total} trainings are done and kept in {plan.folder}; "
+            f"go on with: {command_of(options)}",
+        )
+        raise
+
+
+def _job(plan: Plan, cell: Cell, options: CompareOptions) -> Job[Cell] | None:
+    """What is left to do for a cell; None: nothing."""
+    from nondiff.experiments.cell_process import MODULE
+
+    path = plan.record_path(cell)
+    record = read_record(path)
+    if record is not None:
+        if record["state"] == "failed":
+            done = not options.retry_failed
+        else:
+            done = len(record["returns"]) == options.episodes
+        if done:
+            return None
+        path.unlink()
+    training = _training(plan, cell)
+    folder, episodes = str(plan.run_folder(cell)), str(options.episodes)
+    arguments = (MODULE, str(os.getpid()), folder, str(path), episodes, *training)
+    return Job(cell, arguments, plan.log_path(cell))
+
+
+def _training(plan: Plan, cell: Cell) -> Sequence[str]:
+    if not (plan.run_folder(cell) / CONFIG).exists():
+        return plan.arguments(cell)
+    return () if Run.open(plan.run_folder(cell)).status() == "finished" else plan.resuming(cell)
+
+
+def _ending(plan: Plan, job: Job[Cell], code: int) -> str:
+    """What a process came to, in words; a failure is noted, an interruption is not."""
+    if code == 0:
+        record = read_record(plan.record_path(job.of))
+        assert record is not None
+        assert record["state"] == "judged"
+        returns = record["returns"]
+        return f"return {sum(returns) / len(returns):.4g} over {len(returns)} held-out episodes"
+    if code < 0 or code in STOPPED:
+        return f"interrupted ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
+    error = _error_line(job.log)
+    write_record(plan.record_path(job.of), Refusal(state="failed", error=error))
+    return f"failed: {error}"
+
+
+def _error_line(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["it said nothing"])[-1].removeprefix("error: ")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

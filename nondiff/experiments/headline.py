@@ -1,0 +1,62 @@
+"""The result of a comparison in sentences."""
+
+from __future__ import annotations
+
+from nondiff.experiments.references import ReferenceRow
+from nondiff.experiments.results import Results, Row
+from nondiff.experiments.statistics import Estimate, stratified_difference
+
+
+def headlines(results: Results) -> list[str]:
+    """Which strategy is best on each environment at its largest budget, and how surely."""
+    sentences = []
+    for env in results.envs():
+        rows = results.of(env)
+        budget = max(row.budget for row in rows)
+        best, *others = sorted(
+            (row for row in rows if row.budget == budget), key=lambda row: -row.score.value
+        )
+        text = f"On {env}, with {calls_in_words(budget)}, {best.strategy} scored"
+        text += f" {interval(best.score)}{_against(best, others)}."
+        sentences.append(text)
+        sentences += [_beside(row) for row in results.references if row.env == env]
+    return sentences
+
+
+def _against(best: Row, others: list[Row]) -> str:
+    if not others:
+        return ""
+    second = others[0]
+    text = f"; {second.strategy}, the next best, {interval(second.score)}"
+    if min(len(best.seed_scores), len(second.seed_scores)) < 2:
+        return f"{text}. One seed says nothing about how sure that is"
+    scores = [[[score] for score in row.seed_scores] for row in (second, best)]
+    difference = stratified_difference(scores[0], scores[1])
+    if difference.low > 0:
+        return f"{text}. The difference, {interval(difference)}, is larger than its uncertainty"
+    return f"{text}. These seeds can't tell the two apart: the difference is {interval(difference)}"
+
+
+def _beside(row: ReferenceRow) -> str:
+    return (
+        f"For reference, {row.name} has a median of {interval(row.median)}, "
+        f"with {calls_in_words(row.test_calls)} for each episode."
+    )
+
+
+def interval(estimate: Estimate, form: str = "{:.3g}") -> str:
+    """A value with its interval: -1.2 [-1.3, -1.1]."""
+    value, low, high = (number(x, form) for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
+
+
+def number(value: float, form: str = "{:.3g}") -> str:
+    """A number with a minus sign that is as wide as a plus, and without an exponent if short."""
+    if abs(value) >= 1000:
+        form = "{:,.0f}"
+    return form.format(value).replace("-", "\N{MINUS SIGN}")
+
+
+def calls_in_words(calls: int) -> str:
+    """So many simulator calls."""
+    return f"{calls:,} simulator call{'' if calls == 1 else 's'}"

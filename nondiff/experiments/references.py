@@ -1,0 +1,87 @@
+"""Rows of a comparison that come from elsewhere, such as a search for each instance by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
+
+from nondiff.envs.errors import InvalidOptionError
+from nondiff.experiments.statistics import Estimate, bootstrapped
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What something that is no cell came to.
+
+    Args:
+        name: what it is called.
+        env: the environment.
+        calls: that it makes for each episode, at test time.
+        returns: one an episode.
+        failed: whether each episode failed; empty: none did.
+        train_calls: that it made before.
+    """
+
+    name: str
+    env: str
+    calls: NonNegativeInt
+    returns: Annotated[list[FiniteFloat], Field(min_length=1)]
+    failed: list[bool] = field(default_factory=list)
+    train_calls: NonNegativeInt = 0
+
+
+@dataclass(frozen=True)
+class ReferenceRow:
+    """A reference summed up; its intervals are over episodes."""
+
+    name: str
+    env: str
+    train_calls: int
+    test_calls: int
+    episodes: int
+    median: Estimate
+    mean: Estimate
+    failed: int
+
+
+def read_references(path: Path | None, envs: Sequence[str]) -> list[Reference]:
+    """The references of a JSON file that are for these environments.
+
+    Raises:
+        InvalidOptionError: the file is no list of them.
+    """
+    if path is None:
+        return []
+    try:
+        data = json.loads(path.read_text())
+        found = TypeAdapter(list[Reference]).validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InvalidOptionError(
+            f"--references {path}: {place}: {first['msg']}; it is a list of "
+            '{"name", "env", "calls", "returns": [...]}'
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InvalidOptionError(f"--references {path} can't be read: {error}") from error
+    return [reference for reference in found if reference.env in envs]
+
+
+def sum_up(reference: Reference) -> ReferenceRow:
+    """Sum up a reference."""
+    return ReferenceRow(
+        name=reference.name,
+        env=reference.env,
+        train_calls=reference.train_calls,
+        test_calls=reference.calls,
+        episodes=len(reference.returns),
+        median=bootstrapped(reference.returns, np.median),
+        mean=bootstrapped(reference.returns),
+        failed=sum(reference.failed),
+    )

@@ -1,0 +1,140 @@
+"""Writes what a comparison came to: JSON, a table, plots, and one page that holds all of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from nondiff.experiments.cells import REVIEWS, Plan
+from nondiff.experiments.comparison_plots import Picture, color_of, plots
+from nondiff.experiments.files import replace_text, write_json
+from nondiff.experiments.gallery import Answer, gallery
+from nondiff.experiments.headline import headlines, interval
+from nondiff.experiments.provenance import timestamp, versions
+from nondiff.experiments.results import TARGET_QUANTILES, Results, Row
+from nondiff.experiments.runs import Run
+from nondiff.experiments.statistics import RESAMPLES, Estimate
+from nondiff.experiments.tables import failures, markdown, table_rows, target_table
+
+RESULTS, TABLE, REPORT, PLOTS = "results.json", "table.md", "report.html", "plots"
+TEMPLATE = "report.html.j2"
+PARAGRAPH = 400  # characters of an error that a page shows
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An interval drawn in a table: where it begins, its value and its width, in per cent."""
+
+    left: float
+    at: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a page says of one environment."""
+
+    env: str
+    rows: list[tuple[Row, str, Bar, tuple[str, ...]]]  # with its colour, bar and texts
+    references: list[tuple[str, ...]]
+    targets: list[tuple[str, ...]]
+    pictures: list[Picture]
+    answers: list[list[Answer]]
+
+
+def write_report(plan: Plan, results: Results, command: str, html: bool = True) -> None:
+    """Write `results.json`, `table.md`, the plots and, if asked for, `report.html`."""
+    provenance = _provenance(plan, results, command)
+    write_json(plan.folder / RESULTS, provenance | results.to_json())
+    replace_text(plan.folder / TABLE, markdown(results))
+    sections = [_section(plan, results, env) for env in results.envs()]
+    _write_pictures(plan.folder / PLOTS, sections)
+    if html:
+        replace_text(plan.folder / REPORT, _page(plan, results, sections, provenance))
+
+
+def _provenance(plan: Plan, results: Results, command: str) -> dict[str, Any]:
+    runs = [Run.open(plan.run_folder(cell)).config for cell in results.judged]
+    kinds: dict[str, Any] = {}
+    for cell in results.judged:
+        kinds.setdefault(f"{cell.strategy} on {cell.env}", plan.wanted(cell)["hyperparameters"])
+    return {
+        "command": command,
+        "written": timestamp(),
+        "headlines": headlines(results),
+        "held_out_episodes": len(next(iter(results.judged.values()))["returns"]),
+        **versions(),
+        "revisions_of_trainings": sorted({str(run.get("git_revision")) for run in runs}),
+        "hyperparameters": kinds,
+    }
+
+
+def _section(plan: Plan, results: Results, env: str) -> Section:
+    rows, texts = results.of(env), table_rows(results, env)
+    scale = _scale([row.score for row in rows])
+    return Section(
+        env,
+        [
+            (row, color_of(results, row.strategy), _bar(row.score, scale), text)
+            for row, text in zip(rows, texts, strict=False)
+        ],
+        texts[len(rows) :],
+        target_table(results, env),
+        plots(results, env),
+        gallery(plan, results, env),
+    )
+
+
+def _scale(scores: list[Estimate]) -> tuple[bool, float, float]:
+    """Whether bars are logarithmic, as the plots' axes are, and their ends."""
+    low, high = min(one.low for one in scores), max(one.high for one in scores)
+    if high < 0 and low < 5 * high:
+        return True, -math.log(-low), -math.log(-high)
+    return False, low, high
+
+
+def _bar(score: Estimate, scale: tuple[bool, float, float]) -> Bar:
+    logarithmic, low, high = scale
+    ends = [score.low, score.value, score.high]
+    if logarithmic:
+        ends = [-math.log(-end) for end in ends]
+    span = (high - low) or 1.0
+    left, at, right = (100 * (end - low) / span for end in ends)
+    return Bar(round(left, 2), round(at, 2), round(right - left, 2))
+
+
+def _write_pictures(folder: Path, sections: list[Section]) -> None:
+    folder.mkdir(exist_ok=True)
+    for section in sections:
+        answers = [answer.picture for row in section.answers for answer in row]
+        for picture in [*section.pictures, *answers]:
+            (folder / f"{picture.name}.png").write_bytes(picture.png)
+            (folder / f"{picture.name}.svg").write_text(picture.svg)
+
+
+def _page(plan: Plan, results: Results, sections: list[Section], provenance: dict[str, Any]) -> str:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["interval"] = interval
+    environment.filters["failures"] = failures
+    environment.filters["readable"] = lambda value: json.dumps(value, indent=1)
+    template = environment.from_string((files(__package__) / TEMPLATE).read_text())
+    return template.render(
+        plan=plan,
+        results=results,
+        sections=sections,
+        provenance=provenance,
+        budgets=sorted({row.budget for row in results.rows}),
+        seeds=len({cell.seed for cell in plan.cells}),
+        reviews=REVIEWS,
+        resamples=RESAMPLES,
+        quantiles=TARGET_QUANTILES,
+        shown=PARAGRAPH,
+    )
