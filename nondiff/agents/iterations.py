@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nondiff.agents.network import MLP, NetworkPolicy
+from nondiff.agents.network import MLP, Activation, NetworkPolicy
 from nondiff.agents.seeds import generator_seed
 from nondiff.agents.strategy import Observer, State, Strategy, Training
 from nondiff.envs.errors import DamagedCheckpointError, NonFiniteError
@@ -68,10 +68,13 @@ def device(training: Training) -> torch.device:
     return torch.device(auto if training.device == "auto" else training.device)
 
 
-def new_module(training: Training, env: Any, net_arch: tuple[int, ...], activation: Any) -> Any:
+def new_module(
+    training: Training, env: Any, net_arch: tuple[int, ...], activation: Activation
+) -> nn.Module:
     """The network to train: the one given, or a new one drawn with the training's seed."""
     if training.module is not None:
-        return training.module
+        given: nn.Module = training.module
+        return given
     torch.manual_seed(training.seed)
     return MLP.for_env(env, net_arch, activation)
 

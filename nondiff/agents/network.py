@@ -18,6 +18,7 @@ from nondiff.envs.black_box import BlackBox, find_black_box
 from nondiff.envs.errors import DamagedModelError, InvalidOptionError
 
 FIRST_OUTPUT = 0.1  # share of the usual last weights: the first actions are near the Box's centre
+NET_ARCH = (128, 128)  # sizes of the hidden layers, unless it is said otherwise
 STARTS = 1024  # drawn to scale the inputs
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
@@ -54,7 +55,7 @@ class MLP(nn.Module):
         self,
         inputs: int,
         action_space: gymnasium.Space[Any],
-        net_arch: tuple[int, ...] = (128, 128),
+        net_arch: tuple[int, ...] = NET_ARCH,
         activation: Activation = "silu",
     ) -> None:
         super().__init__()
@@ -84,7 +85,7 @@ class MLP(nn.Module):
     def for_env(
         cls,
         env: gymnasium.Env[Any, Any] | BlackBox,
-        net_arch: tuple[int, ...] = (128, 128),
+        net_arch: tuple[int, ...] = NET_ARCH,
         activation: Activation = "silu",
     ) -> MLP:
         """A network for an environment's spaces, its weights drawn from torch's global generator.
@@ -100,9 +101,14 @@ class MLP(nn.Module):
             module.scale = seen.std(0).clamp_min(1e-6).float()
         return module
 
+    def raw(self, observation: Tensor) -> Tensor:
+        """What `forward` squashes."""
+        found: Tensor = self.layers((observation - self.shift) / self.scale)
+        return found
+
     def forward(self, observation: Tensor) -> Tensor:
         """The actions (..., action), or scores, of flattened observations (..., observation)."""
-        raw: Tensor = self.layers((observation - self.shift) / self.scale)
+        raw = self.raw(observation)
         return self.centre + self.reach * torch.tanh(raw) if self.squashed else raw
 
 
@@ -175,6 +181,10 @@ class NetworkPolicy:
         if isinstance(space, spaces.Box) and values.ndim > len(space.shape):
             return values.reshape(len(values), -1), True
         return np.asarray(spaces.flatten(space, observation))[None], False
+
+    def acting_with(self, module: nn.Module) -> NetworkPolicy:
+        """The same policy with another network."""
+        return NetworkPolicy(module, self._observation_space, self._action_space)
 
     def description(self) -> dict[str, Any]:
         if not isinstance(self.module, MLP):

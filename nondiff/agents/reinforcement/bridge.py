@@ -9,8 +9,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
-from nondiff.agents.reinforcement.policy import ReinforcementPolicy
-from nondiff.agents.strategy import Observer
+from nondiff.agents.strategy import Observer, TrainedPolicy
 
 
 class Bridge(BaseCallback):
@@ -20,7 +19,7 @@ class Bridge(BaseCallback):
     """
 
     def __init__(
-        self, observer: Observer, budget: int, policy: Callable[[], ReinforcementPolicy]
+        self, observer: Observer, budget: int, policy: Callable[[], TrainedPolicy]
     ) -> None:
         super().__init__()
         self._observer = observer

@@ -16,11 +16,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from torch import nn
 
+from nondiff.agents.network import NET_ARCH
 from nondiff.agents.reinforcement.algorithms import ALGORITHMS
 from nondiff.agents.reinforcement.compatibility import has_goals, is_vector
 from nondiff.agents.reinforcement.configs import OffPolicy, OnPolicy, Reinforcement
 from nondiff.agents.reinforcement.policy import PolicyArguments
+from nondiff.agents.reinforcement.shared_network import around
 from nondiff.agents.strategy import Training
 from nondiff.envs.recipe import EnvRecipe
 
@@ -44,8 +47,17 @@ def _vector_keys(space: spaces.Space[Any]) -> list[str] | None:
     return [key for key, part in space.items() if is_vector(part)]
 
 
-def build(config: Reinforcement, training: Training, env: VecEnv) -> BaseAlgorithm:
-    """A new algorithm, its weights drawn from the global generators."""
+def build(
+    config: Reinforcement, training: Training, env: VecEnv, module: nn.Module | None = None
+) -> BaseAlgorithm:
+    """A new algorithm, its weights drawn from the global generators.
+
+    Args:
+        config: the hyperparameters.
+        training: budget and device.
+        env: the environments.
+        module: the network that acts, of which a copy is trained; None: the algorithm's own.
+    """
     kind = ALGORITHMS[config.name]
     accepted = inspect.signature(kind).parameters
     options = {f.name: getattr(config, f.name) for f in fields(config) if f.name in accepted}
@@ -58,15 +70,25 @@ def build(config: Reinforcement, training: Training, env: VecEnv) -> BaseAlgorit
         options |= _replay_options(config, training, env)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You have specified a mini-batch size")
+        name = policy_name(env.observation_space)
         algorithm = kind(
-            policy_name(env.observation_space),
+            name if module is None else around(kind.policy_aliases[name], module),
             env,
             device=training.device,
-            policy_kwargs=policy_arguments(config).keywords(),
+            policy_kwargs=_policy_keywords(config, module),
             **options,
         )
     schedule.follow(algorithm)
     return algorithm
+
+
+def _policy_keywords(config: Reinforcement, module: nn.Module | None) -> dict[str, Any]:
+    keywords = policy_arguments(config).keywords()
+    if module is not None:  # which takes the place of the layers that lead to an action
+        hidden = list(config.net_arch or NET_ARCH)
+        critic = "vf" if isinstance(config, OnPolicy) else "qf"
+        keywords["net_arch"] = {"pi": [], critic: hidden}
+    return keywords
 
 
 def cut_rollouts(config: Reinforcement, budget: int) -> bool:

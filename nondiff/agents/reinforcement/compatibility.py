@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from pydantic import TypeAdapter, ValidationError
 
+from nondiff.agents.capabilities import check_values
 from nondiff.agents.reinforcement.configs import SAC, TQC, Reinforcement
 from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
 
@@ -39,6 +38,7 @@ def check(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
     _check_ranges(config)
     _check_action(config, env.action_space)
     _check_observation(config, env.observation_space)
+    _check_network(config, env)
     if getattr(config, "her", None) and not has_goals(env):
         raise InvalidOptionError(
             "her = True needs a goal-conditioned environment: Dict observations with "
@@ -48,14 +48,7 @@ def check(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
 
 
 def _check_ranges(config: Reinforcement) -> None:
-    try:
-        TypeAdapter(type(config)).validate_python(asdict(config))
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = ".".join(str(part) for part in first["loc"])
-        raise InvalidOptionError(
-            f"{config.name}: {option} = {first['input']!r}: {first['msg']}"
-        ) from None
+    check_values(config)
     if isinstance(config, SAC | TQC) and not _is_entropy_coefficient(config.ent_coef):
         raise InvalidOptionError(
             f"{config.name}: ent_coef = {config.ent_coef!r} is none of 'auto', 'auto_' and an "
@@ -65,6 +58,22 @@ def _check_ranges(config: Reinforcement) -> None:
         raise InvalidOptionError(
             f"{config.name}: top_quantiles_to_drop_per_net = "
             f"{config.top_quantiles_to_drop_per_net} leaves none of {config.n_quantiles} quantiles"
+        )
+
+
+def _check_network(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
+    """Our network takes observations as they are, and leaves exploration to the algorithm."""
+    if config.network == "stable-baselines3":
+        return
+    for option in ("normalize_observation", "use_sde"):
+        if getattr(config, option, False):
+            raise InvalidOptionError(
+                f"{config.name}: {option} needs network = 'stable-baselines3', not 'nondiff'"
+            )
+    if not isinstance(env.action_space, spaces.Box | spaces.Discrete):
+        raise InvalidOptionError(
+            f"{config.name}: network = 'nondiff' acts in Box and Discrete spaces, and this "
+            f"environment has {env.action_space}"
         )
 
 

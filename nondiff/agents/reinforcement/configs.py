@@ -33,6 +33,9 @@ class Reinforcement(Strategy):
     """Kept, or lowered linearly to zero at the end of the budget."""
     gamma: Share = 0.99
     """Discount factor."""
+    network: Literal["stable-baselines3", "nondiff"] = "stable-baselines3"
+    """Whose network acts: Stable-Baselines3's own for the algorithm, or the one that the other
+    strategies train, so that they can be compared. Critics are always Stable-Baselines3's."""
     net_arch: tuple[Count, ...] | None = None
     """Sizes of the hidden layers; None: the algorithm's own."""
     activation: Literal["tanh", "relu", "elu", "leaky_relu", "silu"] | None = None

@@ -10,7 +10,10 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
+from torch import nn
 
+from nondiff.agents.iterations import new_module
+from nondiff.agents.network import NET_ARCH, NetworkPolicy
 from nondiff.agents.reinforcement.bridge import Bridge, observer_logger
 from nondiff.agents.reinforcement.building import (
     build,
@@ -23,6 +26,7 @@ from nondiff.agents.reinforcement.compatibility import check
 from nondiff.agents.reinforcement.configs import OnPolicy, Reinforcement
 from nondiff.agents.reinforcement.finite import FiniteGuard, non_finite_weight
 from nondiff.agents.reinforcement.policy import Description, Normalizer, ReinforcementPolicy
+from nondiff.agents.reinforcement.shared_network import network_of
 from nondiff.agents.reinforcement.snapshot import restore, segment_after, snapshot
 from nondiff.agents.reinforcement.vectorize import count_from, make_environments
 from nondiff.agents.seeds import generator_seed, training_seed
@@ -33,16 +37,31 @@ from nondiff.envs.errors import InvalidOptionError, NonFiniteError
 __all__ = ["check", "train"]  # what `Strategy` asks of a trainer
 
 
-def train(config: Reinforcement, training: Training, observer: Observer) -> ReinforcementPolicy:
+def train(
+    config: Reinforcement, training: Training, observer: Observer
+) -> ReinforcementPolicy | NetworkPolicy:
     """Train until the budget is spent or the observer ends it; see `Strategy.train`."""
+    module = _module(config, training)
     with closing(make_environments(config, training.recipe, observer.note)) as environments:
-        segment = Segment(config, training, observer, environments)
+        segment = Segment(config, training, observer, environments, module)
         count_from(environments, segment.start // config.num_envs)
         observer.begin(segment.start)
         while not segment.run():
             del segment  # its buffers are freed before the next one's are made
-            segment = Segment(config, training, observer, environments)
-        return segment.policy()
+            segment = Segment(config, training, observer, environments, module)
+        policy = segment.policy()
+    if module is None or not isinstance(policy, NetworkPolicy):
+        return policy
+    module.load_state_dict(policy.module.state_dict())
+    return policy.acting_with(module)
+
+
+def _module(config: Reinforcement, training: Training) -> nn.Module | None:
+    """The network to train, if it is not to be Stable-Baselines3's own."""
+    if training.module is None and config.network == "stable-baselines3":
+        return None
+    with training.recipe.opened() as env:
+        return new_module(training, env, config.net_arch or NET_ARCH, config.activation or "silu")
 
 
 class Segment:
@@ -54,8 +73,10 @@ class Segment:
         training: Training,
         observer: Observer,
         environments: VecEnv,
+        module: nn.Module | None,
     ) -> None:
         self._config, self._training, self._observer = config, training, observer
+        self._module = module
         # What the checkpoint holds is all that passes from one segment to the next.
         state = training.checkpoints.load()
         self.start = state.steps if state else 0
@@ -65,7 +86,7 @@ class Segment:
         set_random_seed(seed)
         environments.seed(training_seed(training.seed, self._number))
         env = normalized(config, FiniteGuard(environments, self.start // config.num_envs))
-        self.algorithm = build(config, training, env)
+        self.algorithm = build(config, training, env, module)
         if state is not None:
             restore(self.algorithm, self._origin(), state)
         # Given no seed, the algorithm leaves the environments' seeds as they are.
@@ -96,9 +117,15 @@ class Segment:
         }
         return dict(json.loads(json.dumps(origin)))
 
-    def policy(self) -> ReinforcementPolicy:
+    def policy(self) -> ReinforcementPolicy | NetworkPolicy:
         """The policy as it is now."""
-        return _policy(self._config, self.algorithm)
+        if self._module is None:
+            return _policy(self._config, self.algorithm)
+        _check_weights(self._config, self.algorithm)
+        algorithm = self.algorithm
+        return NetworkPolicy(
+            network_of(algorithm), algorithm.observation_space, algorithm.action_space
+        )
 
     def _learn(self, end: int) -> bool:
         """Train to a step, or until the observer cuts it short; returns whether it did."""
