@@ -21,8 +21,8 @@ ENGINES = {
     "sb3_contrib": "nondiff/agents/reinforcement/",
     "pybullet": "nondiff/envs/arm/simulation.py",
     "pybullet_data": "nondiff/envs/arm/simulation.py",
-    "disba": "nondiff/envs/surface_waves/dispersion.py",
-    "numba": "nondiff/envs/surface_waves/dispersion.py",
+    "disba": "nondiff/envs/surface_waves/",
+    "numba": "nondiff/envs/surface_waves/",
     "cmaes": "nondiff/agents/evolution/",
 }
 # What every environment family may import of its own floor.

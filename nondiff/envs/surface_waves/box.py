@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -11,9 +11,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv, Start
+from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv, Start, failed_rows
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.surface_waves.dispersion import phase_velocities, sensitivities
+from nondiff.envs.surface_waves.duals import dual_sensitivities
 
 Array = NDArray[np.float64]
 Pool = Literal["training", "held-out"]
@@ -30,6 +31,7 @@ CORRELATION = 0.8  # e-folding length, in logarithm of depth
 DEPTH_OFFSET = 0.002  # [km] keeps that logarithm finite
 REACH = 4.0  # deviations of the prior that an action of 1 stands for
 FAILURE = -50.0
+BATCH = 64  # models whose dual numbers are carried at once, which a processor's cache holds
 
 
 class SurfaceWaves(BlackBox):
@@ -56,6 +58,7 @@ class SurfaceWaves(BlackBox):
     failure_reward: ClassVar[float] = FAILURE
     vjp_cost = 1
     jacobian_cost = 1
+    twin_cost = 1  # it runs disba
 
     def __init__(self, layers: int = 10, pool: Pool = "training") -> None:
         if layers not in SIZES:
@@ -79,11 +82,21 @@ class SurfaceWaves(BlackBox):
 
     def shear_velocities(self, action: Array) -> Array:
         """The models (n, layers) [km/s] that actions (n, layers) stand for."""
-        return self.mean_vs * np.exp(REACH * DEVIATION * action)
+        with np.errstate(over="ignore"):  # beyond the Box; an infinite velocity is a failure
+            return self.mean_vs * np.exp(REACH * DEVIATION * action)
 
     def sample_models(self, n: int, rng: np.random.Generator) -> Array:
         """Shear velocities (n, layers) [km/s] drawn from the prior; some may have no curve."""
         return np.array([_drawn(self.layers, rng) for _ in range(n)]).reshape(n, self.layers)
+
+    def draw(self, figure: Any, row: int, action: Array, outcome: Array) -> None:
+        """Draw the true and the recovered model of a row of the pool, and the curves of both."""
+        from nondiff.envs.surface_waves.pictures import draw_curves, draw_ground
+
+        ground, curves = figure.subplots(1, 2)
+        vs = self.shear_velocities(action)
+        draw_ground(ground, self.thickness, self._pool[1][row], vs, DEVIATION, self.mean_vs)
+        draw_curves(curves, PERIODS, self._pool[0][row], outcome, NOISE)
 
     def initial(self, n: int, rng: np.random.Generator) -> Start:
         curves = self._pool[0][rng.integers(len(self._pool[0]), size=n)]
@@ -91,7 +104,10 @@ class SurfaceWaves(BlackBox):
 
     def transition(self, state: Array, action: Array) -> Array:
         models = self.shear_velocities(action)
-        return np.array([phase_velocities(PERIODS, self.thickness, vs) for vs in models])
+        outcome = np.empty((len(models), len(PERIODS)))
+        for row, vs in zip(outcome, models, strict=True):
+            row[:] = phase_velocities(PERIODS, self.thickness, vs)
+        return outcome
 
     def observation(self, state: Tensor, context: Tensor) -> Tensor:
         return (context.log() - torch.as_tensor(self._centre, dtype=context.dtype)) / DEVIATION
@@ -106,11 +122,10 @@ class SurfaceWaves(BlackBox):
     def jacobian(self, state: Array, action: Array, outcome: Array) -> Array:
         """dc/da (n, 20, layers) by the implicit function theorem; see `sensitivities`."""
         models = self.shear_velocities(action)
-        slopes = [
-            sensitivities(PERIODS, self.thickness, vs, c)
-            for vs, c in zip(models, outcome, strict=True)
-        ]
-        return np.array(slopes) * (REACH * DEVIATION * models[:, None, :])
+        slopes = np.empty((*outcome.shape, self.layers))
+        for row, vs, c in zip(slopes, models, outcome, strict=True):
+            row[:] = sensitivities(PERIODS, self.thickness, vs, c)
+        return slopes * (REACH * DEVIATION * models[:, None, :])
 
     def vjp(
         self, state: Array, action: Array, outcome: Array, cotangent: Array
@@ -118,18 +133,60 @@ class SurfaceWaves(BlackBox):
         jacobian = self.jacobian(state, action, outcome)
         return np.zeros_like(state), np.einsum("no,noa->na", cotangent, jacobian)
 
+    def twin(self, state: Tensor, action: Tensor) -> Tensor:
+        """The phase velocities (n, 20) [km/s], by disba itself, and differentiable.
+
+        This is operator overloading through disba's own source (`duals.py`), not a second
+        implementation in torch: what it differentiates is the program that is run, so that nothing
+        can differ between the two. A row that failed is NaN and has a gradient of zero.
+        """
+        outcome: Tensor = _Differentiable.apply(action, self)  # type: ignore[no-untyped-call]
+        return outcome
+
+    def dual_jacobian(self, action: Array, outcome: Array) -> Array:
+        """dc/da (n, 20, layers) by `dual_sensitivities`."""
+        models = self.shear_velocities(action)
+        parts = [
+            dual_sensitivities(PERIODS, self.thickness, models[rows], outcome[rows])
+            for rows in np.array_split(np.arange(len(models)), -(-len(models) // BATCH) or 1)
+        ]
+        slopes: Array = np.concatenate(parts) * (REACH * DEVIATION * models[:, None, :])
+        return slopes
+
+
+class _Differentiable(torch.autograd.Function):
+    """Runs disba forwards, and its dual numbers backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, action: Tensor, box: SurfaceWaves) -> Tensor:
+        values = action.detach().to("cpu", torch.float64).numpy()
+        outcome = box.transition(np.zeros((len(values), 0)), values)
+        outcome[failed_rows(outcome)] = np.nan
+        ctx.box, ctx.values, ctx.outcome = box, values, outcome
+        return torch.as_tensor(outcome, dtype=action.dtype, device=action.device)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor, None]:
+        (cotangent,) = cotangents
+        gradient = np.zeros_like(ctx.values)
+        rows = ~failed_rows(ctx.outcome)
+        jacobian = ctx.box.dual_jacobian(ctx.values[rows], ctx.outcome[rows])
+        weights = cotangent.detach().to("cpu", torch.float64).numpy()[rows]
+        gradient[rows] = np.einsum("no,noa->na", weights, jacobian)
+        return torch.as_tensor(gradient, dtype=cotangent.dtype, device=cotangent.device), None
+
 
 @lru_cache
 def _prior(layers: int) -> tuple[Array, Array, Array]:
     """Thicknesses [km], mean shear velocities [km/s], and the factor of the log covariance."""
     growing = GROWTH ** np.arange(layers - 1)
     thickness: Array = np.append(growing * DEPTH / growing.sum(), 0.0)
-    depth: Array = np.cumsum(thickness) - thickness / 2
+    depth = np.asarray(np.cumsum(thickness) - thickness / 2, np.float64)
     mean: Array = SURFACE_VS + (DEEP_VS - SURFACE_VS) * np.sqrt(depth / DEPTH)
     position = np.log(depth + DEPTH_OFFSET)
     distance = (position[:, None] - position) / CORRELATION
     covariance = DEVIATION**2 * np.exp(-(distance**2) / 2)
-    factor: Array = np.linalg.cholesky(covariance + 1e-9 * np.eye(layers))
+    factor = np.asarray(np.linalg.cholesky(covariance + 1e-9 * np.eye(layers)), np.float64)
     return thickness, mean, factor
 
 

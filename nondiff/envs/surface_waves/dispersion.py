@@ -1,6 +1,6 @@
 """Rayleigh phase velocities by disba, and their derivatives by the implicit function theorem.
 
-The only module that imports disba and numba. disba is a Python port of surf96 (Herrmann 2013,
+disba is a Python port of surf96 (Herrmann 2013,
 Computer Programs in Seismology, doi:10.1785/0220110096); its own sensitivity kernels are finite
 differences with a coarse step and are not used.
 """
@@ -25,8 +25,10 @@ Array = NDArray[np.float64]
 
 FUNDAMENTAL_MODE, PHASE_VELOCITY, DUNKIN = 0, 0, 2
 ROOT_STEP = 0.001  # [km/s] between trial velocities of the root search
+SLOWEST, FASTEST = 0.01, 10.0  # [km/s] disba takes slower for a liquid; faster is no rock
 SOLID_SURFACE = -1  # disba's flag for a model without a water layer
-RELATIVE_STEP = 1e-5  # of the central differences of a layer's matrix
+PHASE_STEP, BRANCH_STEP = 3e-5, 1e-3  # of central differences, on the two scales of F
+LEAST_STEP, MOST_STEP = 1e-7, 1e-4
 MINORS = 5  # second-order minors that a layer's matrix carries from its bottom to its top
 
 VP_OVER_VS = 2.0  # a Poisson's ratio of 1/3
@@ -42,9 +44,10 @@ def phase_velocities(periods: Array, thickness: Array, vs: Array) -> Array:
         vs: (n,) shear velocities [km/s].
 
     Returns:
-        (k,) [km/s]; NaN where a velocity is not positive, or the search finds no root.
+        (k,) [km/s]; all NaN if a velocity is not within `SLOWEST` and `FASTEST`, or the search
+        finds no root.
     """
-    if not (np.isfinite(vs).all() and (vs > 0).all()):
+    if not ((vs > SLOWEST) & (vs < FASTEST)).all():
         return np.full(len(periods), np.nan)
     vp, density = of_shear_velocity(vs)
     try:
@@ -77,7 +80,7 @@ def sensitivities(periods: Array, thickness: Array, vs: Array, velocities: Array
     dc/dvs = -(dF/dvs) / (dF/dc). F is a product of one matrix a layer (Dunkin 1965,
     doi:10.1785/BSSA0550020335), from the half-space up, so that its derivative with respect to a
     layer is a row vector from below, that layer's derivative, and a column vector from above: a
-    hundred times cheaper than a root search. disba's own functions give the matrices.
+    few times cheaper than the root search. disba's own functions give the matrices.
 
     Args:
         periods: (k,) [s].
@@ -91,88 +94,142 @@ def sensitivities(periods: Array, thickness: Array, vs: Array, velocities: Array
 
 @njit(cache=True)
 def _sensitivities(periods, thickness, vs, velocities):  # type: ignore[no-untyped-def]
-    slopes = np.empty((len(periods), len(vs)))
+    n = len(vs)
+    slopes = np.empty((len(periods), n))
+    layers, growth = np.empty((n - 1, MINORS, MINORS)), np.zeros(n)
+    below, below_log = np.empty((n, MINORS)), np.empty(n)
+    above, above_log = np.empty((n, MINORS)), np.empty(n)
+    changed = np.empty((2, MINORS, MINORS))
     for k in range(len(periods)):
         omega, c = 2 * np.pi / periods[k], velocities[k]
-        # disba stops within 1e-6 of the root; a Newton step brings c to its double precision.
-        value, by_velocity, _ = _dispersion_slopes(c, omega, thickness, vs)
-        _, by_velocity, by_layer = _dispersion_slopes(c - value / by_velocity, omega, thickness, vs)
-        slopes[k] = -by_layer / by_velocity
+        step = _step(c, omega, thickness, vs)
+        dc = step * c
+        # disba stops within 1e-6 of the root: a parabola through three points finds it.
+        low = _from_below(c - dc, omega, thickness, vs, layers, growth, below, below_log)
+        low_log = below_log[0]
+        high = _from_below(c + dc, omega, thickness, vs, layers, growth, below, below_log)
+        high_log = below_log[0]
+        low *= np.exp(low_log - high_log)
+        near = c - dc * (high + low) / (high - low)
+        value = _from_below(near, omega, thickness, vs, layers, growth, below, below_log)
+        value *= np.exp(below_log[0] - high_log)
+        to_low, to_high = near - (c - dc), (c + dc) - near
+        by_velocity = (
+            (value - low) / to_low + (high - value) / to_high - (high - low) / (to_low + to_high)
+        )
+        root = near - value / by_velocity
+        _from_below(root, omega, thickness, vs, layers, growth, below, below_log)
+        _from_above(layers, growth, above, above_log)
+        for m in range(n):
+            row = below[min(m + 1, n - 1)]
+            by_layer = _by_layer(
+                m, root, omega, thickness, vs, step, growth, row, above[m], changed
+            )
+            scale = below_log[min(m + 1, n - 1)] + growth[m] + above_log[m]
+            slopes[k, m] = -by_layer * np.exp(scale - high_log) / by_velocity
     return slopes
 
 
 @njit(cache=True)
-def _dispersion_slopes(c, omega, thickness, vs):  # type: ignore[no-untyped-def]
-    """F, dF/dc and dF/dvs (n,), all divided by one positive number.
+def _step(c, omega, thickness, vs):  # type: ignore[no-untyped-def]
+    """The relative step of differences.
 
-    Rows from below and columns from above are normalised, their scales kept as logarithms.
+    F grows as the exponential of wavenumber times depth, and has branch points where c is the
+    half-space's vs or vp: the step is a small share of the scale of either.
     """
-    n = len(vs)
-    below, below_log = np.zeros((n - 1, MINORS)), np.zeros(n - 1)
-    above, above_log = np.zeros((n, MINORS)), np.zeros(n)
-    row, scale = _half_space(c, omega, vs[n - 1]), 0.0
-    for m in range(n - 2, -1, -1):
-        below[m], below_log[m] = row, scale
-        row = row @ _layer(c, omega, thickness[m], vs[m])
-        size = np.abs(row).max()
-        row, scale = row / size, scale + np.log(size)
-    above[0, 0] = 1.0
-    for m in range(n - 1):
-        column = _layer(c, omega, thickness[m], vs[m]) @ above[m]
-        size = np.abs(column).max()
-        above[m + 1], above_log[m + 1] = column / size, above_log[m] + np.log(size)
-
-    reference = above_log[n - 1]
-    by_layer = np.empty(n)
-    dc, dvs = RELATIVE_STEP * c, RELATIVE_STEP * vs[n - 1]
-    moved = _half_space(c + dc, omega, vs[n - 1]) - _half_space(c - dc, omega, vs[n - 1])
-    by_velocity = moved @ above[n - 1] / (2 * dc)
-    moved = _half_space(c, omega, vs[n - 1] + dvs) - _half_space(c, omega, vs[n - 1] - dvs)
-    by_layer[n - 1] = moved @ above[n - 1] / (2 * dvs)
-    for m in range(n - 1):
-        weight = np.exp(below_log[m] + above_log[m] - reference)
-        d, dvs = thickness[m], RELATIVE_STEP * vs[m]
-        change = _layer(c + dc, omega, d, vs[m]) - _layer(c - dc, omega, d, vs[m])
-        by_velocity += weight * (below[m] @ change @ above[m]) / (2 * dc)
-        change = _layer(c, omega, d, vs[m] + dvs) - _layer(c, omega, d, vs[m] - dvs)
-        by_layer[m] = weight * (below[m] @ change @ above[m]) / (2 * dvs)
-    value = _half_space(c, omega, vs[n - 1]) @ above[n - 1]
-    return value, by_velocity, by_layer
+    growing = PHASE_STEP / (omega / c * thickness[:-1].sum())
+    to_branch = BRANCH_STEP * min(abs(c / vs[-1] - 1), abs(c / (VP_OVER_VS * vs[-1]) - 1))
+    return max(LEAST_STEP, min(growing, to_branch, MOST_STEP))
 
 
 @njit(cache=True)
-def _layer(c, omega, d, vs):  # type: ignore[no-untyped-def]
-    """The matrix (5, 5) of a layer, by disba's `var` and `dnka`."""
+def _from_below(  # type: ignore[no-untyped-def]
+    c, omega, thickness, vs, layers, growth, below, below_log
+):
+    """F over exp(below_log[0]); fills the layers' matrices and the rows between them.
+
+    Rows are normalised, their scales kept as logarithms; below[m] is the row at the top of layer m.
+    """
+    n = len(vs)
+    _half_space(c, omega, vs[n - 1], below[n - 1])
+    below_log[n - 1] = 0.0
+    for m in range(n - 2, -1, -1):
+        growth[m] = _layer(c, omega, thickness[m], vs[m], layers[m])
+        size = 0.0
+        for j in range(MINORS):
+            total = 0.0
+            for i in range(MINORS):
+                total += below[m + 1, i] * layers[m, i, j]
+            below[m, j] = total
+            size = max(size, abs(total))
+        for j in range(MINORS):
+            below[m, j] /= size
+        below_log[m] = below_log[m + 1] + growth[m] + np.log(size)
+    return below[0, 0]
+
+
+@njit(cache=True)
+def _from_above(layers, growth, above, above_log):  # type: ignore[no-untyped-def]
+    """Fills the columns that the layers make of the free surface; above[m] is that on layer m."""
+    above[0] = 0.0
+    above[0, 0], above_log[0] = 1.0, 0.0
+    for m in range(len(layers)):
+        size = 0.0
+        for i in range(MINORS):
+            total = 0.0
+            for j in range(MINORS):
+                total += layers[m, i, j] * above[m, j]
+            above[m + 1, i] = total
+            size = max(size, abs(total))
+        for i in range(MINORS):
+            above[m + 1, i] /= size
+        above_log[m + 1] = above_log[m] + growth[m] + np.log(size)
+
+
+@njit(cache=True)
+def _by_layer(  # type: ignore[no-untyped-def]
+    m, c, omega, thickness, vs, step, growth, row, column, changed
+):
+    """dF/dvs of layer m, between a row from below and a column from above, without its growth."""
+    dvs, total = step * vs[m], 0.0
+    more, less = changed[0], changed[1]
+    if m == len(vs) - 1:
+        _half_space(c, omega, vs[m] + dvs, more[0])
+        _half_space(c, omega, vs[m] - dvs, less[0])
+        for i in range(MINORS):
+            total += (more[0, i] - less[0, i]) * column[i]
+        return total / (2 * dvs)
+    scale_more = np.exp(_layer(c, omega, thickness[m], vs[m] + dvs, more) - growth[m])
+    scale_less = np.exp(_layer(c, omega, thickness[m], vs[m] - dvs, less) - growth[m])
+    for i in range(MINORS):
+        for j in range(MINORS):
+            total += row[i] * (scale_more * more[i, j] - scale_less * less[i, j]) * column[j]
+    return total / (2 * dvs)
+
+
+@njit(cache=True)
+def _layer(c, omega, d, vs, matrix):  # type: ignore[no-untyped-def]
+    """Fills the matrix (5, 5) of a layer, by disba's `var` and `dnka`; returns its growth.
+
+    disba divides the matrix by the exponential of that growth, which has an infinite slope where c
+    is the layer's own vs or vp; the matrix itself is smooth there.
+    """
     vp = VP_OVER_VS * vs
     wavenumber = omega / c
-    ra = np.sqrt(np.abs(wavenumber**2 - (omega / vp) ** 2))
-    rb = np.sqrt(np.abs(wavenumber**2 - (omega / vs) ** 2))
+    by_vp, by_vs = wavenumber**2 - (omega / vp) ** 2, wavenumber**2 - (omega / vs) ** 2
+    ra, rb = np.sqrt(np.abs(by_vp)), np.sqrt(np.abs(by_vs))
     _, _, a0, cpcq, cpy, cpz, cqw, cqx, xy, xz, wy, wz = var(
         ra * d, rb * d, ra, rb, wavenumber, omega / vp, omega / vs, d
     )
-    gammk = 2 * (vs / omega) ** 2
-    return dnka(
-        wavenumber**2,
-        gammk * wavenumber**2,
-        gammk,
-        GARDNER[0] * vp ** GARDNER[1],
-        a0,
-        cpcq,
-        cpy,
-        cpz,
-        cqw,
-        cqx,
-        xy,
-        xz,
-        wy,
-        wz,
-        np.empty((MINORS, MINORS)),
-    )
+    squared, gammk, density = wavenumber**2, 2 * (vs / omega) ** 2, GARDNER[0] * vp ** GARDNER[1]
+    gam = gammk * squared
+    dnka(squared, gam, gammk, density, a0, cpcq, cpy, cpz, cqw, cqx, xy, xz, wy, wz, matrix)
+    return (ra * d if by_vp > 0 else 0.0) + (rb * d if by_vs > 0 else 0.0)
 
 
 @njit(cache=True)
-def _half_space(c, omega, vs):  # type: ignore[no-untyped-def]
-    """The row (5,) that the half-space hands up; no wave grows with depth in it."""
+def _half_space(c, omega, vs, row):  # type: ignore[no-untyped-def]
+    """Fills the row (5,) that the half-space hands up; no wave grows with depth in it."""
     vp = VP_OVER_VS * vs
     density = GARDNER[0] * vp ** GARDNER[1]
     squared = (omega / c) ** 2
@@ -180,12 +237,8 @@ def _half_space(c, omega, vs):  # type: ignore[no-untyped-def]
     rb = np.sqrt(np.abs(squared - (omega / vs) ** 2))
     gammk = 2 * (vs / omega) ** 2
     gam = gammk * squared
-    return np.array(
-        [
-            density**2 * ((gam - 1) ** 2 - gam * gammk * ra * rb),
-            -density * ra,
-            density * (gam - 1 - gammk * ra * rb),
-            density * rb,
-            squared - ra * rb,
-        ]
-    )
+    row[0] = density**2 * ((gam - 1) ** 2 - gam * gammk * ra * rb)
+    row[1] = -density * ra
+    row[2] = density * (gam - 1 - gammk * ra * rb)
+    row[3] = density * rb
+    row[4] = squared - ra * rb
