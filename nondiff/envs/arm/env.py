@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import gymnasium
 import numpy as np
@@ -16,6 +16,9 @@ from nondiff.envs.arm.scene import Scene
 from nondiff.envs.arm.simulation import TIMESTEP, Simulation, Snapshot
 from nondiff.envs.arm.task import Task
 from nondiff.envs.errors import InvalidOptionError
+
+if TYPE_CHECKING:  # it loads torch
+    from nondiff.envs.arm.black_box import ArmBox
 
 RewardType = Literal["sparse", "dense"]
 Observation = dict[str, NDArray[np.float32]]
@@ -83,6 +86,8 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.render_mode = render_mode
         self._sparse = reward_type == "sparse"
         self._horizon = horizon
+        self._control_type = control_type
+        self._task_class = task
         self._size = (render_width, render_height)
         self._simulation = Simulation(
             gui=render_mode == "human", visual_meshes=render_mode is not None
@@ -222,6 +227,21 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self.render_mode is not None:
             self._task.show_goal(self._goal)
         return observation
+
+    def black_box(self) -> ArmBox | None:
+        """The same as a black box with gradients; None where more than the arm moves."""
+        if not self._task_class.arm_only:
+            return None
+        from nondiff.envs.arm.black_box import ArmBox
+
+        return ArmBox(
+            self._task_class,
+            self._control_type,
+            self._sparse,
+            self._horizon,
+            self.observation_space,
+            self.action_space,
+        )
 
     def close(self) -> None:
         """Free the simulator."""

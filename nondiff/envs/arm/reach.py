@@ -18,6 +18,7 @@ GOAL_HIGH = np.array([0.15, 0.15, 0.3])  # [m]
 class Reach(Task):
     """Reach a goal (3,) [m], world frame, drawn uniformly from a 0.3 m cube (panda-gym 3.0.7)."""
 
+    arm_only = True
     gripper = False
     threshold = 0.05  # [m]
     observation_bounds = ()

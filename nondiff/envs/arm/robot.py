@@ -22,9 +22,11 @@ ARM_JOINTS = (0, 1, 2, 3, 4, 5, 6)
 FINGER_JOINTS = (9, 10)
 JOINTS = ARM_JOINTS + FINGER_JOINTS
 FORCES = (87.0, 87.0, 87.0, 87.0, 12.0, 120.0, 120.0, 170.0, 170.0)  # [N m], fingers [N]
-END_EFFECTOR = 11  # link: the point between the fingertips
+TIP = "panda_grasptarget"
+END_EFFECTOR = 11  # TIP's link: the point between the fingertips
 NEUTRAL = (0.0, 0.41, 0.0, -1.85, 0.0, 2.26, 0.79, 0.0, 0.0)  # [rad], fingers [m]
 DOWNWARDS = (1.0, 0.0, 0.0, 0.0)  # quaternion x, y, z, w of the hand
+DOWNWARDS_ROTATION = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))  # the same
 IK_DAMPING = (0.001,) * len(JOINTS)
 
 EE_STEP = 0.05  # [m] an action of 1 moves the end effector's target
@@ -55,9 +57,9 @@ class Panda:
                 f"control_type {control_type!r} is unknown; choose from {', '.join(CONTROL_TYPES)}"
             )
         self._simulation = simulation
-        self._ee_control = control_type == "ee"
+        self.ee_control = control_type == "ee"
         self._gripper = gripper
-        self._size = (3 if self._ee_control else len(ARM_JOINTS)) + gripper
+        self._size = (3 if self.ee_control else len(ARM_JOINTS)) + gripper
         self._body = simulation.load_robot(URDF, BASE_POSITION)
         self._limits = simulation.joint_limits(self._body, ARM_JOINTS)
         for finger in FINGER_JOINTS:
@@ -80,11 +82,14 @@ class Panda:
         Raises:
             InvalidActionError: the wrong shape, or an entry that is NaN or infinite.
         """
+        self._simulation.drive_joints(self._body, JOINTS, self.targets(action), FORCES)
+
+    def targets(self, action: NDArray[np.floating]) -> list[float]:
+        """The joint targets (9,) [rad or m] that an action asks for from where the arm stands."""
         command = self._checked(action)
-        arm = self._reach(command) if self._ee_control else self._turn(command)
+        arm = self._reach(command) if self.ee_control else self._turn(command)
         opening = self._opening() + FINGER_STEP * command[-1] if self._gripper else 0.0
-        targets = [*arm, opening / 2, opening / 2]
-        self._simulation.drive_joints(self._body, JOINTS, targets, FORCES)
+        return [*arm, opening / 2, opening / 2]
 
     def _checked(self, action: NDArray[np.floating]) -> list[float]:
         try:
@@ -122,6 +127,48 @@ class Panda:
 
     def _opening(self) -> float:
         return sum(self._simulation.joint_positions(self._body, FINGER_JOINTS))
+
+    def place(self, angles: Sequence[float], velocities: Sequence[float]) -> None:
+        """Put the joints (9,) at angles [rad or m] and velocities [rad/s or m/s]."""
+        self._simulation.place_joints(self._body, JOINTS, angles, velocities)
+
+    def joint_state(self) -> list[float]:
+        """The angles (9,) [rad or m], then the velocities (9,) [rad/s or m/s] of the joints."""
+        positions = self._simulation.joint_positions(self._body, JOINTS)
+        return positions + self._simulation.joint_velocities(self._body, JOINTS)
+
+    def arm_limits(self) -> NDArray[np.float64]:
+        """The lower and upper limits (2, 7) of the arm's joints [rad]."""
+        return np.array(self._limits).T
+
+    def jacobian(self, angles: Sequence[float]) -> NDArray[np.float64]:
+        """The end effector's velocity (6,) [m/s, rad/s], world, a unit of arm joint speed (7,)."""
+        closed = [*angles, 0.0, 0.0]
+        return self._simulation.jacobian(self._body, END_EFFECTOR, closed)[:, : len(ARM_JOINTS)]
+
+    def pose_error(self, angles: Sequence[float], goal: Sequence[float]) -> NDArray[np.float64]:
+        """What the end effector at arm angles (7,) lacks to a goal (3,) [m], the hand downwards.
+
+        A displacement (3,) [m] and a turn (3,), the axis times the sine of the angle.
+        """
+        self.place([*angles, 0.0, 0.0], [0.0] * len(JOINTS))
+        position, rotation = self._simulation.link_pose(self._body, END_EFFECTOR)
+        turn = np.array(DOWNWARDS_ROTATION) @ rotation.T
+        skew = (turn - turn.T) / 2
+        return np.array([*np.subtract(goal, position), skew[2, 1], skew[0, 2], skew[1, 0]])
+
+    def arm_inertia(
+        self, angles: Sequence[float], velocities: Sequence[float]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The arm's mass matrix (7, 7) [kg m^2] and the torques (7,) [N m] of gravity and speed."""
+        closed, still = [*angles, 0.0, 0.0], [*velocities, 0.0, 0.0]
+        mass, forces = self._simulation.joint_inertia(self._body, closed, still)
+        arm = len(ARM_JOINTS)
+        return mass[:arm, :arm], forces[:arm]
+
+    def link_inertias(self) -> list[tuple[float, Sequence[float], Sequence[float]]]:
+        """Masses, moments and centres of the links; see `Simulation.link_inertias`."""
+        return self._simulation.link_inertias(self._body)
 
     def observe(self) -> list[float]:
         """End-effector position (3,) [m] and velocity (3,) [m/s]; opening [m] if driven."""

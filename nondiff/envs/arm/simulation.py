@@ -52,6 +52,7 @@ Vector = Sequence[float]
 
 TIMESTEP = 1 / 500  # [s]
 GRAVITY = -9.81  # [m/s^2]
+IK_ITERATIONS = 4  # of inverse kinematics
 LIGHT = {
     "shadow": 1,
     "lightDirection": (1.2, 0.8, 2.5),
@@ -61,6 +62,11 @@ LIGHT = {
     "lightSpecularCoeff": 0.15,
 }
 IDENTITY = (0.0, 0.0, 0.0, 1.0)  # quaternion x, y, z, w
+
+
+def model_path(urdf: str) -> Path:
+    """Where PyBullet keeps a robot's description."""
+    return Path(pybullet_data.getDataPath()) / urdf
 
 
 class _Connection:
@@ -183,10 +189,13 @@ class Simulation:
             body, position, orientation, physicsClientId=self.client
         )
 
-    def place_joints(self, body: int, joints: Sequence[int], angles: Vector) -> None:
-        """Teleport joints to `angles` [rad or m], at rest."""
-        for joint, angle in zip(joints, angles, strict=True):
-            bullet.resetJointState(body, joint, angle, physicsClientId=self.client)
+    def place_joints(
+        self, body: int, joints: Sequence[int], angles: Vector, velocities: Vector | None = None
+    ) -> None:
+        """Teleport joints to `angles` [rad or m], with `velocities` [rad/s or m/s] or at rest."""
+        moving = [0.0] * len(joints) if velocities is None else velocities
+        for joint, angle, velocity in zip(joints, angles, moving, strict=True):
+            bullet.resetJointState(body, joint, angle, velocity, self.client)
 
     def joint_limits(self, body: int, joints: Sequence[int]) -> list[tuple[float, float]]:
         """The (lower, upper) limit of each joint [rad or m]."""
@@ -197,19 +206,62 @@ class Simulation:
         """Positions of joints [rad or m]."""
         return [state[0] for state in bullet.getJointStates(body, joints, self.client)]
 
+    def joint_velocities(self, body: int, joints: Sequence[int]) -> list[float]:
+        """Velocities of joints [rad/s or m/s]."""
+        return [state[1] for state in bullet.getJointStates(body, joints, self.client)]
+
+    def link_inertias(self, body: int) -> list[tuple[float, Vector, Vector]]:
+        """Of each link: mass [kg], principal moments (3,) [kg m^2], centre (3,) [m] in its frame.
+
+        The moments are those of the collision shape, which PyBullet takes instead of the URDF's.
+        """
+        links = range(bullet.getNumJoints(body, self.client))
+        rows = [bullet.getDynamicsInfo(body, link, self.client) for link in links]
+        return [(row[0], row[2], row[3]) for row in rows]
+
+    def jacobian(self, body: int, link: int, angles: Vector) -> NDArray[np.float64]:
+        """Linear and angular velocity (6, joints) of a link in the world, a unit of joint speed.
+
+        `angles` has one entry a movable joint; the world itself is not touched.
+        """
+        still = [0.0] * len(angles)
+        parts = bullet.calculateJacobian(
+            body, link, (0.0, 0.0, 0.0), angles, still, still, self.client
+        )
+        return np.array(parts).reshape(6, len(angles))
+
+    def joint_inertia(
+        self, body: int, angles: Vector, velocities: Vector
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The mass matrix (joints, joints), and the forces (joints,) that gravity and speed take.
+
+        Both have one row a movable joint, in [kg m^2] and [N m]; the world itself is not touched.
+        """
+        still = [0.0] * len(angles)
+        mass = bullet.calculateMassMatrix(body, angles, physicsClientId=self.client)
+        forces = bullet.calculateInverseDynamics(
+            body, angles, velocities, still, physicsClientId=self.client
+        )
+        return np.array(mass), np.array(forces)
+
     def link_motion(self, body: int, link: int) -> tuple[Vector, Vector]:
         """Position (3,) [m] and velocity (3,) [m/s] of a link in the world, at this instant."""
         # PyBullet otherwise returns the position of one substep ago.
         state = bullet.getLinkState(body, link, 1, 1, self.client)
         return state[4], state[6]
 
+    def link_pose(self, body: int, link: int) -> tuple[Vector, NDArray[np.float64]]:
+        """Position (3,) [m] and rotation (3, 3) of a link in the world."""
+        state = bullet.getLinkState(body, link, 0, 1, self.client)
+        return state[4], np.reshape(bullet.getMatrixFromQuaternion(state[5]), (3, 3))
+
     def inverse_kinematics(
         self, body: int, link: int, position: Vector, orientation: Vector, damping: Vector
     ) -> list[float]:
         """Joint angles that bring a link to a pose, by damped least squares from where they are.
 
-        `damping` has one entry a movable joint. At 0.001, four iterations leave about 0.001 mm
-        of a move of `EE_STEP` within reach; PyBullet's defaults leave about 7 mm.
+        `damping` has one entry a movable joint. At 0.001, `IK_ITERATIONS` leave about 0.001 mm of a
+        move of `EE_STEP` within reach; PyBullet's defaults leave about 7 mm.
         """
         return bullet.calculateInverseKinematics(  # type: ignore[no-any-return]
             body,
@@ -217,7 +269,7 @@ class Simulation:
             position,
             orientation,
             jointDamping=damping,
-            maxNumIterations=4,
+            maxNumIterations=IK_ITERATIONS,
             physicsClientId=self.client,
         )
 

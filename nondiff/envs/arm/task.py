@@ -16,6 +16,7 @@ class Task(ABC):
     A task is built with the scene it may add objects to, before the initial state is frozen.
     """
 
+    arm_only = False  # nothing but the arm moves, and the goal is a place for the end effector
     gripper: bool  # whether the fingers are driven
     threshold: float  # a distance below it is success, in the unit of `distance`
     observation_bounds: tuple[float, ...]  # the largest magnitude of each entry of `observe`

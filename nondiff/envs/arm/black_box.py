@@ -1,0 +1,148 @@
+"""The arm as a black box: a control step of PyBullet from any state, and its gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from nondiff.envs.arm import manual
+from nondiff.envs.arm.env import SUBSTEPS
+from nondiff.envs.arm.robot import ControlType, Panda
+from nondiff.envs.arm.scene import Scene
+from nondiff.envs.arm.simulation import Simulation
+from nondiff.envs.arm.state import JOINT_STATE, MOTION, POSITION, WIDTH
+from nondiff.envs.arm.task import Task
+from nondiff.envs.arm.twin import Twin
+from nondiff.envs.black_box import BlackBox, Start
+from nondiff.envs.black_box.contract import Array
+
+
+@dataclass(frozen=True)
+class World:
+    """A simulated arm with its task, and the start of every episode."""
+
+    simulation: Simulation
+    robot: Panda
+    task: Task
+    neutral: Array  # (24,)
+
+
+class ArmBox(BlackBox):
+    """A control step of a task in which nothing but the arm moves, from any state.
+
+    A state and an outcome (24,) hold the angles and velocities of the nine joints [rad, m, and a
+    second], then the end effector's position [m] and velocity [m/s], which follow from them. The
+    context is the goal (3,) [m]. Each row starts from the world as it was built, so that its result
+    is the same bits after any other. A free arm thus moves exactly as in `ArmEnv`; one whose hand
+    is on the table moves on differently, up to some millimetres after many steps, since Bullet
+    keeps points of contact and their forces, which no state here holds.
+
+    A failure, which takes a state that is not finite, scores `failure_reward`: a usual horizon at
+    one metre from the goal.
+
+    Args:
+        task: its class, with `arm_only`.
+        control_type: "ee" or "joints"; see `Panda`.
+        sparse: whether the reward is that of `ArmEnv`'s "sparse", whose gradient is zero.
+        horizon: control steps an episode.
+        observation_space: of `ArmEnv`.
+        action_space: of `ArmEnv`.
+    """
+
+    failure_reward: ClassVar[float] = -50.0
+    vjp_cost = 0  # no physics step is run
+    twin_cost = 0
+
+    def __init__(
+        self,
+        task: type[Task],
+        control_type: ControlType,
+        sparse: bool,
+        horizon: int,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+    ) -> None:
+        assert isinstance(observation_space, spaces.Dict)
+        assert isinstance(action_space, spaces.Box)
+        seen = observation_space["observation"]
+        assert isinstance(seen, spaces.Box)
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.horizon = horizon
+        self._task = task
+        self._control_type = control_type
+        self._sparse = sparse
+        self._bounds = torch.tensor(seen.high, dtype=torch.float64)
+
+    @cached_property
+    def _world(self) -> World:
+        simulation = Simulation()
+        scene = Scene(simulation)
+        robot = Panda(simulation, self._control_type, self._task.gripper)
+        task = self._task(scene)
+        simulation.freeze_initial_state()
+        neutral = np.array(robot.joint_state() + robot.observe())
+        return World(simulation, robot, task, neutral)
+
+    def initial(self, n: int, rng: np.random.Generator) -> Start:
+        """The neutral pose, and goals that it has not reached."""
+        return Start(
+            np.tile(self._world.neutral, (n, 1)), np.array([self._goal(rng) for _ in range(n)])
+        )
+
+    def _goal(self, rng: np.random.Generator) -> Array:
+        task, position = self._world.task, self._world.neutral[POSITION].astype(np.float32)
+        while True:
+            goal = task.sample_goal(rng)
+            if task.distance(position, goal) >= task.threshold:
+                return goal.astype(np.float64)
+
+    def transition(self, state: Array, action: Array) -> Array:
+        rows = [self._moved(*row) for row in zip(state, action, strict=True)]
+        return np.array(rows).reshape(len(action), WIDTH)
+
+    def _moved(self, state: Array, action: Array) -> Array:
+        if not (np.isfinite(state[JOINT_STATE]).all() and np.isfinite(action).all()):
+            return np.full(WIDTH, np.nan)
+        world = self._world
+        world.simulation.reset()
+        world.robot.place(*state[JOINT_STATE].reshape(2, -1).tolist())
+        world.robot.apply(action)
+        world.simulation.step(SUBSTEPS)
+        return np.array(world.robot.joint_state() + world.robot.observe())
+
+    def observation(self, state: Tensor, context: Tensor) -> Tensor:
+        seen = torch.clamp(state[:, MOTION], -self._bounds, self._bounds)
+        return torch.cat([state[:, POSITION], context, seen], 1)
+
+    def reward(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Tensor:
+        if self._sparse:
+            return self.success(state, action, outcome, context).to(outcome.dtype) - 1
+        distance: Tensor = torch.linalg.vector_norm(outcome[:, POSITION] - context, dim=1)
+        return -distance
+
+    def success(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Tensor:
+        """Within the task's threshold, in the single precision of `ArmEnv`."""
+        off = outcome[:, POSITION].float() - context.float()
+        near: Tensor = torch.linalg.vector_norm(off, dim=1) < self._task.threshold
+        return near
+
+    def vjp(
+        self, state: Array, action: Array, outcome: Array, cotangent: Array
+    ) -> tuple[Array, Array]:
+        """See `manual`."""
+        return manual.vjp(self._world.robot, SUBSTEPS, state, action, outcome, cotangent)
+
+    @cached_property
+    def _twin(self) -> Twin:
+        return Twin(self._world.robot, SUBSTEPS)
+
+    def twin(self, state: Tensor, action: Tensor) -> Tensor:
+        """See `Twin`."""
+        return self._twin.outcome(state, action)

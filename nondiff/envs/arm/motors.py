@@ -1,0 +1,136 @@
+"""How PyBullet's position controllers move the arm in a control step, and the adjoint of that.
+
+In each substep a motor asks for the velocity that covers `GAIN` of its joint's error, whatever the
+velocity was, and gets it unless that takes more than its largest force. So with strong motors a
+joint covers 1 - (1 - GAIN)^20 of the way to its target in 20 substeps; the Panda's are not strong:
+with full actions its shoulder and elbow are at their limit for a third to a half of the time. The
+velocities then solve a linear complementarity problem with the mass matrix, as in the constraint
+solver of Bullet (btMultiBodyJointMotor.cpp; Baraff 1994, doi:10.1145/192161.192168).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from nondiff.envs.arm.simulation import TIMESTEP
+
+GAIN = 0.1  # PyBullet's own, when none is given
+MOST_PIVOTS = 10  # of the search for the motors at their limit; two are the rule
+REFRESH = 5  # substeps between mass matrices; at 1 the twin costs three times as much
+RATE = GAIN / TIMESTEP  # [1/s]
+
+Inertia = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass
+class Course:
+    """A control step as it was computed.
+
+    Attributes:
+        angles: (n, joints) at the end [rad].
+        velocities: (n, joints) at the end [rad/s].
+        sides: of each substep (n, joints): 1 or -1 where a motor is at its limit, else 0.
+        masses: of each substep (n, joints, joints): the mass matrix [kg m^2].
+    """
+
+    angles: Tensor
+    velocities: Tensor
+    sides: list[Tensor] = field(default_factory=list)
+    masses: list[Tensor] = field(default_factory=list)
+
+
+def drive(
+    start: tuple[Tensor, Tensor],
+    targets: Tensor,
+    forces: Tensor,
+    inertia: Inertia,
+    substeps: int,
+) -> Course:
+    """Move joints towards their targets, differentiably.
+
+    The mass matrix and the torques are renewed every `REFRESH` substeps only.
+
+    Args:
+        start: angles (n, joints) [rad] and velocities (n, joints) [rad/s].
+        targets: (n, joints) [rad].
+        forces: (joints,) the motors' largest [N m].
+        inertia: of angles and velocities, the mass matrices (n, joints, joints) [kg m^2] and the
+            torques (n, joints) [N m] that keep the velocities.
+        substeps: of `TIMESTEP` each.
+    """
+    course = Course(*start)
+    sides = torch.zeros_like(targets)
+    impulse = forces * TIMESTEP
+    for substep in range(substeps):
+        if substep % REFRESH == 0:
+            mass, torques = inertia(course.angles, course.velocities)
+            fall = TIMESTEP * torch.linalg.solve(mass, torques)
+        free = course.velocities - fall
+        wanted = RATE * (targets - course.angles)
+        with torch.no_grad():
+            sides = _at_their_limit(mass, free, wanted, impulse, sides)
+        course.velocities = _velocities(mass, free, wanted, impulse, sides)
+        course.angles = course.angles + TIMESTEP * course.velocities
+        course.sides.append(sides)
+        course.masses.append(mass)
+    return course
+
+
+def adjoint(course: Course, angles: Tensor, velocities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cotangents of the angles and velocities at the start and of the targets (n, joints) each.
+
+    By hand, substep by substep backwards, the mass matrices taken as constant: with P the map from
+    free to resulting velocities, v' = P v + (1 - P) RATE (target - q) + constant and
+    q' = q + TIMESTEP v'.
+
+    Args:
+        course: what `drive` gave.
+        angles: (n, joints) the cotangents at the end.
+        velocities: (n, joints) the cotangents at the end.
+    """
+    targets = torch.zeros_like(angles)
+    for sides, mass in zip(reversed(course.sides), reversed(course.masses), strict=True):
+        velocities = velocities + TIMESTEP * angles
+        limited = sides.abs()
+        pulled = torch.linalg.solve(_limited_mass(mass, limited), velocities) * limited
+        free = (mass @ pulled[..., None])[..., 0]  # P' times the cotangent
+        wanted = RATE * (velocities - free)
+        angles, velocities, targets = angles - wanted, free, targets + wanted
+    return angles, velocities, targets
+
+
+def _at_their_limit(
+    mass: Tensor, free: Tensor, wanted: Tensor, impulse: Tensor, guess: Tensor
+) -> Tensor:
+    """Which motors are at their limit, by principal pivoting from a guess."""
+    sides = guess
+    for _ in range(MOST_PIVOTS):
+        reached = _velocities(mass, free, wanted, impulse, sides)
+        needed = (mass @ (reached - free)[..., None])[..., 0]
+        too_much = needed.sign() * (needed.abs() > impulse)
+        still_behind = sides * (sides * (wanted - reached) > 0)
+        pivoted = torch.where(sides == 0, too_much, still_behind)
+        if torch.equal(pivoted, sides):
+            break
+        sides = pivoted
+    return sides
+
+
+def _velocities(
+    mass: Tensor, free: Tensor, wanted: Tensor, impulse: Tensor, sides: Tensor
+) -> Tensor:
+    """The wanted velocities, except of motors that push with their largest impulse."""
+    limited = sides.abs()
+    behind = (mass @ (free - wanted)[..., None])[..., 0] + sides * impulse
+    lag: Tensor = torch.linalg.solve(_limited_mass(mass, limited), behind * limited)
+    return wanted + lag
+
+
+def _limited_mass(mass: Tensor, limited: Tensor) -> Tensor:
+    """The mass matrix of the limited joints, and the identity for the others."""
+    both = limited[..., :, None] * limited[..., None, :]
+    return both * mass + torch.diag_embed(1 - limited)

@@ -1,0 +1,12 @@
+"""What a state (24,) of the arm holds: its joints, and its end effector, which follows."""
+
+from nondiff.envs.arm.robot import ARM_JOINTS, JOINTS
+
+ARM = len(ARM_JOINTS)
+ANGLES = slice(0, ARM)  # [rad]
+VELOCITIES = slice(len(JOINTS), len(JOINTS) + ARM)  # [rad/s]
+JOINT_STATE = slice(0, 2 * len(JOINTS))  # angles and velocities of the arm and the fingers
+POSITION = slice(JOINT_STATE.stop, JOINT_STATE.stop + 3)  # [m]
+VELOCITY = slice(POSITION.stop, POSITION.stop + 3)  # [m/s]
+MOTION = slice(POSITION.start, VELOCITY.stop)
+WIDTH = MOTION.stop
