@@ -162,7 +162,7 @@ class _Differentiable(torch.autograd.Function):
         values = action.detach().to("cpu", torch.float64).numpy()
         outcome = box.transition(np.zeros((len(values), 0)), values)
         outcome[failed_rows(outcome)] = np.nan
-        ctx.box, ctx.values, ctx.outcome = box, values, outcome
+        ctx.box, ctx.values, ctx.outcome, ctx.jacobian = box, values, outcome, None
         return torch.as_tensor(outcome, dtype=action.dtype, device=action.device)
 
     @staticmethod
@@ -170,9 +170,10 @@ class _Differentiable(torch.autograd.Function):
         (cotangent,) = cotangents
         gradient = np.zeros_like(ctx.values)
         rows = ~failed_rows(ctx.outcome)
-        jacobian = ctx.box.dual_jacobian(ctx.values[rows], ctx.outcome[rows])
+        if ctx.jacobian is None:  # the same for a second backward pass
+            ctx.jacobian = ctx.box.dual_jacobian(ctx.values[rows], ctx.outcome[rows])
         weights = cotangent.detach().to("cpu", torch.float64).numpy()[rows]
-        gradient[rows] = np.einsum("no,noa->na", weights, jacobian)
+        gradient[rows] = np.einsum("no,noa->na", weights, ctx.jacobian)
         return torch.as_tensor(gradient, dtype=cotangent.dtype, device=cotangent.device), None
 
 

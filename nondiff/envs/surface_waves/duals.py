@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nondiff.envs.errors import MissingDependencyError
 from nondiff.envs.surface_waves.dispersion import SOLID_SURFACE, of_shear_velocity
+from nondiff.envs.surface_waves.dual_numbers import Dual, branching, function, plain
 
 try:
     from disba._cps._common import normc
@@ -28,7 +29,6 @@ except ImportError as error:
     ) from error
 
 Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 NEARNESS = 2e-6  # of disba's roots, as a share of them: it stops within half of it
 WIDENINGS = 20  # of that, each to twice the width, in search of a change of sign
@@ -40,9 +40,8 @@ def dual_sensitivities(periods: Array, thickness: Array, vs: Array, velocities: 
     """Derivatives (m, k, n) of the phase velocities with respect to the shear velocities.
 
     By the implicit function theorem dc/dvs = -(dF/dvs) / (dF/dc), as `sensitivities` does; but F
-    and its derivatives are disba's `dltar4` on dual numbers, without a formula of ours. disba
-    scales F by its largest minor, which makes it nearly a step at some roots: the derivatives are
-    taken at the root's nearest doubles.
+    and its derivatives are disba's `dltar4` on dual numbers, without a formula of ours, at roots
+    refined by `polish`.
 
     Args:
         periods: (k,) [s].
@@ -54,6 +53,7 @@ def dual_sensitivities(periods: Array, thickness: Array, vs: Array, velocities: 
     if models == 0:
         return np.zeros((0, count, layers))
     roots = polish(periods, thickness, vs, velocities)
+    roots = np.where(np.isfinite(roots), roots, velocities)
     c = Dual.seed(roots.ravel(), 0, layers + 1)
     omega = Dual(np.tile(2 * np.pi / periods, models), np.zeros_like(c.tangent))
     shear = np.empty(layers, object)
@@ -108,122 +108,6 @@ def _polish(periods, thickness, vs, velocities, vp, density):  # type: ignore[no
     return roots
 
 
-class Dual:
-    """A batch of numbers and their derivatives.
-
-    A comparison on which the batch is not of one mind raises `MixedError`.
-
-    Args:
-        value: (b,).
-        tangent: (t, b) derivatives with respect to t variables.
-    """
-
-    __slots__ = ("tangent", "value")
-    __array_ufunc__ = None  # numpy's numbers and arrays leave their arithmetic with this to it
-
-    def __init__(self, value: Array, tangent: Array) -> None:
-        self.value = value
-        self.tangent = tangent
-
-    @classmethod
-    def seed(cls, value: Array, variable: int, variables: int) -> Dual:
-        """A variable itself."""
-        tangent = np.zeros((variables, len(value)))
-        tangent[variable] = 1.0
-        return cls(value, tangent)
-
-    def take(self, rows: Mask) -> Dual:
-        """Some of the batch."""
-        return Dual(self.value[rows], self.tangent[:, rows])
-
-    def __neg__(self) -> Dual:
-        return Dual(-self.value, -self.tangent)
-
-    def __add__(self, other: Any) -> Dual:
-        if isinstance(other, Dual):
-            return Dual(self.value + other.value, self.tangent + other.tangent)
-        return Dual(self.value + other, self.tangent)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Dual:
-        if isinstance(other, Dual):
-            return Dual(self.value - other.value, self.tangent - other.tangent)
-        return Dual(self.value - other, self.tangent)
-
-    def __rsub__(self, other: Any) -> Dual:
-        return Dual(other - self.value, -self.tangent)
-
-    def __mul__(self, other: Any) -> Dual:
-        if isinstance(other, Dual):
-            tangent = self.tangent * other.value
-            tangent += other.tangent * self.value
-            return Dual(self.value * other.value, tangent)
-        return Dual(self.value * other, self.tangent * other)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Any) -> Dual:
-        if isinstance(other, Dual):
-            return self * _chain(other, 1 / other.value, -1 / other.value**2)
-        return Dual(self.value / other, self.tangent / other)
-
-    def __rtruediv__(self, other: Any) -> Dual:
-        return _chain(self, other / self.value, -other / self.value**2)
-
-    def __pow__(self, power: float) -> Dual:
-        return _chain(self, self.value**power, power * self.value ** (power - 1))
-
-    def __lt__(self, other: Any) -> bool:
-        return _of_one_mind(self.value < _value(other))
-
-    def __gt__(self, other: Any) -> bool:
-        return _of_one_mind(self.value > _value(other))
-
-    def __eq__(self, other: object) -> bool:
-        return _of_one_mind(self.value == _value(other))
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-class MixedError(Exception):
-    """A comparison holds for some of a batch only: for `holds` (b,)."""
-
-    def __init__(self, holds: Mask) -> None:
-        super().__init__("the batch takes both branches")
-        self.holds = holds
-
-
-def _of_one_mind(holds: Mask) -> bool:
-    if holds.all():
-        return True
-    if holds.any():
-        raise MixedError(holds)
-    return False
-
-
-def _value(number: Any) -> Any:
-    return number.value if isinstance(number, Dual) else number
-
-
-def _chain(inner: Dual, value: Array, slope: Array) -> Dual:
-    return Dual(value, inner.tangent * slope)
-
-
-def _function(
-    value: Callable[[Any], Any], slope: Callable[[Array, Array], Array]
-) -> Callable[[Any], Any]:
-    """A function of a dual or a plain number, with its slope at (x, value)."""
-
-    def of(x: Any) -> Any:
-        if not isinstance(x, Dual):
-            return value(x)
-        at_x = value(x.value)
-        return _chain(x, at_x, slope(x.value, at_x))
-
-    return of
-
-
 def _constant_max(a: Any, b: Any) -> Any:
     """Python's `max` of two, entry by entry, as a constant.
 
@@ -231,19 +115,20 @@ def _constant_max(a: Any, b: Any) -> Any:
     trapped under layers in which it dies away, the scaled F is a step between two doubles, and the
     derivatives of the scale would drown those of F: it has none.
     """
-    dual = b if isinstance(b, Dual) else a
-    return Dual(np.maximum(_value(a), _value(b)), np.zeros_like(dual.tangent))
+    larger = np.maximum(plain(a), plain(b))
+    duals = [number for number in (a, b) if isinstance(number, Dual)]
+    return Dual(larger, np.zeros_like(duals[0].tangent)) if duals else larger
 
 
 NUMPY_FOR_DUALS = types.SimpleNamespace(
-    float64=object,
-    zeros=lambda shape, dtype: np.zeros(shape, dtype),  # of dual numbers to come
-    sqrt=_function(np.sqrt, lambda x, root: 0.5 / root),
-    exp=_function(np.exp, lambda x, power: power),
-    log=_function(np.log, lambda x, logarithm: 1 / x),
-    sin=_function(np.sin, lambda x, sine: np.cos(x)),
-    cos=_function(np.cos, lambda x, cosine: -np.sin(x)),
-    abs=_function(np.abs, lambda x, size: np.sign(x)),
+    float64=object,  # what disba makes arrays of, which here are to hold dual numbers
+    zeros=np.zeros,
+    sqrt=function(np.sqrt, lambda x, root: 0.5 / root),
+    exp=function(np.exp, lambda x, power: power),
+    log=function(np.log, lambda x, logarithm: 1 / x),
+    sin=function(np.sin, lambda x, sine: np.cos(x)),
+    cos=function(np.cos, lambda x, cosine: -np.sin(x)),
+    abs=function(np.abs, lambda x, size: np.sign(x)),
 )
 
 
@@ -254,51 +139,10 @@ def _rebuilt(jitted: Any, **functions: Any) -> Callable[..., Any]:
     )
 
 
-def _branching(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Runs a function of one batch or more on the parts of them that take the same branches."""
-
-    def run(*arguments: Any) -> Any:
-        try:
-            return function(*arguments)
-        except MixedError as mixed:
-            holds = mixed.holds
-        parts = [run(*(_take(a, rows) for a in arguments)) for rows in (holds, ~holds)]
-        if isinstance(parts[0], tuple):
-            return tuple(_join(holds, *pair) for pair in zip(*parts, strict=True))
-        return _join(holds, *parts)
-
-    return run
-
-
-def _take(argument: Any, rows: Mask) -> Any:
-    if isinstance(argument, Dual):
-        return argument.take(rows)
-    if not (isinstance(argument, np.ndarray) and argument.dtype == object):
-        return argument  # the same for the whole batch
-    taken = np.empty_like(argument)
-    for place, entry in np.ndenumerate(argument):
-        taken[place] = _take(entry, rows)
-    return taken
-
-
-def _join(holds: Mask, where: Any, elsewhere: Any) -> Any:
-    """One batch of two parts; a plain number stands for a batch of it."""
-    value = np.empty(len(holds))
-    value[holds], value[~holds] = _value(where), _value(elsewhere)
-    duals = [part for part in (where, elsewhere) if isinstance(part, Dual)]
-    if not duals:
-        return value
-    tangent = np.zeros((len(duals[0].tangent), len(holds)))
-    for rows, part in ((holds, where), (~holds, elsewhere)):
-        if isinstance(part, Dual):
-            tangent[:, rows] = part.tangent
-    return Dual(value, tangent)
-
-
-_dispersion = _branching(
+_dispersion = branching(
     _rebuilt(
         dltar4,
-        var=_branching(_rebuilt(var)),
+        var=branching(_rebuilt(var)),
         dnka=_rebuilt(dnka),
         normc=_rebuilt(normc),
     )
