@@ -22,12 +22,13 @@ USAGE = """usage: nondiff COMMAND [OPTIONS]
 
 Train neural networks against objectives that have no gradient.
 
-  train     train a policy on any registered environment
-  evaluate  judge trained policies, compare two, film one
-  compare   train several strategies at several budgets, and report how they compare
-  runs      list runs, and draw the learning curves of several
-  export    write a policy as a zip of Stable-Baselines3
-  import    make a run of such a zip, which may execute code: only with --trust-pickle
+  train            train a policy on any registered environment
+  evaluate         judge trained policies, compare two, film one
+  compare          train several strategies at several budgets, and report how they compare
+  check-gradients  compare the gradients that an environment offers with differences
+  runs             list runs, and draw the learning curves of several
+  export           write a policy as a zip of Stable-Baselines3
+  import           make a run of such a zip, which may execute code: only with --trust-pickle
 
 nondiff COMMAND --help lists a command's options.
 """
@@ -158,10 +159,17 @@ def _import(arguments: list[str], prog: str) -> int:
     return import_run(parse_import(arguments, prog))
 
 
+def _check_gradients(arguments: list[str], prog: str) -> int:
+    from nondiff.experiments.check_gradients import parse, print_check
+
+    return print_check(parse(arguments, prog))
+
+
 COMMANDS: dict[str, Callable[[list[str], str], int]] = {
     "train": _train,
     "evaluate": _evaluate,
     "compare": _compare,
+    "check-gradients": _check_gradients,
     "runs": _runs,
     "export": _export,
     "import": _import,
