@@ -142,7 +142,9 @@ def test_three_jacobians_agree() -> None:
         slopes = [
             robot.jacobian((q + d).tolist()) - robot.jacobian((q - d).tolist()) for d in steps
         ]
-        np.testing.assert_allclose(jacobian_slopes(own), np.stack(slopes, -1) / 6e-3, atol=1e-5)
+        np.testing.assert_allclose(
+            jacobian_slopes(own[None])[0], np.stack(slopes, -1) / 6e-3, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("weak", [1.0, 0.3])
@@ -243,6 +245,8 @@ def test_a_row_that_is_not_finite_fails_alone() -> None:
     assert bool(twin[1].isnan().any())
     assert bool(twin[3:].isfinite().all())
     assert box.transition(states[:0], actions[:0]).shape == (0, WIDTH)
+    of_state, of_action = box.vjp(states[:0], actions[:0], moved[:0], moved[:0])
+    assert (of_state.shape, of_action.shape) == ((0, WIDTH), (0, 3))
 
 
 def test_actions_are_clipped_and_the_arguments_kept() -> None:

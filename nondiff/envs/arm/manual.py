@@ -35,8 +35,7 @@ def vjp(
         outcome: (n, 24).
         cotangent: (n, 24).
     """
-    parts = [_linear(robot, *row) for row in zip(state, action, strict=True)]
-    targets, by_angles, by_action = map(np.array, zip(*parts, strict=True))
+    targets, by_angles, by_action = _targets(robot, state, action)
     start = torch.from_numpy(state[:, ANGLES]), torch.from_numpy(state[:, VELOCITIES])
     forces = torch.tensor(FORCES[:ARM], dtype=torch.float64)
     course = motors.drive(
@@ -52,72 +51,84 @@ def vjp(
 
 def _inertia(robot: Panda, angles: Tensor, velocities: Tensor) -> tuple[Tensor, Tensor]:
     rows = zip(angles.tolist(), velocities.tolist(), strict=True)
-    mass, torques = zip(*(robot.arm_inertia(*row) for row in rows), strict=True)
-    return torch.from_numpy(np.array(mass)), torch.from_numpy(np.array(torques))
+    parts = [np.concatenate([m, t[:, None]], 1) for m, t in (robot.arm_inertia(*r) for r in rows)]
+    both = torch.from_numpy(np.array(parts).reshape(-1, ARM, ARM + 1))
+    return both[..., :ARM], both[..., ARM]
+
+
+def _jacobians(robot: Panda, angles: Array) -> Array:
+    """Of the end effector, (n, 6, 7)."""
+    rows = [robot.jacobian(row) for row in angles.tolist()]
+    return np.array(rows).reshape(-1, 6, ARM)
 
 
 def _of_joints(robot: Panda, outcome: Array, cotangent: Array) -> tuple[Array, Array]:
     """Cotangents of the arm's angles and velocities (n, 7), what follows from them included."""
-    angles, velocities = cotangent[:, ANGLES].copy(), cotangent[:, VELOCITIES].copy()
-    for row, (state, by) in enumerate(zip(outcome, cotangent, strict=True)):
-        jacobian = robot.jacobian(state[ANGLES].tolist())
-        turning = jacobian_slopes(jacobian)[:3]
-        angles[row] += by[POSITION] @ jacobian[:3]
-        angles[row] += by[VELOCITY] @ (turning @ state[VELOCITIES])
-        velocities[row] += by[VELOCITY] @ jacobian[:3]
-    return angles, velocities
+    jacobian = _jacobians(robot, outcome[:, ANGLES])
+    turning = np.einsum("nxji,nj->nxi", jacobian_slopes(jacobian)[:, :3], outcome[:, VELOCITIES])
+    linear = jacobian[:, :3]
+    angles = np.einsum("nxi,nx->ni", linear, cotangent[:, POSITION])
+    angles += np.einsum("nxi,nx->ni", turning, cotangent[:, VELOCITY])
+    velocities = np.einsum("nxi,nx->ni", linear, cotangent[:, VELOCITY])
+    return cotangent[:, ANGLES] + angles, cotangent[:, VELOCITIES] + velocities
 
 
-def _linear(robot: Panda, state: Array, action: Array) -> tuple[Array, Array, Array]:
-    """Targets (7,), their derivatives (7, 7) and (7, action)."""
-    robot.place(*state[JOINT_STATE].reshape(2, -1).tolist())
-    targets = np.array(robot.targets(action)[:ARM])
+def _targets(robot: Panda, state: Array, action: Array) -> tuple[Array, Array, Array]:
+    """Targets (n, 7), their derivatives (n, 7, 7) and (n, 7, action)."""
+    targets = np.empty((len(state), ARM))
+    for row, (joints, command) in enumerate(zip(state[:, JOINT_STATE], action, strict=True)):
+        robot.place(*joints.reshape(2, -1).tolist())
+        targets[row] = robot.targets(command)[:ARM]
     low, high = robot.arm_limits()
-    inside = ((targets > low) & (targets < high))[:, None]
+    inside = ((targets > low) & (targets < high))[..., None]
     if robot.ee_control:
         by_angles, by_action = _reaching(robot, state, action)
     else:
         by_angles, by_action = np.eye(ARM), JOINT_STEP * np.eye(ARM)
-    by_action = by_action * (np.abs(action) <= 1)
+    by_action = by_action * (np.abs(action) <= 1)[:, None]
     return targets, by_angles * inside, by_action * inside
 
 
 def _reaching(robot: Panda, state: Array, action: Array) -> tuple[Array, Array]:
-    """Derivatives (7, 7) and (7, 3) of inverse kinematics, iteration by iteration.
+    """Derivatives (n, 7, 7) and (n, 7, 3) of inverse kinematics, iteration by iteration.
 
     Each adds J+ e to the angles, with J+ the damped pseudo-inverse and e the error of the pose;
     the product rule gives d(J+) e + J+ de, and de is the goal's change less J times the angles'.
     """
-    angles = state[ANGLES]
-    jacobian = robot.jacobian(angles.tolist())
-    goal = state[POSITION] + EE_STEP * np.clip(action, -1, 1)
-    moved = np.concatenate([jacobian[:3], EE_STEP * np.eye(3)], 1)
-    if goal[2] < 0:
-        goal[2], moved[2] = 0, 0  # the target stays on the table
-    of_goal = np.concatenate([moved, np.zeros((3, ARM + 3))])  # the hand is held downwards
-    slopes = np.eye(ARM, ARM + 3)
+    angles = state[:, ANGLES]
+    goal = state[:, POSITION] + EE_STEP * np.clip(action, -1, 1)
+    of_goal = np.zeros((len(state), 6, ARM + 3))  # the hand is held downwards
+    of_goal[:, :3, :ARM] = _jacobians(robot, angles)[:, :3]
+    of_goal[:, :3, ARM:] = EE_STEP * np.eye(3)
+    below = goal[:, 2] < 0
+    goal[below, 2], of_goal[below, 2] = 0, 0  # the target stays on the table
+    slopes = np.tile(np.eye(ARM, ARM + 3), (len(state), 1, 1))
     for _ in range(IK_ITERATIONS):
-        jacobian = robot.jacobian(angles.tolist())
-        inverted = np.linalg.inv(jacobian @ jacobian.T + IK_DAMPING[0] * np.eye(6))
-        weights = inverted @ robot.pose_error(angles.tolist(), goal.tolist())
-        turned = jacobian_slopes(jacobian) @ slopes  # (6, 7, 10)
-        pulled = np.einsum("xjk,x->jk", turned, weights)  # dJ' w, with w the weights
-        moved = np.einsum("xjk,j->xk", turned, jacobian.T @ weights) + jacobian @ pulled
-        slopes = slopes + pulled + jacobian.T @ inverted @ (of_goal - jacobian @ slopes - moved)
-        angles = angles + jacobian.T @ weights
-    return slopes[:, :ARM], slopes[:, ARM:]
+        jacobian = _jacobians(robot, angles)
+        inverted = np.linalg.inv(jacobian @ jacobian.swapaxes(1, 2) + IK_DAMPING[0] * np.eye(6))
+        rows = zip(angles.tolist(), goal.tolist(), strict=True)
+        error = np.array([robot.pose_error(*row) for row in rows]).reshape(-1, 6, 1)
+        weights = inverted @ error
+        step = jacobian.swapaxes(1, 2) @ weights
+        turned = jacobian_slopes(jacobian) @ slopes[:, None]  # (n, 6, 7, 10)
+        pulled = np.einsum("nxjk,nx->njk", turned, weights[..., 0])  # dJ' w, with w the weights
+        moved = np.einsum("nxjk,nj->nxk", turned, step[..., 0]) + jacobian @ pulled
+        of_error = of_goal - jacobian @ slopes - moved
+        slopes = slopes + pulled + jacobian.swapaxes(1, 2) @ inverted @ of_error
+        angles = angles + step[..., 0]
+    return slopes[..., :ARM], slopes[..., ARM:]
 
 
 def jacobian_slopes(jacobian: Array) -> Array:
-    """Derivatives (6, joints, joints) of a Jacobian (6, joints) by the joints of its last axis.
+    """Derivatives (n, 6, joints, joints) of Jacobians (n, 6, joints) by the last axis.
 
     Of the columns J_j, linear, by q_i: z_min(i,j) x J_max(i,j); of z_j by q_i: z_i x z_j where i
     is before j (Bruyninckx and De Schutter 1996, Mechanism and Machine Theory 31(2)).
     """
-    linear, z = jacobian[:3].T, jacobian[3:].T
-    index = np.arange(len(z))
+    linear, z = jacobian[:, :3].swapaxes(1, 2), jacobian[:, 3:].swapaxes(1, 2)
+    index = np.arange(z.shape[1])
     first, last = np.minimum.outer(index, index), np.maximum.outer(index, index)
-    by_linear = np.cross(z[first], linear[last])  # (j, i, 3)
+    by_linear = np.cross(z[:, first], linear[:, last])  # (n, j, i, 3)
     before = (index[None] < index[:, None])[..., None]
-    by_axis = np.cross(z[None], z[:, None]) * before
-    return np.concatenate([by_linear, by_axis], -1).transpose(2, 0, 1)
+    by_axis = np.cross(z[:, None], z[:, :, None]) * before
+    return np.concatenate([by_linear, by_axis], -1).transpose(0, 3, 1, 2)
