@@ -20,6 +20,7 @@ from hypothesis.strategies import SearchStrategy
 
 from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.reinforcement.configs import OffPolicy
+from nondiff.experiments.check_gradients import CheckGradientsOptions
 from nondiff.experiments.cli import COMMANDS
 from nondiff.experiments.evaluate import EvaluateOptions
 from nondiff.experiments.exchange import ExportOptions, ImportOptions
@@ -141,6 +142,7 @@ KNOWN: dict[str, SearchStrategy[str]] = {
         st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE, "nan", "1.0"]),
     ),
     "video_episodes": st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE]),
+    "points": st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE, "nan", "1.0"]),
     "threads": st.sampled_from(["1", "2", "0", "-1", "1025", HUGE]),
     "num_envs": st.sampled_from(["1", "2", "3", "0", "-1", "1025", HUGE]),
 }
@@ -219,6 +221,7 @@ FEW = (
 )
 ONCE = ("--episodes", "1", "--random-episodes", "0", "--video-episodes", "1")
 BREAKS, GO_TO = "faulty_envs:Breaks-v0", "small_envs:GoTo-v0"
+WAVES, FEW_POINTS = "nondiff/SurfaceWaves6-v0", ("--env-arg", "pool=held-out", "--points", "2")
 IMPORT = ("--env", BREAKS, "--strategy", "ppo", "--trust-pickle")
 TO, BOTH = ("--to", "new.zip"), ("--to", "new.zip", "--statistics", "new.pkl")
 
@@ -237,6 +240,9 @@ FUZZED = {
     "train --resume": lines(("train", "--resume"), "runs/mine", ("--budget", "40"), ResumeOptions),
     "train --resume with options": lines(("train", "--resume"), "runs/mine", (), TrainOptions),
     "evaluate": lines(("evaluate",), "runs/mine", ONCE, EvaluateOptions),
+    "check-gradients": lines(
+        ("check-gradients", "--env"), WAVES, FEW_POINTS, CheckGradientsOptions
+    ),
     "runs": lines(("runs",), "runs", (), RunsOptions),
     "export": lines(("export",), "runs/mine", TO, ExportOptions),
     "export, normalised": lines(("export",), "runs/normalized", BOTH, ExportOptions),
@@ -274,7 +280,7 @@ def check_line(line: Line, sandbox: Sandbox) -> None:
         answer = nondiff(folder / "far" / "home", *line)
         check_answer(answer)
         if answer.code == 1:
-            assert any(text.startswith("--min-success") for text in line)
+            assert any(text.startswith(("--min-success", "--max-disagreeing")) for text in line)
         changed = sandbox.changed()
         if changed:
             resumes = any("--resume" in text for text in line)
