@@ -12,7 +12,11 @@ from nondiff.experiments.statistics import (
     Estimate,
     bootstrapped,
     interquartile_mean,
+    median_calls,
     paired_difference,
+    pooled,
+    stratified,
+    stratified_difference,
     summarize,
     wilson,
 )
@@ -110,3 +114,67 @@ def test_pairing_removes_what_both_policies_share() -> None:
 def test_pairs_must_share_their_seeds() -> None:
     with pytest.raises(AssertionError):
         paired_difference(episodes([1.0], [None]), episodes([1.0], [None], first_seed=5))
+
+
+def test_stratified_bootstrap_of_one_value_a_run_has_its_hand_computed_interval() -> None:
+    # Three runs draw 27 samples, 10 different means; 2.5 % is below the one of 1/27.
+    estimate = stratified([[0.0], [0.0], [9.0]], np.mean)
+    assert estimate == Estimate(3.0, 0.0, 9.0)
+    assert stratified([[1.0], [2.0], [3.0], [100.0]]).value == 2.5  # the middle half
+    assert stratified([[5.0]]) == Estimate(5.0, 5.0, 5.0)
+
+
+def test_stratified_bootstrap_draws_within_each_task() -> None:
+    scores = np.array([[0.0, 100.0]] * 4)  # (runs, tasks): tasks differ, runs do not
+    assert stratified(scores, np.mean) == Estimate(50.0, 50.0, 50.0)
+    rng = np.random.default_rng(0)
+    wide = stratified(rng.normal([0, 100], 1.0, (20, 2)), np.mean)
+    assert wide.high - wide.low == pytest.approx(2 * 1.96 / math.sqrt(40), rel=0.25)
+
+
+def test_stratified_difference_is_between_the_statistics() -> None:
+    first, second = [[1.0], [1.0], [1.0]], [[4.0], [4.0], [4.0]]
+    assert stratified_difference(first, second) == Estimate(3.0, 3.0, 3.0)
+    estimate = stratified_difference([[0.0], [9.0]], [[0.0], [9.0]], np.mean)
+    assert (estimate.value, estimate.low, estimate.high) == (0.0, -9.0, 9.0)
+
+
+def test_pooled_episodes_draw_whole_runs() -> None:
+    returns = [[1.0] * 100, [5.0] * 100]
+    assert pooled(returns, np.mean) == Estimate(3.0, 1.0, 5.0)  # 400 episodes of 2 policies
+    assert pooled([[1.0, 2.0, 30.0]]) == Estimate(2.0, 2.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("reached", "spent", "median"),
+    [
+        ([10, 20, 30], [99, 99, 99], 20.0),
+        ([10, None, 30, 40], [99, 20, 99, 99], 30.0),  # 3/4, then 3/4 * 1/2
+        ([10, 20, None, None], [99, 99, 99, 99], 20.0),  # half is reached at 20
+        ([10, None, None], [99, 99, 99], None),
+        ([None, None], [99, 99], None),
+        ([10, None, None], [99, 5, 5], 10.0),  # the others were cut off before
+    ],
+)
+def test_median_calls_are_those_of_kaplan_and_meier(
+    reached: list[float | None], spent: list[float], median: float | None
+) -> None:
+    assert median_calls(reached, spent) == median
+
+
+@pytest.mark.filterwarnings("ignore:random_state is deprecated:FutureWarning")
+def test_intervals_are_those_of_rliable() -> None:
+    library = pytest.importorskip("rliable.library", reason="pip install 'nondiff[oracle]'")
+    metrics = pytest.importorskip("rliable.metrics")
+    scores = np.random.default_rng(3).gamma(2.0, 10.0, (10, 3))  # (runs, tasks)
+    mine = stratified(scores)
+    values, intervals = library.get_interval_estimates(
+        {"policy": scores},
+        lambda table: np.array([metrics.aggregate_iqm(table)]),
+        reps=2_000,
+        random_state=np.random.RandomState(0),
+    )
+    assert mine.value == pytest.approx(values["policy"][0], rel=1e-12)
+    width = mine.high - mine.low
+    assert mine.low == pytest.approx(intervals["policy"][0, 0], abs=0.06 * width)
+    assert mine.high == pytest.approx(intervals["policy"][1, 0], abs=0.06 * width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -90,7 +91,7 @@ class Plan:
         return [
             *("--env", cell.env, "--strategy", cell.strategy),
             *("--budget", str(cell.budget), "--seed", str(cell.seed)),
-            *("--eval-every", str(max(1, cell.budget // REVIEWS)), "--judge-episodes", "1"),
+            *("--eval-every", str(math.ceil(cell.budget / REVIEWS)), "--judge-episodes", "1"),
             *("--stop-at-success", "None"),
             *_own_arguments(self.train_args, cell.strategy),
         ]

@@ -6,6 +6,8 @@ from nondiff.experiments.references import ReferenceRow
 from nondiff.experiments.results import Results, Row
 from nondiff.experiments.statistics import Estimate, stratified_difference
 
+THREE_DIGITS, LONG = "{:#.3g}", 999.5
+
 
 def headlines(results: Results) -> list[str]:
     """Which strategy is best on each environment at its largest budget, and how surely."""
@@ -44,17 +46,17 @@ def _beside(row: ReferenceRow) -> str:
     )
 
 
-def interval(estimate: Estimate, form: str = "{:.3g}") -> str:
+def interval(estimate: Estimate, form: str = THREE_DIGITS) -> str:
     """A value with its interval: -1.2 [-1.3, -1.1]."""
     value, low, high = (number(x, form) for x in (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
 
 
-def number(value: float, form: str = "{:.3g}") -> str:
-    """A number with a minus sign that is as wide as a plus, and without an exponent if short."""
-    if abs(value) >= 1000:
+def number(value: float, form: str = THREE_DIGITS) -> str:
+    """A number of three digits, with a minus sign that is as wide as a plus."""
+    if abs(value) >= LONG:
         form = "{:,.0f}"
-    return form.format(value).replace("-", "\N{MINUS SIGN}")
+    return form.format(value).removesuffix(".").replace("-", "\N{MINUS SIGN}")
 
 
 def calls_in_words(calls: int) -> str:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
 
 from nondiff.experiments.cells import REVIEWS, Plan
 from nondiff.experiments.comparison_plots import Picture, color_of, plots
 from nondiff.experiments.files import replace_text, write_json
 from nondiff.experiments.gallery import Answer, gallery
-from nondiff.experiments.headline import headlines, interval
+from nondiff.experiments.headline import headlines
 from nondiff.experiments.provenance import timestamp, versions
 from nondiff.experiments.results import TARGET_QUANTILES, Results, Row
 from nondiff.experiments.runs import Run
 from nondiff.experiments.statistics import RESAMPLES, Estimate
-from nondiff.experiments.tables import failures, markdown, table_rows, target_table
+from nondiff.experiments.tables import markdown, table_rows, target_table
 
 RESULTS, TABLE, REPORT, PLOTS = "results.json", "table.md", "report.html", "plots"
 TEMPLATE = "report.html.j2"
@@ -38,9 +40,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Section:
-    """What a page says of one environment."""
+    """What a page says of one environment; `rated` is whether it reports success."""
 
     env: str
+    rated: bool
     rows: list[tuple[Row, str, Bar, tuple[str, ...]]]  # with its colour, bar and texts
     references: list[tuple[str, ...]]
     targets: list[tuple[str, ...]]
@@ -80,6 +83,7 @@ def _section(plan: Plan, results: Results, env: str) -> Section:
     scale = _scale([row.score for row in rows])
     return Section(
         env,
+        any(row.success is not None for row in rows),
         [
             (row, color_of(results, row.strategy), _bar(row.score, scale), text)
             for row, text in zip(rows, texts, strict=False)
@@ -122,8 +126,7 @@ def _page(plan: Plan, results: Results, sections: list[Section], provenance: dic
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["interval"] = interval
-    environment.filters["failures"] = failures
+    environment.filters["quiet"] = _quiet
     environment.filters["readable"] = lambda value: json.dumps(value, indent=1)
     template = environment.from_string((files(__package__) / TEMPLATE).read_text())
     return template.render(
@@ -138,3 +141,8 @@ def _page(plan: Plan, results: Results, sections: list[Section], provenance: dic
         quantiles=TARGET_QUANTILES,
         shown=PARAGRAPH,
     )
+
+
+def _quiet(text: str) -> Markup:
+    """A text whose intervals and remarks in brackets are set smaller."""
+    return Markup(re.sub(r"\[[^\]]*\]|\([^)]*\)", r"<small>\g<0></small>", str(escape(text))))  # noqa: S704

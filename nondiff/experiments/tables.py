@@ -44,13 +44,13 @@ def table_rows(results: Results, env: str) -> list[tuple[str, ...]]:
 
 
 def target_table(results: Results, env: str) -> list[tuple[str, ...]]:
-    """Median calls to each target, one row a strategy; empty: there are no targets."""
+    """Median calls to each target, one row a target; empty: there are none."""
     own = [one for one in results.reached if one.env == env]
     targets = sorted({one.target for one in own})
-    strategies = dict.fromkeys(one.strategy for one in own)
+    strategies = list(dict.fromkeys(one.strategy for one in own))
     found = {(one.strategy, one.target): one for one in own}
-    rows = [(s, *(_median(found[s, target]) for target in targets)) for s in strategies]
-    return [("strategy", *map(number, targets)), *rows] if targets else []
+    rows = [(number(t), *(_median(found[strategy, t]) for strategy in strategies)) for t in targets]
+    return [("mean return", *strategies), *rows] if targets else []
 
 
 def _median(reached: Reached) -> str:
@@ -87,7 +87,7 @@ def _reference_cells(row: ReferenceRow) -> tuple[str, ...]:
         "-",
         "-",
         "-",
-        f"{row.test_calls:,} an episode",
+        f"{row.test_calls:,} (each episode)",
     )
 
 
