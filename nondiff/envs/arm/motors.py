@@ -3,7 +3,7 @@
 In each substep a motor asks for the velocity that covers `GAIN` of its joint's error, whatever the
 velocity was, and gets it unless that takes more than its largest force. So with strong motors a
 joint covers 1 - (1 - GAIN)^20 of the way to its target in 20 substeps; the Panda's are not strong:
-with full actions its shoulder and elbow are at their limit for a third to a half of the time. The
+under random actions the first two are at their limit for a third to two thirds of the time. The
 velocities then solve a linear complementarity problem with the mass matrix, as in the constraint
 solver of Bullet (btMultiBodyJointMotor.cpp; Baraff 1994, doi:10.1145/192161.192168).
 """
