@@ -6,7 +6,7 @@ test time. CMA-ES and Gauss-Newton (Levenberg-Marquardt) search for each curve b
 prior mean. CMA-ES with 100 and 384 calls is the best so far of one search; with 1,000 it goes on
 for the first 128 curves only. NPE answers another question, for a posterior, and needs sbi.
 
-    python benchmarks/surface_waves_references.py                  # 10 minutes of CPU
+    python benchmarks/surface_waves_references.py                  # 15 to 20 minutes of CPU
     python benchmarks/surface_waves_references.py --parts npe      # other rows are kept
 
 The output is what `nondiff compare --references` reads, with more keys: `calls` is the most that a
