@@ -29,7 +29,8 @@ class Twin:
     Left out are contacts, the joints' end stops, and the fingers, which stay closed. Off contact it
     is a few tenths of a millimetre from PyBullet after a step, for three reasons: mass matrices
     are renewed every few substeps; PyBullet's solver stops short of convergence; and its
-    links lose a little speed to damping. Without these three nine steps in ten agree to two micrometres.
+    links lose a little speed to damping. Without these three, nine steps in ten agree to two
+    micrometres.
 
     Args:
         robot: whose limits and masses count.
