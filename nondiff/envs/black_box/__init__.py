@@ -15,6 +15,7 @@ from nondiff.envs.black_box.contract import (
     failed_rows,
 )
 from nondiff.envs.black_box.env import BlackBoxEnv, find_black_box
+from nondiff.envs.black_box.function import FunctionBox
 from nondiff.envs.black_box.meter import BudgetSpentError, Meter
 from nondiff.envs.black_box.vector import BlackBoxVectorEnv
 
@@ -24,6 +25,7 @@ __all__ = [
     "BlackBoxVectorEnv",
     "BudgetSpentError",
     "Capability",
+    "FunctionBox",
     "HasJacobian",
     "HasPool",
     "HasTwin",

@@ -1,0 +1,265 @@
+"""A black box made of a plain Python function, so that nothing need be subclassed."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from nondiff.envs.black_box.contract import Array, BlackBox, Start
+from nondiff.envs.black_box.guarded import GuardedFunction, numbers
+from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
+
+Pool = Literal["all", "training", "held-out"]
+Vector = NDArray[np.float64]
+
+HELD_OUT_EVERY = 10  # of so many contexts, the last is held out
+
+
+class FunctionBox(BlackBox):
+    """A function of a vector of parameters, asked to give what each context requests.
+
+    Episodes have one step. The action is the parameters, scaled from their bounds to [-1, 1]; the
+    observation is the context, each entry less its mean and over its deviation; the reward is minus
+    the root mean square of (outcome - context) / scale, unless another one is given.
+
+    A row fails if the function raises, or if its result holds a NaN or an infinity; `failures`
+    counts them. An error of nondiff's own family is no failure: it ends the training.
+
+    Args:
+        function: parameters (parameter,) to an outcome (outcome,), or a number where it is one;
+            batched: (n, parameter) to (n, outcome), NaN where a row failed.
+        low: (parameter,) least parameters, in units of your choice.
+        high: (parameter,) largest parameters, in the same units.
+        contexts: (contexts, context) from which episodes draw, all equally likely.
+        scale: (outcome,), or one for all: what counts as a residual of 1, the noise or tolerance.
+        reward: of torch tensors, parameters (n, parameter), outcomes (n, outcome) and contexts
+            (n, context), to rewards (n,); differentiable.
+        outcomes: size of an outcome; None: as many as a context has.
+        failure_reward: of a row that failed; it should be below that of any that did not.
+        pool: "training" leaves out every tenth context, "held-out" has only those.
+        batched: whether the function takes many rows at once.
+        jacobian: parameters (parameter,) to the derivatives (outcome, parameter).
+        vjp: parameters (parameter,) and a cotangent (outcome,) to the product (parameter,) of the
+            cotangent with the Jacobian; None: made from the Jacobian, where there is one.
+        gradient_cost: calls that one use of either is charged for.
+        twin: the function in torch, (n, parameter) to (n, outcome), NaN where a row failed; a row
+            is charged for one call.
+
+    Raises:
+        InvalidOptionError: an argument of the wrong shape, or outside its choices.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        *,
+        low: ArrayLike,
+        high: ArrayLike,
+        contexts: ArrayLike,
+        scale: ArrayLike = 1.0,
+        reward: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+        outcomes: int | None = None,
+        failure_reward: float = -100.0,
+        pool: Pool = "all",
+        batched: bool = False,
+        jacobian: Callable[[Vector], Any] | None = None,
+        vjp: Callable[[Vector, Vector], Any] | None = None,
+        gradient_cost: int = 1,
+        twin: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.low, self.high = _bounds(low, high)
+        everything = _contexts(contexts)
+        self._contexts = everything[_members(len(everything), pool)]
+        self.outcomes = everything.shape[1] if outcomes is None else outcomes
+        if reward is None and self.outcomes != everything.shape[1]:
+            raise InvalidOptionError(
+                f"outcomes of {self.outcomes} entries can't be compared with contexts of "
+                f"{everything.shape[1]}; give a reward, or contexts that are requested outcomes"
+            )
+        self.scale = _scale(scale, self.outcomes)
+        if not np.isfinite(failure_reward):
+            raise InvalidOptionError(f"failure_reward must be finite, not {failure_reward}")
+        self.failure_reward = float(failure_reward)  # type: ignore[misc]  # of this box alone
+        self._function = GuardedFunction(function, self.outcomes, batched)
+        self._reward = reward
+        self._scale_observations(everything)
+        self.action_space = spaces.Box(-1.0, 1.0, self.low.shape, np.float32)
+        self._offer(jacobian, vjp, gradient_cost, twin)
+
+    def _scale_observations(self, everything: Array) -> None:
+        """By all contexts, so that a policy sees held-out ones as it saw those for training."""
+        spread = everything.std(axis=0)
+        self._mean = everything.mean(axis=0)
+        self._deviation = np.where(spread > 0, spread, 1.0)
+        furthest = np.abs((everything - self._mean) / self._deviation).max() + 1
+        self.observation_space = spaces.Box(
+            -float(furthest), float(furthest), everything.shape[1:], np.float32
+        )
+
+    def _offer(self, jacobian: Any, vjp: Any, gradient_cost: int, twin: Any) -> None:
+        """Have the attributes of the capabilities that were given, and of no others."""
+        if gradient_cost < 0:
+            raise InvalidOptionError(f"gradient_cost must be at least 0, not {gradient_cost}")
+        self._given_jacobian, self._given_vjp, self._given_twin = jacobian, vjp, twin
+        if jacobian is not None:
+            self.jacobian, self.jacobian_cost = self._jacobian, gradient_cost
+        if jacobian is not None or vjp is not None:
+            self.vjp, self.vjp_cost = self._vjp, gradient_cost
+        if twin is not None:
+            self.twin, self.twin_cost = self._twin, 1
+        if self._reward is None:
+            self.residual = self._residual
+
+    @property
+    def failures(self) -> Counter[str]:
+        """How many rows failed so far, by the name of the exception, or "NaN or infinity"."""
+        return self._function.failures
+
+    @property
+    def last_failure(self) -> str:
+        """What the last row that failed was given, and what went wrong."""
+        return self._function.last_failure
+
+    def parameters(self, action: Array) -> Array:
+        """What the function is given for actions (n, parameter), in its own units."""
+        found = self.low + (action + 1) / 2 * (self.high - self.low)
+        return np.clip(found, self.low, self.high)  # rounding must not lead beyond the bounds
+
+    def pool(self) -> Start:
+        return Start(np.zeros((len(self._contexts), 0)), self._contexts.copy())
+
+    def initial(self, n: int, rng: np.random.Generator) -> Start:
+        rows = rng.integers(len(self._contexts), size=n)
+        return Start(np.zeros((n, 0)), self._contexts[rows])
+
+    def transition(self, state: Array, action: Array) -> Array:
+        return self._function(self.parameters(action))
+
+    def observation(self, state: Tensor, context: Tensor) -> Tensor:
+        mean, deviation = (
+            torch.from_numpy(part).to(context) for part in (self._mean, self._deviation)
+        )
+        return (context - mean) / deviation
+
+    def reward(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Tensor:
+        if self._reward is not None:
+            given = self._reward(self._in_units(action), outcome, context)
+            return _shaped(given, (len(action),), "the reward")
+        # The norm, unlike a square root, has a gradient (of zero) where all residuals are zero.
+        norm: Tensor = torch.linalg.vector_norm(self._residual(outcome, context), dim=1)
+        return -norm / math.sqrt(self.outcomes)
+
+    def _residual(self, outcome: Tensor, context: Tensor) -> Tensor:
+        """What the reward is minus the root mean square of, (n, outcome)."""
+        return (outcome - context) / torch.from_numpy(self.scale).to(outcome)
+
+    def _in_units(self, action: Tensor) -> Tensor:
+        low, high = (torch.from_numpy(bound).to(action) for bound in (self.low, self.high))
+        return low + (action + 1) / 2 * (high - low)
+
+    def _jacobian(self, state: Array, action: Array, outcome: Array) -> Array:
+        """By the action (n, outcome, parameter); see `HasJacobian`."""
+        wanted = (self.outcomes, len(self.low))
+        rows = [
+            _derivative(self._given_jacobian(p.copy()), wanted, "jacobian", p)
+            for p in self.parameters(action)
+        ]
+        return np.reshape(rows, (len(action), *wanted)) * (self.high - self.low) / 2
+
+    def _vjp(
+        self, state: Array, action: Array, outcome: Array, cotangent: Array
+    ) -> tuple[Array, Array]:
+        """By the action (n, parameter); see `HasVjp`."""
+        if self._given_vjp is None:
+            slopes = self._jacobian(state, action, outcome)
+            return np.zeros_like(state), np.einsum("no,noa->na", cotangent, slopes)
+        rows = [
+            _derivative(self._given_vjp(p.copy(), c.copy()), self.low.shape, "vjp", p)
+            for p, c in zip(self.parameters(action), cotangent, strict=True)
+        ]
+        products: Array = np.reshape(rows, action.shape) * (self.high - self.low) / 2
+        return np.zeros_like(state), products
+
+    def _twin(self, state: Tensor, action: Tensor) -> Tensor:
+        """See `HasTwin`."""
+        outcome = self._given_twin(self._in_units(action))
+        return _shaped(outcome, (len(action), self.outcomes), "the twin")
+
+
+def _shaped(found: Tensor, wanted: tuple[int, ...], name: str) -> Tensor:
+    if found.shape != wanted:
+        raise EnvironmentFailedError(
+            f"{name} gave a tensor of shape {tuple(found.shape)}; {wanted} is needed"
+        )
+    return found
+
+
+def _derivative(result: Any, wanted: tuple[int, ...], name: str, parameters: Vector) -> Array:
+    found = numbers(result)
+    if found.shape != wanted:
+        raise EnvironmentFailedError(
+            f"{name} gave an array of shape {found.shape}; {wanted} is needed"
+        )
+    if not np.isfinite(found).all():
+        raise EnvironmentFailedError(
+            f"{name} gave a NaN or an infinity at the parameters {parameters.tolist()}"
+        )
+    return found
+
+
+def _bounds(low: ArrayLike, high: ArrayLike) -> tuple[Vector, Vector]:
+    least, largest = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    if least.ndim != 1 or least.shape != largest.shape or not len(least):
+        raise InvalidOptionError(
+            f"low and high must be vectors of one length, not of shapes {least.shape} and "
+            f"{largest.shape}"
+        )
+    if not (np.isfinite(largest - least).all() and (least < largest).all()):
+        raise InvalidOptionError(
+            f"low = {least.tolist()} must be finite and below high = {largest.tolist()}"
+        )
+    return least.copy(), largest.copy()
+
+
+def _contexts(contexts: ArrayLike) -> Array:
+    found = np.array(contexts, np.float64)
+    if found.ndim != 2 or 0 in found.shape or not np.isfinite(found).all():
+        raise InvalidOptionError(
+            f"contexts must be a finite array (contexts, context), not one of shape {found.shape}"
+            + ("" if np.isfinite(found).all() else " with NaN or infinite entries")
+        )
+    return found
+
+
+def _members(count: int, pool: Pool) -> NDArray[np.bool_]:
+    """Which of the contexts a pool holds."""
+    if pool not in get_args(Pool):
+        raise InvalidOptionError(f"pool must be one of {', '.join(get_args(Pool))}, not {pool!r}")
+    if pool == "all":
+        return np.ones(count, bool)
+    if count < HELD_OUT_EVERY:
+        raise InvalidOptionError(
+            f"pool = {pool!r} needs {HELD_OUT_EVERY} contexts or more, of which every "
+            f"{HELD_OUT_EVERY}th is held out; there are {count}"
+        )
+    held_out: NDArray[np.bool_] = np.arange(count) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+    return held_out if pool == "held-out" else ~held_out
+
+
+def _scale(scale: ArrayLike, outcomes: int) -> Vector:
+    found = np.asarray(scale, np.float64)
+    if found.shape not in ((), (1,), (outcomes,)):
+        raise InvalidOptionError(
+            f"scale must be a number or of shape ({outcomes},), not {found.shape}"
+        )
+    if not (np.isfinite(found).all() and (found > 0).all()):
+        raise InvalidOptionError(f"scale must be finite and above 0, not {found.tolist()}")
+    return np.full(outcomes, found)

@@ -1,0 +1,114 @@
+"""Runs a function that somebody else wrote, so that what goes wrong in a row stays in that row."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nondiff.envs.black_box.contract import Array, failed_rows
+from nondiff.envs.errors import EnvironmentFailedError, NondiffError
+
+Vector = NDArray[np.float64]
+
+NOT_FINITE = "NaN or infinity"
+HOPELESS = 50  # failures before any success, after which a function counts as broken
+
+
+class GuardedFunction:
+    """A function of parameters, run on many rows of them; a row that fails is NaN.
+
+    Args:
+        function: parameters (parameter,) to an outcome (outcome,), or a number where it is one;
+            batched: (n, parameter) to (n, outcome).
+        outcomes: size of an outcome.
+        batched: whether the function takes many rows at once.
+
+    Attributes:
+        failures: how many rows failed, by the name of the exception, or "NaN or infinity".
+        last_failure: what the last of them was given, and what went wrong.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], outcomes: int, batched: bool) -> None:
+        self._function, self._outcomes, self._batched = function, outcomes, batched
+        self._has_succeeded = False
+        self.failures: Counter[str] = Counter()
+        self.last_failure = ""
+
+    def __call__(self, parameters: Array) -> Array:
+        """The outcomes (n, outcome) of parameters (n, parameter).
+
+        Raises:
+            EnvironmentFailedError: a result of the wrong shape; a batched function that raised; or
+                the first rows all failed, so that there is nothing to learn from.
+        """
+        outcome = self._run_all(parameters) if self._batched else self._run_each(parameters)
+        failed = failed_rows(outcome)
+        self._has_succeeded |= not failed.all()
+        if not self._has_succeeded and self.failures.total() >= HOPELESS:
+            raise EnvironmentFailedError(
+                f"the function failed in all of its first {self.failures.total()} rows, at last "
+                f"{self.last_failure}"
+            )
+        outcome[failed] = np.nan  # a row fails as a whole
+        return outcome
+
+    def _run_each(self, parameters: Array) -> Array:
+        outcome = np.full((len(parameters), self._outcomes), np.nan)
+        for row, given in zip(outcome, parameters, strict=True):
+            try:
+                result = numbers(self._function(given.copy()))  # which it may change
+            except NondiffError:
+                raise
+            except Exception as error:
+                self._note(type(error).__name__, given, f"{type(error).__name__}: {error}")
+                continue
+            row[:] = self._shaped(result, (self._outcomes,))
+            if not np.isfinite(row).all():
+                self._note(NOT_FINITE, given, f"{NOT_FINITE} in {row.tolist()}")
+        return outcome
+
+    def _run_all(self, parameters: Array) -> Array:
+        try:
+            result = numbers(self._function(parameters.copy()))
+        except NondiffError:
+            raise
+        except Exception as error:
+            raise EnvironmentFailedError(
+                f"the batched function raised {type(error).__name__}: {error}; it must give NaN in "
+                "the rows that fail, for otherwise nobody can tell which they are",
+                traceback.format_exc(),
+            ) from error
+        outcome = self._shaped(result, (len(parameters), self._outcomes)).copy()
+        for row in np.flatnonzero(failed_rows(outcome)):
+            self._note(NOT_FINITE, parameters[row], f"{NOT_FINITE} in {outcome[row].tolist()}")
+        return outcome
+
+    def _note(self, kind: str, parameters: Vector, reason: str) -> None:
+        self.failures[kind] += 1
+        self.last_failure = f"at the parameters {parameters.tolist()}: {reason}"
+
+    def _shaped(self, result: Array, wanted: tuple[int, ...]) -> Array:
+        if self._outcomes == 1 and result.shape == wanted[:-1]:
+            return result[..., None]
+        if result.shape != wanted:
+            raise EnvironmentFailedError(
+                f"the function gave an array of shape {result.shape}, where {wanted} is needed: "
+                f"outcomes = {self._outcomes}"
+            )
+        return result
+
+
+def numbers(result: Any) -> Array:
+    """A result as float64.
+
+    Raises:
+        TypeError, ValueError: it is text, complex, ragged, or otherwise no array of real numbers.
+    """
+    if result is None:
+        raise TypeError("it gave None")
+    return np.asarray(result).astype(np.float64, casting="same_kind")
