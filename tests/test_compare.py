@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,16 +28,8 @@ from nondiff.experiments.judgement import read_record
 from nondiff.experiments.report import REPORT, RESULTS, TABLE
 from nondiff.experiments.runs import Run
 
-TESTS = str(Path(__file__).parent)
 GO_TO, WAVES = "small_envs:GoTo-v0", "nondiff/SurfaceWaves6-v0"
 FEW = ("--eval-episodes=2", "--n-steps=16", "ppo:--batch-size=16", "ppo:--n-epochs=1")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _processes_find_the_small_environments() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", TESTS)
-        yield
 
 
 def asked(folder: Path, **changes: Any) -> CompareOptions:
@@ -299,13 +290,14 @@ def test_a_refused_training_is_noted_and_the_rest_goes_on(tmp_path: Path, comman
     assert alone.err.splitlines()[-1].startswith("error: no training came to a result; sac on")
 
 
-SLOW = {"budgets": (2000,), "strategies": ("ppo",), "seeds": 1, "episodes": 4}
+SLOW = {"budgets": (1200,), "strategies": ("ppo",), "seeds": 1, "episodes": 4}
 SLOW_ARGS = (
     "--eval-episodes=1",
     "--n-steps=20",
     "--batch-size=20",
     "--n-epochs=1",
     "--checkpoint-every=40",
+    "--eval-every=600",
 )
 
 
@@ -314,7 +306,7 @@ class Comparing:
 
     def __init__(self, folder: Path) -> None:
         self.run_folder = folder / "runs" / f"Pendulum-v1-ppo-b{SLOW['budgets'][0]}-s0"
-        options = ("--envs", "Pendulum-v1", "--strategies", "ppo", "--budgets", "2000")
+        options = ("--envs", "Pendulum-v1", "--strategies", "ppo", "--budgets", "1200")
         more = ("--seeds", "1", "--episodes", "4", "--folder", str(folder))
         extra = [f"--train-arg={argument}" for argument in SLOW_ARGS]
         self.process = subprocess.Popen(
@@ -364,11 +356,11 @@ def test_nothing_outlives_a_kill_and_the_training_goes_on(tmp_path: Path) -> Non
     run = Run.open(comparing.run_folder)
     assert run.status() == "interrupted"
     at, started = run.state["checkpoint"], run.state["started"]
-    assert 0 < at < 2000
+    assert 0 < at < 1200
 
     compare(slow(tmp_path / "killed"))
     run = Run.open(comparing.run_folder)
-    assert (run.status(), run.state["steps"]) == ("finished", 2000)
+    assert (run.status(), run.state["steps"]) == ("finished", 1200)
     assert run.state["started"] == started  # the same run, which went on
 
 

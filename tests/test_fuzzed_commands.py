@@ -22,6 +22,7 @@ from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.reinforcement.configs import OffPolicy
 from nondiff.experiments.check_gradients import CheckGradientsOptions
 from nondiff.experiments.cli import COMMANDS
+from nondiff.experiments.compare import CompareOptions
 from nondiff.experiments.evaluate import EvaluateOptions
 from nondiff.experiments.exchange import ExportOptions, ImportOptions
 from nondiff.experiments.listing import RunsOptions
@@ -141,6 +142,15 @@ KNOWN: dict[str, SearchStrategy[str]] = {
         ("eval_episodes", "confirm_episodes", "judge_episodes", "episodes", "random_episodes"),
         st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE, "nan", "1.0"]),
     ),
+    # Of a comparison, whose trainings are processes: each takes seconds.
+    "envs": st.sampled_from(ENVIRONMENTS),
+    "strategies": st.sampled_from(["a2c", "PPO", "dqn"]),
+    "budgets": st.sampled_from(["8", "2", "0", "-1", HUGE, "nan"]),
+    "seeds": st.sampled_from(["1", "0", "-1", "1001", HUGE]),
+    "jobs": st.sampled_from(["1", "2", "0", "-1", "1001", HUGE]),
+    "train_arg": st.sampled_from(
+        ["--threads=1", "a2c:--seed=1", "--gamma=0.5", "a2c:", "--", "--nope=1", "=1", "dqn:--x=1"]
+    ),
     "video_episodes": st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE]),
     "points": st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE, "nan", "1.0"]),
     "threads": st.sampled_from(["1", "2", "0", "-1", "1025", HUGE]),
@@ -234,7 +244,12 @@ def trained_by(name: str) -> SearchStrategy[Line]:
     return lines(("train", "--env"), GO_TO, (*FEW, *small, *begins), kind)
 
 
+COMPARE = (
+    *("--strategies", "a2c", "--budgets", "8", "--seeds", "1", "--episodes", "1"),
+    *("--folder", "compared", "--train-arg=--eval-episodes=1", "--train-arg=--n-steps=4"),
+)
 FUZZED = {
+    "compare": lines(("compare", "--envs"), GO_TO, COMPARE, CompareOptions),
     "train": lines(("train", "--env"), BREAKS, FEW, TrainOptions),
     **{f"train {name}": trained_by(name) for name in STRATEGIES},
     "train --resume": lines(("train", "--resume"), "runs/mine", ("--budget", "40"), ResumeOptions),
@@ -250,7 +265,7 @@ FUZZED = {
 }
 
 
-FEW_EXAMPLES = {"train": 30, "train --resume": 20, "train --resume with options": 50}
+FEW_EXAMPLES = {"compare": 20, "train": 30, "train --resume": 20, "train --resume with options": 50}
 
 
 @pytest.fixture(scope="module")
@@ -269,6 +284,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
         (home / link).symlink_to("nowhere.at.all")
     for name, more in (("mine", ()), ("normalized", ("--statistics", "statistics.pkl"))):
         assert nondiff(home, "export", f"runs/{name}", "--to", f"{name}.zip", *more).code == 0
+    assert nondiff(home, "compare", "--envs", GO_TO, *COMPARE).code == 0
     whole = (home / "mine.zip").read_bytes()
     (home / "cut.zip").write_bytes(whole[: len(whole) // 2])
     return Sandbox(model, tmp_path_factory.mktemp("sandbox") / "copy")
@@ -279,7 +295,7 @@ def check_line(line: Line, sandbox: Sandbox) -> None:
     with sandbox.example() as folder:
         answer = nondiff(folder / "far" / "home", *line)
         check_answer(answer)
-        if answer.code == 1:
+        if answer.code == 1 and line[0] != "compare":
             assert any(text.startswith(("--min-success", "--max-disagreeing")) for text in line)
         changed = sandbox.changed()
         if changed:
@@ -319,10 +335,20 @@ def check_new_files(sandbox: Sandbox, changed: list[str], code: object, line: Li
         assert any(path.name in text for text in line) or path.name == "nowhere.at.all"
 
 
+def check_comparison(sandbox: Sandbox, changed: list[str], code: object, line: Line) -> None:
+    """A comparison that went on, or a new one; its trainings are whole or have not begun."""
+    runs = {place for place in changed if place.endswith("run.json") and "/runs/" in place}
+    for place in runs:
+        assert json.loads((sandbox.folder / place).read_text())["state"] in ("finished", "failed")
+    kept = {place for place in sandbox.before if place.startswith("far/home/compared/runs/")}
+    assert not kept & set(changed), changed
+
+
 CHECKS: dict[str, Callable[[Sandbox, list[str], object, Line], None]] = {
     "train": check_new_run,
     "import": check_new_run,
     "evaluate": check_new_files,
+    "compare": check_comparison,
     "runs": check_new_files,
     "export": check_new_files,
 }

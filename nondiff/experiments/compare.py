@@ -14,7 +14,6 @@ from typing import Annotated
 
 import tyro
 
-from nondiff.agents.seeds import LARGEST_SEED
 from nondiff.envs.errors import InvalidOptionError, RunError
 from nondiff.experiments.cells import RUNS, Cell, Plan, plan_cells
 from nondiff.experiments.claims import lock_folder
@@ -27,7 +26,7 @@ from nondiff.experiments.runs import CONFIG, Run
 from nondiff.experiments.stopping import SHELL_CODE, Interrupted, Stop
 
 INCOMPLETE = 1  # exit code where a cell came to nothing
-MOST_JOBS = 1024
+MOST_JOBS = MOST_SEEDS = 1000
 STOPPED = tuple(SHELL_CODE + number for number in (signal.SIGINT, signal.SIGTERM))
 
 
@@ -78,7 +77,7 @@ def print_comparison(options: CompareOptions, stop: Stop) -> int:
     from nondiff.experiments.report import RESULTS, TABLE
 
     results = compare(options, stop)
-    sys.stdout.write((options.folder / (RESULTS if options.json else TABLE)).read_text())
+    sys.stdout.write((options.folder / (RESULTS if options.json else TABLE)).read_text("utf-8"))
     return INCOMPLETE if results.missing else 0
 
 
@@ -137,7 +136,7 @@ def _check(options: CompareOptions) -> None:
         if not getattr(options, name):
             raise InvalidOptionError(f"--{name} needs at least one")
     ranges: dict[str, tuple[float, float, float]] = {
-        "seeds": (options.seeds, 1, LARGEST_SEED),
+        "seeds": (options.seeds, 1, MOST_SEEDS),
         "jobs": (options.jobs, 1, MOST_JOBS),
         "episodes": (options.episodes, 1, MOST_EPISODES),
     }

@@ -69,7 +69,7 @@ def plots(results: Results, env: str) -> list[Picture]:
             f"{stem}-budget",
             "What a budget buys",
             "Median return of held-out episodes against the simulator calls spent on training, "
-            "with 95 % intervals over seeds. Dashed: results from elsewhere.",
+            "with 95\N{NO-BREAK SPACE}% intervals over seeds. Dashed: results from elsewhere.",
             lambda axes: _draw_budgets(axes, results, env),
         )
     ]
@@ -80,7 +80,7 @@ def plots(results: Results, env: str) -> list[Picture]:
         _picture(
             f"{stem}-learning",
             "How they learn",
-            "Mean return in evaluations during training at the largest budget, with 95 % intervals "
+            "Mean return in evaluations during training at the largest budget, with 95\N{NO-BREAK SPACE}% intervals "
             "over seeds.",
             lambda axes: _draw_curves(axes, results, env),
         ),
@@ -138,26 +138,28 @@ def _draw_budgets(axes: Axes, results: Results, env: str) -> None:
     medians = [row.median for row in rows] + [row.median for row in references]
     ends = [end for median in medians for end in (median.low, median.high)]
     sign = _scale_returns(axes, ends, "median return")
+    shown: list[Any] = []
     for strategy in dict.fromkeys(row.strategy for row in rows):
-        own = results.of(env, strategy)
-        _draw_row(axes, own, sign, color_of(results, strategy), _marker(results, strategy))
+        color, marker = color_of(results, strategy), _marker(results, strategy)
+        shown.append(_draw_row(axes, results.of(env, strategy), sign, color, marker))
     for number, reference in enumerate(references):
         label = f"{reference.name} ({reference.test_calls:,} calls an episode)"
         style = ("--", ":", "-.")[number % 3]
-        axes.axhline(sign * reference.median.value, color=INK, ls=style, lw=1.2, label=label)
+        value = sign * reference.median.value
+        shown.append(axes.axhline(value, color=INK, ls=style, lw=1.2, label=label))
     budgets = sorted({row.budget for row in rows})
     axes.set_xscale("log")
     axes.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
     axes.set_xticks([], minor=True)
     axes.set_xlim(budgets[0] / 1.4, budgets[-1] * 1.4)
     axes.set_xlabel("simulator calls spent on training")
-    axes.legend(fontsize=9.5)
+    axes.legend(handles=shown, fontsize=9.5)
 
 
-def _draw_row(axes: Axes, rows: list[Row], sign: int, color: str, marker: str) -> None:
+def _draw_row(axes: Axes, rows: list[Row], sign: int, color: str, marker: str) -> Any:
     medians = [row.median for row in rows]
     values = np.array([[e.value, e.low, e.high] for e in medians]).T
-    axes.errorbar(
+    return axes.errorbar(
         [row.budget for row in rows],
         sign * values[0],
         np.abs(values[1:] - values[0])[::sign],
@@ -174,7 +176,7 @@ def _draw_curves(axes: Axes, results: Results, env: str) -> None:
         for strategy in dict.fromkeys(row.strategy for row in results.of(env))
     }
     ends = [e for _, estimates in found.values() for one in estimates for e in (one.low, one.high)]
-    sign = _scale_returns(axes, ends, "mean return in evaluation")
+    sign = _scale_returns(axes, ends, "mean return")
     for strategy, (steps, estimates) in found.items():
         color, marker = color_of(results, strategy), _marker(results, strategy)
         values = sign * np.array([[e.value, e.low, e.high] for e in estimates]).T

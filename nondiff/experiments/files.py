@@ -18,7 +18,7 @@ def write_json(path: Path, data: Any) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Replace a text file whole, durably, its line ends as they are."""
     temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="") as file:
+    with temporary.open("w", newline="", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -6,6 +6,7 @@ from nondiff.experiments.references import ReferenceRow
 from nondiff.experiments.results import Results, Row
 from nondiff.experiments.statistics import Estimate, stratified_difference
 
+LEAST_SEEDS = 3  # for a claim
 THREE_DIGITS, LONG = "{:#.3g}", 999.5
 
 
@@ -30,8 +31,8 @@ def _against(best: Row, others: list[Row]) -> str:
         return ""
     second = others[0]
     text = f"; {second.strategy}, the next best, {interval(second.score)}"
-    if min(len(best.seed_scores), len(second.seed_scores)) < 2:
-        return f"{text}. One seed says nothing about how sure that is"
+    if min(len(best.seed_scores), len(second.seed_scores)) < LEAST_SEEDS:
+        return f"{text}. So few seeds say little about how sure that is"
     scores = [[[score] for score in row.seed_scores] for row in (second, best)]
     difference = stratified_difference(scores[0], scores[1])
     if difference.low > 0:

@@ -72,7 +72,7 @@ def _start(job: Job[T]) -> subprocess.Popen[bytes]:
     with job.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-m", *job.arguments],
-            env={**ONE_THREAD, **os.environ},
+            env={**ONE_THREAD, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +70,13 @@ def read_references(path: Path | None, envs: Sequence[str]) -> list[Reference]:
         ) from error
     except (OSError, ValueError) as error:
         raise InvalidOptionError(f"--references {path} can't be read: {error}") from error
-    return [reference for reference in found if reference.env in envs]
+    own = [reference for reference in found if reference.env in envs]
+    return [replace(reference, name=_printable(reference.name)) for reference in own]
+
+
+def _printable(name: str) -> str:
+    """A name that can be written to any file."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def sum_up(reference: Reference) -> ReferenceRow:

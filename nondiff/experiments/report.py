@@ -55,11 +55,16 @@ def write_report(plan: Plan, results: Results, command: str, html: bool = True) 
     """Write `results.json`, `table.md`, the plots and, if asked for, `report.html`."""
     provenance = _provenance(plan, results, command)
     write_json(plan.folder / RESULTS, provenance | results.to_json())
-    replace_text(plan.folder / TABLE, markdown(results))
+    _write(plan.folder / TABLE, markdown(results))
     sections = [_section(plan, results, env) for env in results.envs()]
     _write_pictures(plan.folder / PLOTS, sections)
     if html:
-        replace_text(plan.folder / REPORT, _page(plan, results, sections, provenance))
+        _write(plan.folder / REPORT, _page(plan, results, sections, provenance))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a text, names that are no Unicode and all."""
+    replace_text(path, text.encode("utf-8", "backslashreplace").decode())
 
 
 def _provenance(plan: Plan, results: Results, command: str) -> dict[str, Any]:
@@ -119,7 +124,7 @@ def _write_pictures(folder: Path, sections: list[Section]) -> None:
         answers = [answer.picture for row in section.answers for answer in row]
         for picture in [*section.pictures, *answers]:
             (folder / f"{picture.name}.png").write_bytes(picture.png)
-            (folder / f"{picture.name}.svg").write_text(picture.svg)
+            (folder / f"{picture.name}.svg").write_text(picture.svg, "utf-8")
 
 
 def _page(plan: Plan, results: Results, sections: list[Section], provenance: dict[str, Any]) -> str:
@@ -128,7 +133,7 @@ def _page(plan: Plan, results: Results, sections: list[Section], provenance: dic
     )
     environment.filters["quiet"] = _quiet
     environment.filters["readable"] = lambda value: json.dumps(value, indent=1)
-    template = environment.from_string((files(__package__) / TEMPLATE).read_text())
+    template = environment.from_string((files(__package__) / TEMPLATE).read_text("utf-8"))
     return template.render(
         plan=plan,
         results=results,

@@ -31,7 +31,7 @@ def draw_ground(
     edges = PER_KM * np.append(tops, BELOW * tops[-1])
     low, high = (PER_KM * mean_vs * np.exp(side * deviation) for side in (-1.96, 1.96))
     prior = {"orientation": "horizontal", "baseline": low, "fill": True, "lw": 0}
-    axes.stairs(high, edges, color=TRUE, alpha=0.15, **prior)
+    axes.stairs(high, edges, color=TRUE, alpha=0.15, label="prior, 95 %", **prior)
     for values, color, label in ((true_vs, TRUE, "true"), (vs, RECOVERED, "recovered")):
         step = {"orientation": "horizontal", "baseline": None, "lw": 2.2}
         axes.stairs(PER_KM * values, edges, color=color, label=label, **step)
