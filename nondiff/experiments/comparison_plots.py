@@ -80,8 +80,8 @@ def plots(results: Results, env: str) -> list[Picture]:
         _picture(
             f"{stem}-learning",
             "How they learn",
-            "Mean return in evaluations during training at the largest budget, with 95\N{NO-BREAK SPACE}% intervals "
-            "over seeds.",
+            "Mean return in evaluations during training at the largest budget, with "
+            "95\N{NO-BREAK SPACE}% intervals over seeds.",
             lambda axes: _draw_curves(axes, results, env),
         ),
         _picture(
