@@ -34,6 +34,8 @@ from nondiff.envs.errors import (
     MissingDependencyError,
     NondiffError,
 )
+from nondiff.envs.recipe import EnvRecipe, env_arguments
+from nondiff.experiments.train import parse
 
 torch.set_num_threads(1)
 
@@ -306,7 +308,17 @@ def test_the_tutorial_works_as_it_stands(
             gymnasium.registry.pop(env_id, None)
 
 
-def test_the_tutorials_options_and_links_exist() -> None:
+def test_the_tutorials_trainings_could_begin(examples: Path) -> None:
+    lines = re.findall(r"^nondiff train (.*)$", TUTORIAL.replace("\\\n", " "), re.M)
+    assert len(lines) >= 3
+    for line in lines:
+        command = parse(line.split(), "nondiff train")
+        recipe = EnvRecipe(command.options.env, env_arguments(command.options.env_arg))
+        with recipe.opened() as env:
+            command.hyperparameters.check(env)
+
+
+def test_the_tutorials_links_exist() -> None:
     paths = re.findall(r"\]\(((?!http)[^)]+)\)", TUTORIAL)
     assert paths
     assert [path for path in paths if not (ROOT / "docs" / path).exists()] == []

@@ -108,7 +108,7 @@ def main():
     torch.set_num_threads(1)
     env = gymnasium.make("Beam-v0", pool="held-out")
     print(f"{'strategy':20}{'calls':>6}{'untrained':>12}{'trained':>10}")
-    for strategy in (Surrogate(), FiniteDifference(batch_size=8, learning_rate=1e-2)):
+    for strategy in (Surrogate(), FiniteDifference(batch_size=4, learning_rate=2e-2)):
         torch.manual_seed(0)
         network = MLP.for_env(env, (64, 64))
         before = mean_reward(NetworkPolicy(network, env.observation_space, env.action_space), env)
