@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from watcher import Watcher
+from watcher import Watcher, quick
 
 from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
@@ -18,6 +18,7 @@ from nondiff.envs.recipe import EnvRecipe
 from nondiff.experiments.checkpoints import KEPT, CheckpointFolder
 
 REACH, DENSE = "nondiff/PandaReach-v0", "nondiff/PandaReachDense-v0"
+BOWL, TRACK = "small_boxes:Bowl-v0", "small_boxes:Track-v0"
 BUDGET, EVERY = 480, 160
 ON_POLICY = ("ppo", "a2c", "trpo")
 
@@ -106,6 +107,20 @@ CASES = {
     "td3 with HER": (small("td3"), REACH),
     "tqc": (small("tqc", her=False), DENSE),
     "tqc with HER": (small("tqc"), REACH),
+    "ppo, our network": (small("ppo", network="nondiff"), DENSE),
+    "sac, our network": (small("sac", network="nondiff", her=False), DENSE),
+    "surrogate": (quick("surrogate", active=True), BOWL),
+    "surrogate, frozen": (quick("surrogate", active=False, jacobians=False), BOWL),
+    "surrogate, several members": (quick("surrogate", members=2), BOWL),
+    "surrogate, many steps": (quick("surrogate"), TRACK),
+    "manual": (quick("manual", reuse=5), BOWL),
+    "manual, each call used once": (quick("manual", reuse=1), BOWL),
+    "manual, many steps": (quick("manual"), TRACK),
+    "finite-difference": (quick("finite-difference"), BOWL),
+    "autodiff": (quick("autodiff"), BOWL),
+    "cma-es": (quick("cma-es"), BOWL),
+    "cma-es, separable": (quick("cma-es", full_up_to=0), TRACK),
+    "cma-es, any environment": (quick("cma-es"), "CartPole-v1"),
     "ppo in processes": (small("ppo", num_envs=2, vec_env="processes"), "Pendulum-v1"),
 }
 

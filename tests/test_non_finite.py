@@ -25,12 +25,14 @@ from nondiff.experiments.train import train as train_run
 # An update of TRPO's policy has the size of its trust region, whatever the learning rate.
 ANY_LEARNING_RATE = ("trpo",)
 
+REINFORCEMENT = [name for name in STRATEGIES if hasattr(find_strategy(name), "num_envs")]
+
 torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize("at", [40, 50], ids=["within an episode", "at an episode's end"])
 @pytest.mark.parametrize("fault", ["reward", "observation"])
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", REINFORCEMENT)
 def test_a_fault_of_the_environment_is_named_at_its_step(name: str, fault: str, at: int) -> None:
     watcher = Watcher()
     with pytest.raises(NonFiniteError, match=rf"{fault} .*environment 0 .*step {at}\b"):
@@ -38,7 +40,7 @@ def test_a_fault_of_the_environment_is_named_at_its_step(name: str, fault: str, 
     assert watcher.steps <= at
 
 
-@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ANY_LEARNING_RATE])
+@pytest.mark.parametrize("name", [name for name in REINFORCEMENT if name not in ANY_LEARNING_RATE])
 def test_an_exploding_update_names_the_learning_rate(name: str) -> None:
     strategy = replace(find_strategy(name)(), learning_rate=1e18)
     if isinstance(strategy, OnPolicy):

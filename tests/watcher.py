@@ -43,6 +43,26 @@ class Watcher:
         """What is noted is tested where it is shown."""
 
 
+QUICK: dict[str, dict[str, Any]] = {
+    "surrogate": {
+        "rounds": 3,
+        "surrogate_steps": 40,
+        "policy_steps": 40,
+        "final_policy_steps": 60,
+        "surrogate_net_arch": (32, 32),
+        "batch_size": 64,
+    },
+    "cma-es": {"population": 6, "episodes": 1, "most_steps": 10},
+}
+NETWORKS = ("surrogate", "manual", "finite-difference", "autodiff", "cma-es")
+
+
+def quick(name: str, **options: Any) -> Strategy:
+    """A strategy with a small network and, where it has a say, few steps."""
+    small = {"net_arch": (8,)} if name in NETWORKS else {}
+    return find_strategy(name)(**(small | QUICK.get(name, {}) | options))
+
+
 def trained(
     strategy: Strategy | str,
     env_id: str,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from nondiff.agents.network import MLP, Activation, NetworkPolicy
@@ -96,7 +97,8 @@ def run(
     try:
         while not learner.is_over():
             before = learner.calls
-            metrics = _iterate(learner)
+            with threadpool_limits(1, "blas"):  # NumPy's threads only get in each other's way here
+                metrics = _iterate(learner)
             _check_weights(learner.module, learner.calls)
             due = observer.after_step(learner.calls, learner.mean_return, None)
             observer.record(learner.calls, metrics)

@@ -93,10 +93,22 @@ class Direct(Pathwise):
 
 @dataclass(frozen=True)
 class Manual(Direct):
-    """The black box's hand-written vector-Jacobian product."""
+    """The black box's hand-written vector-Jacobian product.
+
+    Where it gives whole Jacobians and episodes have one step, each call is used many times: as the
+    first-order expansion around the action that was taken.
+    """
 
     name = "manual"
     needs = "vjp"
+
+    batch_size: Count = 16
+    """Episodes an iteration."""
+    reuse: Count = 60
+    """Gradient steps an iteration on expansions around all calls so far; 1: each call is used once,
+    by its vector-Jacobian product."""
+    trust: Positive = 0.1
+    """How far an action may be from where it was expanded, in halves of the Box's width."""
 
 
 @dataclass(frozen=True)

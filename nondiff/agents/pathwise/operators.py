@@ -127,7 +127,7 @@ class AutodiffOperator:
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
-        self.cost = cast(HasTwin, meter.box).twin_cost
+        self.cost = max(1, cast(HasTwin, meter.box).twin_cost)  # as the meter charges
 
     def __call__(self, state: Tensor, action: Tensor) -> Tensor:
         return self._meter.twin(state, action)

@@ -112,7 +112,7 @@ class HasJacobian(Protocol):
 class HasTwin(Protocol):
     """The same map as `transition` in torch, for automatic differentiation."""
 
-    twin_cost: int  # calls that a row is charged for; 0 where the program itself is not run
+    twin_cost: int  # calls of the program that a row makes; 0 where it is not run
 
     def twin(self, state: Tensor, action: Tensor) -> Tensor:
         """The outcomes (n, outcome), differentiable; a row that failed is NaN."""
