@@ -114,7 +114,7 @@ class FunctionBox(BlackBox):
         if jacobian is not None or vjp is not None:
             self.vjp, self.vjp_cost = self._vjp, gradient_cost
         if twin is not None:
-            self.twin, self.twin_cost = self._twin, 1
+            self.twin, self.twin_cost = self._twin, 0  # it runs in torch, and not the function
         if self._reward is None:
             self.residual = self._residual
 
