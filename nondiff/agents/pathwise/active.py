@@ -159,8 +159,7 @@ class SurrogateLearner(Learner):
         rates = cosine(optimizer, steps, last)
         believed = torch.zeros(())
         for step in range(steps):
-            start = self._box.initial(config.batch_size, rng)
-            believed = self._believed(model, start)
+            believed = self._believed(model, self._imagined_start(rng))
             optimizer.zero_grad()
             (-believed).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.module.parameters(), config.max_grad_norm)
@@ -171,6 +170,16 @@ class SurrogateLearner(Learner):
         model.requires_grad_(True)
         model.train()
         return {"surrogate/believed_return": float(believed.detach())}
+
+    def _imagined_start(self, rng: np.random.Generator) -> Start:
+        """One-step episodes begin as they do; long ones anywhere that the data has been."""
+        start = self._box.initial(self._config.batch_size, rng)
+        if self._box.horizon == 1:
+            return start
+        assert self._data is not None
+        rows = rng.integers(len(self._data), size=len(start.context))
+        states = self._data.inputs[torch.from_numpy(rows), : start.state.shape[1]]
+        return Start(states.cpu().double().numpy(), start.context)
 
     def _believed(self, model: SurrogateModel, start: Start) -> Tensor:
         """The mean return that the surrogate believes in, failures expected, disagreement paid for.
@@ -187,8 +196,9 @@ class SurrogateLearner(Learner):
             penalty.append(spread)
             return outcome.double()  # type: ignore[no-any-return]
 
-        most = len(start.context) * self._box.horizon
-        played = rollout(self._box, operate, self.module, start, self._device, most)
+        steps = min(self._config.unroll, self._box.horizon)
+        most = len(start.context) * steps
+        played = rollout(self._box, operate, self.module, start, self._device, most, steps)
         valid = torch.cat(survival).double()
         expected = played.returns.mean()
         if self._box.horizon == 1:

@@ -81,6 +81,8 @@ class Surrogate(Pathwise):
     """Gradient steps of the policy after the last fit."""
     batch_size: Count = 256
     """Episodes a gradient step of the policy."""
+    unroll: Count = 5
+    """Transitions that the surrogate is asked to imagine in a row, from a state of the data."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class Direct(Pathwise):
 
     batch_size: Count = 32
     """Episodes an iteration."""
+    unroll: Count = 16
+    """Transitions of each episode between gradient steps, which are differentiated together."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,15 +22,23 @@ class Rollout:
         returns: (n,) with a gradient.
         transitions: state, action and outcome (rows, ...) of each step, without one.
         is_cut: whether the limit on rows ended episodes.
+        left: where the episodes that have not ended are; None: all have.
     """
 
     returns: Tensor
     transitions: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
     is_cut: bool = False
+    left: Start | None = None
 
 
 def rollout(
-    box: BlackBox, operate: Operate, act: Act, start: Start, device: torch.device, most_rows: int
+    box: BlackBox,
+    operate: Operate,
+    act: Act,
+    start: Start,
+    device: torch.device,
+    most_rows: int,
+    most_steps: int | None = None,
 ) -> Rollout:
     """Play episodes until they end or the limit is reached.
 
@@ -42,11 +49,12 @@ def rollout(
         start: of the episodes.
         device: where it is computed.
         most_rows: rows that `operate` may be given in all.
+        most_steps: transitions of each episode; None: the black box's horizon.
     """
     state, context = (torch.from_numpy(part).to(device) for part in (start.state, start.context))
     played = Rollout(torch.zeros(len(context), dtype=torch.float64, device=device))
     alive = torch.arange(len(context), device=device)
-    for _ in range(box.horizon):
+    for _ in range(most_steps or box.horizon):
         if len(alive) > most_rows:
             played.is_cut = True
             alive, state, context = alive[:most_rows], state[:most_rows], context[:most_rows]
@@ -66,9 +74,6 @@ def rollout(
         if success is not None:
             on = ~success
             alive, state, context = alive[on], state[on], context[on]
+    if len(alive):
+        played.left = Start(state.detach().cpu().numpy(), context.cpu().numpy())
     return played
-
-
-def draw(box: BlackBox, episodes: int, rng: np.random.Generator) -> Start:
-    """Starts of episodes."""
-    return box.initial(episodes, rng)
