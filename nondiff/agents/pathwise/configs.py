@@ -87,32 +87,28 @@ class Surrogate(Pathwise):
 
 @dataclass(frozen=True)
 class Direct(Pathwise):
-    """What the strategies share that differentiate the black box itself."""
+    """What the strategies share that differentiate the black box itself.
 
-    batch_size: Count = 32
+    In one-step episodes a call is used many times: as a first-order expansion around its action.
+    """
+
+    batch_size: Count = 16
     """Episodes an iteration."""
     unroll: Count = 16
     """Transitions of each episode between gradient steps, which are differentiated together."""
+    reuse: Count = 60
+    """Gradient steps an iteration on first-order expansions around all calls so far, where whole
+    Jacobians are to be had and episodes have one step; 1: each call is used once."""
+    trust: Positive = 0.1
+    """How far an action may be from where it was expanded, in halves of the Box's width."""
 
 
 @dataclass(frozen=True)
 class Manual(Direct):
-    """The black box's hand-written vector-Jacobian product.
-
-    Where it gives whole Jacobians and episodes have one step, each call is used many times: as the
-    first-order expansion around the action that was taken.
-    """
+    """The black box's hand-written vector-Jacobian product, or its Jacobian."""
 
     name = "manual"
     needs = "vjp"
-
-    batch_size: Count = 16
-    """Episodes an iteration."""
-    reuse: Count = 60
-    """Gradient steps an iteration on expansions around all calls so far; 1: each call is used once,
-    by its vector-Jacobian product."""
-    trust: Positive = 0.1
-    """How far an action may be from where it was expanded, in halves of the Box's width."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ OPTIMIZER = "optimizer"
 
 
 class DirectLearner(Learner):
-    """Each iteration plays a batch of episodes, with a gradient step each time they are unrolled."""
+    """Each iteration plays a batch of episodes, a gradient step each time they are unrolled."""
 
     def __init__(
         self, config: Direct, box: BlackBox, module: nn.Module, training: Training

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from nondiff.agents.iterations import Learner, Tensors, device, optimizer_tensors, restore_optimizer
-from nondiff.agents.pathwise.configs import Manual
+from nondiff.agents.pathwise.configs import Direct
+from nondiff.agents.pathwise.operators import make_linearizer
 from nondiff.agents.strategy import Training
-from nondiff.envs.black_box import BlackBox, HasJacobian, Meter, failed_rows
+from nondiff.envs.black_box import BlackBox, Meter
 
 OPTIMIZER, EXPANSIONS = "optimizer", "expansions."
 LAST_RATE = 0.02  # share of the learning rate at the end of the budget
@@ -60,13 +61,14 @@ class ExpansionLearner(Learner):
     """
 
     def __init__(
-        self, config: Manual, box: BlackBox, module: nn.Module, training: Training
+        self, config: Direct, box: BlackBox, module: nn.Module, training: Training
     ) -> None:
         super().__init__(module, training)
-        assert isinstance(box, HasJacobian)
         self._config, self._box = config, box
         self._meter = Meter(box, training.budget)
-        self._row_cost = 1 + box.jacobian_cost
+        linearizer = make_linearizer(config, self._meter)
+        assert linearizer is not None
+        self._linearize = linearizer
         self._optimizer = torch.optim.Adam(module.parameters(), config.learning_rate)
         self._expansions: Expansions | None = None
         space = box.action_space
@@ -85,27 +87,24 @@ class ExpansionLearner(Learner):
             self._set_rate()
             for _ in range(self._config.reuse):
                 share = self._ascend(self._expansions, len(new))
-        metrics = {"manual/trusted_share": share, "train/return_mean": self.mean_return or 0.0}
+        metrics = {"train/trusted_share": share, "train/return_mean": self.mean_return or 0.0}
         return metrics | self._meter.ledger()
 
     def _called(self, rng: np.random.Generator) -> Expansions:
         """Call the black box and its Jacobian where the policy is; failures teach nothing."""
-        rows = min(self._config.batch_size, self._meter.remaining() // self._row_cost)
+        rows = min(self._config.batch_size, self._meter.remaining() // self._linearize.cost)
         start = self._box.initial(rows, rng)
         state, context = torch.from_numpy(start.state), torch.from_numpy(start.context)
         with torch.no_grad():
             seen = self._box.observation(state, context).float().to(self._half.device)
             action = self.module(seen).cpu().double()
-        outcome = self._meter.transition(start.state, action.numpy())
-        good = np.flatnonzero(~failed_rows(outcome))
-        returns = np.full(rows, self._box.failure_reward)
-        parts = [part[good] for part in (state, action, torch.from_numpy(outcome), context)]
-        returns[good] = self._box.reward(*parts).numpy()
+        outcome, slopes = map(torch.from_numpy, self._linearize(start.state, action.numpy()))
+        good = torch.isfinite(outcome).all(dim=1)
+        returns = torch.full((rows,), self._box.failure_reward, dtype=torch.float64)
+        returns[good] = self._box.reward(*(p[good] for p in (state, action, outcome, context)))
         self.mean_return = float(returns.mean())
-        slopes = np.zeros((0, outcome.shape[1], action.shape[1]))
-        if len(good):
-            slopes = self._meter.jacobian(start.state[good], action.numpy()[good], outcome[good])
-        found = (parts[3], parts[0], parts[1], parts[2], torch.from_numpy(slopes))
+        known = good & torch.isfinite(slopes).all(dim=2).all(dim=1)
+        found = (part[known] for part in (context, state, action, outcome, slopes))
         return Expansions(*(part.float().to(self._half.device) for part in found))
 
     def _set_rate(self) -> None:
@@ -134,7 +133,7 @@ class ExpansionLearner(Learner):
         return float(trusted.float().mean())
 
     def is_over(self) -> bool:
-        return self._meter.remaining() < self._row_cost
+        return self._meter.remaining() < self._linearize.cost
 
     def values(self) -> dict[str, Any]:
         return {"rows": dict(self._meter.rows)}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nondiff.agents.pathwise.configs import Autodiff, Direct, FiniteDifference
-from nondiff.envs.black_box import HasTwin, HasVjp, Meter, failed_rows
+from nondiff.envs.black_box import HasJacobian, HasTwin, HasVjp, Meter, failed_rows
 
 Array = NDArray[np.float64]
 
@@ -106,12 +106,25 @@ class DifferenceOperator:
             high, low = self._sides((state + step, action), (state - step, action))
             by_state[:, j] = self._slope(high, low, 2 * step[:, j], cotangent)
         for j in range(action.shape[1]):
-            step = np.zeros_like(action)
-            step[:, j] = self._step * (self._high[j] - self._low[j]) / 2
-            above, under = (np.clip(action + s, self._low, self._high) for s in (step, -step))
+            above, under = self._neighbours(action, j)
             high, low = self._sides((state, above), (state, under))
             by_action[:, j] = self._slope(high, low, (above - under)[:, j], cotangent)
         return by_state, by_action
+
+    def slopes(self, state: Array, action: Array, outcome: Array) -> Array:
+        """The Jacobians (n, outcome, action); NaN where a neighbour failed."""
+        columns = []
+        for j in range(action.shape[1]):
+            above, under = self._neighbours(action, j)
+            high, low = self._sides((state, above), (state, under))
+            columns.append((high - low) / (above - under)[:, j : j + 1])
+        return np.stack(columns, axis=2)
+
+    def _neighbours(self, action: Array, j: int) -> tuple[Array, Array]:
+        step = np.zeros_like(action)
+        step[:, j] = self._step * (self._high[j] - self._low[j]) / 2
+        above, under = (np.clip(action + s, self._low, self._high) for s in (step, -step))
+        return above, under
 
     def _sides(self, high: tuple[Array, Array], low: tuple[Array, Array]) -> list[Array]:
         both = [np.concatenate(parts) for parts in zip(high, low, strict=True)]
@@ -138,3 +151,67 @@ def make_operator(config: Direct, meter: Meter) -> Operator:
     if isinstance(config, FiniteDifference):
         return DifferenceOperator(meter, config.step)
     return AutodiffOperator(meter) if isinstance(config, Autodiff) else ManualOperator(meter)
+
+
+class Linearizer(Protocol):
+    """The map from state and action to outcome and Jacobian."""
+
+    cost: int  # calls that a row is charged for
+
+    def __call__(self, state: Array, action: Array) -> tuple[Array, Array]:
+        """Outcomes (n, outcome), NaN where a row failed, and Jacobians (n, outcome, action)."""
+        ...
+
+
+class ManualLinearizer:
+    """The black box with its hand-written Jacobian."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self.cost = 1 + cast(HasJacobian, meter.box).jacobian_cost
+
+    def __call__(self, state: Array, action: Array) -> tuple[Array, Array]:
+        outcome = self._meter.transition(state, action)
+        good = ~failed_rows(outcome)
+        slopes = np.full((*outcome.shape, action.shape[1]), np.nan)
+        if good.any():
+            slopes[good] = self._meter.jacobian(state[good], action[good], outcome[good])
+        return outcome, slopes
+
+
+class DifferenceLinearizer:
+    """The black box with central differences."""
+
+    def __init__(self, meter: Meter, step: float) -> None:
+        self._meter, self._operator = meter, DifferenceOperator(meter, step)
+        self.cost = self._operator.cost
+
+    def __call__(self, state: Array, action: Array) -> tuple[Array, Array]:
+        outcome = self._meter.transition(state, action)
+        return outcome, self._operator.slopes(state, action, outcome)
+
+
+class AutodiffLinearizer:
+    """The black box's twin, with a backward pass for each entry of the outcome."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._operator = AutodiffOperator(meter)
+        self.cost = self._operator.cost
+
+    def __call__(self, state: Array, action: Array) -> tuple[Array, Array]:
+        varied = torch.from_numpy(action).requires_grad_()
+        outcome = self._operator(torch.from_numpy(state), varied)
+        rows = [
+            torch.autograd.grad(column.nan_to_num().sum(), varied, retain_graph=True)[0]
+            for column in outcome.unbind(dim=1)
+        ]
+        return outcome.detach().numpy(), torch.stack(rows, dim=1).numpy()
+
+
+def make_linearizer(config: Direct, meter: Meter) -> Linearizer | None:
+    """The Jacobians that a configuration names; None: the black box does not give whole ones."""
+    if isinstance(config, FiniteDifference):
+        return DifferenceLinearizer(meter, config.step)
+    if isinstance(config, Autodiff):
+        return AutodiffLinearizer(meter)
+    return ManualLinearizer(meter) if isinstance(meter.box, HasJacobian) else None

@@ -10,11 +10,12 @@ from nondiff.agents.capabilities import check_values, needed_black_box
 from nondiff.agents.iterations import Learner, new_module, run
 from nondiff.agents.network import NetworkPolicy
 from nondiff.agents.pathwise.active import SurrogateLearner
-from nondiff.agents.pathwise.configs import Direct, Manual, Pathwise, Surrogate
+from nondiff.agents.pathwise.configs import Direct, Pathwise, Surrogate
 from nondiff.agents.pathwise.direct import DirectLearner
 from nondiff.agents.pathwise.expansions import ExpansionLearner
+from nondiff.agents.pathwise.operators import make_linearizer
 from nondiff.agents.strategy import Observer, Training
-from nondiff.envs.black_box import BlackBox, HasJacobian
+from nondiff.envs.black_box import BlackBox, HasJacobian, Meter
 from nondiff.envs.errors import InvalidOptionError
 
 __all__ = ["check", "train"]  # what `Strategy` asks of a trainer
@@ -39,14 +40,13 @@ def train(config: Pathwise, training: Training, observer: Observer) -> NetworkPo
         learner: Learner
         if isinstance(config, Surrogate):
             learner = SurrogateLearner(config, box, module, training)
-        elif isinstance(config, Manual) and expands(config, box):
-            learner = ExpansionLearner(config, box, module, training)
         else:
             assert isinstance(config, Direct)
-            learner = DirectLearner(config, box, module, training)
+            kind = ExpansionLearner if expands(config, box) else DirectLearner
+            learner = kind(config, box, module, training)
         return run(config, training, observer, learner, policy)
 
 
-def expands(config: Manual, box: BlackBox) -> bool:
+def expands(config: Direct, box: BlackBox) -> bool:
     """Whether calls are used again through their Jacobians."""
-    return config.reuse > 1 and box.horizon == 1 and isinstance(box, HasJacobian)
+    return config.reuse > 1 and box.horizon == 1 and make_linearizer(config, Meter(box)) is not None

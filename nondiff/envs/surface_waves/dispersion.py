@@ -24,7 +24,9 @@ except ImportError as error:
 Array = NDArray[np.float64]
 
 FUNDAMENTAL_MODE, PHASE_VELOCITY, DUNKIN = 0, 0, 2
-ROOT_STEP = 0.001  # [km/s] between trial velocities of the root search
+# [km/s] between trial velocities of the root search; the next where the one before finds nothing,
+# as where two modes lie so close that it steps over both.
+ROOT_STEPS = (0.001, 0.0002)
 SLOWEST, FASTEST = 0.01, 10.0  # [km/s] disba takes slower for a liquid; faster is no rock
 SOLID_SURFACE = -1  # disba's flag for a model without a water layer
 PHASE_STEP, BRANCH_STEP = 3e-5, 1e-3  # of central differences, on the two scales of F
@@ -49,22 +51,23 @@ def phase_velocities(periods: Array, thickness: Array, vs: Array) -> Array:
     """
     if not ((vs > SLOWEST) & (vs < FASTEST)).all():
         return np.full(len(periods), np.nan)
-    vp, density = of_shear_velocity(vs)
-    try:
-        found: Array = surf96(
-            periods,
-            thickness,
-            vp,
-            vs,
-            density,
-            FUNDAMENTAL_MODE,
-            PHASE_VELOCITY,
-            DUNKIN,
-            ROOT_STEP,
-        )
-    except (DispersionError, ZeroDivisionError):
-        return np.full(len(periods), np.nan)
-    return np.where((found > 0).all(), found, np.nan)
+    model = (thickness, *of_shear_velocity(vs))
+    for step in ROOT_STEPS:
+        try:
+            found: Array = _searched(periods, vs, *model, step)
+        except (DispersionError, ZeroDivisionError):
+            continue
+        if (found > 0).all():
+            return found
+    return np.full(len(periods), np.nan)
+
+
+def _searched(
+    periods: Array, vs: Array, thickness: Array, vp: Array, density: Array, step: float
+) -> Array:
+    kind = (FUNDAMENTAL_MODE, PHASE_VELOCITY, DUNKIN)
+    velocities: Array = surf96(periods, thickness, vp, vs, density, *kind, step)
+    return velocities
 
 
 def of_shear_velocity(vs: Array) -> tuple[Array, Array]:
