@@ -129,10 +129,11 @@ def test_long_episodes_are_learned_from_within_the_budget(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["surrogate", "manual", "finite-difference", "cma-es"])
 def test_failed_rows_cost_and_poison_nothing(name: str) -> None:
-    box = Plain(cliff=0.1) if name != "manual" else Bowl(cliff=0.1)
+    box = Plain(cliff=-0.1) if name != "manual" else Bowl(cliff=-0.1)  # many starts fail
     module = network(box)
     result = train(module, box, quick(name), 400)
-    assert result.history[-1][1].get("meter/failed_rows", 1) > 0
+    if name != "cma-es":  # which writes no meter
+        assert result.history[-1][1]["meter/failed_rows"] > 0
     assert all(torch.isfinite(weight).all() for weight in module.parameters())
 
 
@@ -167,7 +168,11 @@ def test_the_surrogate_is_frozen_and_the_gradient_flows_through_it() -> None:
     policy = copy.deepcopy(module.state_dict())
     learner._train_policy(np.random.default_rng(0), 5, 0.0)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
-    assert all(weight.grad is None or not weight.grad.any() for weight in model.parameters())
+    spoilt = [torch.full_like(weight, 7.0) for weight in model.parameters()]
+    for weight, grad in zip(model.parameters(), spoilt, strict=True):
+        weight.grad = grad.clone()
+    learner._train_policy(np.random.default_rng(0), 5, 0.0)
+    assert all(bool((weight.grad == 7.0).all()) for weight in model.parameters())
     assert all(
         weight.grad is not None and weight.grad.any() for weight in module.layers.parameters()
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nondiff.agents import find_strategy
+from nondiff.agents.evolution.configs import CMAES
+from nondiff.agents.pathwise.configs import Autodiff, FiniteDifference, Manual, Surrogate
 from nondiff.agents.reinforcement.configs import A2C, PPO, SAC, TD3, TQC, TRPO
 from nondiff.agents.strategy import Strategy
 
@@ -23,7 +25,7 @@ class Preset:
 
     Args:
         strategy: the hyperparameters.
-        budget: environment steps that suffice with some reserve.
+        budget: environment steps, or calls, that suffice with some reserve.
         eval_every: environment steps between evaluations; None: `DEFAULT_REVIEWS` a budget,
             at least `LEAST_EVAL_EVERY` apart.
         eval_episodes: episodes an evaluation.
@@ -35,6 +37,7 @@ class Preset:
     eval_episodes: int = 20
 
 
+WAVES, WAVES6 = "nondiff/SurfaceWaves-v0", "nondiff/SurfaceWaves6-v0"
 REACH, REACH_DENSE = "nondiff/PandaReach-v0", "nondiff/PandaReachDense-v0"
 
 # A short-sighted task: small discounts, large learning rates and small networks are fastest.
@@ -214,6 +217,53 @@ PRESETS: dict[tuple[str, str], Preset] = {
         eval_every=250,
         eval_episodes=10,
     ),
+    ("surrogate", REACH_DENSE): Preset(
+        Surrogate(
+            surrogate_net_arch=(128, 128),
+            surrogate_steps=200,
+            policy_steps=200,
+            final_policy_steps=500,
+        ),
+        budget=2_000,
+        eval_every=250,
+        eval_episodes=10,
+    ),
+    ("manual", REACH_DENSE): Preset(
+        Manual(batch_size=2, unroll=2), budget=4_000, eval_every=500, eval_episodes=10
+    ),
+    ("autodiff", REACH_DENSE): Preset(
+        Autodiff(batch_size=2, unroll=2), budget=4_000, eval_every=500, eval_episodes=10
+    ),
+    ("finite-difference", REACH_DENSE): Preset(
+        FiniteDifference(batch_size=2, unroll=2), budget=200_000, eval_every=20_000
+    ),
+    ("cma-es", REACH_DENSE): Preset(
+        CMAES(net_arch=(16,), episodes=2), budget=100_000, eval_every=10_000
+    ),
+    **{
+        pair: preset
+        for env in (WAVES, WAVES6)
+        for pair, preset in {
+            # One step an episode: nothing is discounted, and the value is a baseline.
+            ("ppo", env): Preset(
+                PPO(
+                    network="nondiff",
+                    n_steps=128,
+                    batch_size=64,
+                    n_epochs=20,
+                    gamma=0.0,
+                    learning_rate=1e-3,
+                    log_std_init=-2.0,
+                ),
+                budget=30_000,
+            ),
+            ("surrogate", env): Preset(Surrogate(), budget=1_000, eval_every=250),
+            ("manual", env): Preset(Manual(), budget=1_000, eval_every=250),
+            ("autodiff", env): Preset(Autodiff(), budget=1_000, eval_every=250),
+            ("finite-difference", env): Preset(FiniteDifference(), budget=3_000, eval_every=500),
+            ("cma-es", env): Preset(CMAES(sigma=0.05), budget=30_000),
+        }.items()
+    },
 }
 
 

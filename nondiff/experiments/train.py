@@ -38,9 +38,10 @@ class TrainOptions:
     env: str = "nondiff/PandaReachDense-v0"
     """Id of a registered environment: nondiff/PandaReach-v0, or their_package:TheirEnv-v0."""
     strategy: str = "ppo"
-    """How the policy is trained: ppo, a2c, trpo, sac, td3 or tqc."""
+    """How the policy is trained: ppo, a2c, trpo, sac, td3, tqc, surrogate, manual,
+    finite-difference, autodiff or cma-es."""
     budget: int | None = None
-    """Environment steps; None: the preset's."""
+    """Environment steps, or calls of a black box; None: the preset's."""
     seed: int = 0
     """Of everything that is drawn; the same seed gives the same bits on one machine."""
     env_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()

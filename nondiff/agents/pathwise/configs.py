@@ -69,7 +69,7 @@ class Surrogate(Pathwise):
     """Weight of their disagreement, in deviations of the outcome, in the policy's loss."""
     surrogate_learning_rate: Positive = 2e-3
     """Step size of the surrogate's optimiser (Adam), falling along a cosine in each fit."""
-    surrogate_steps: Count = 600
+    surrogate_steps: Count = 300
     """Gradient steps of the surrogate a round; four times as many in the last."""
     surrogate_batch_size: Count = 128
     """Rows a gradient step of the surrogate."""
@@ -118,6 +118,8 @@ class FiniteDifference(Direct):
     name = "finite-difference"
     needs = "black box"
 
+    batch_size: Count = 4
+    """Episodes an iteration."""
     step: Positive = 1e-3
     """Step of the differences, in halves of the Box's width, and as a share of a state's size."""
 
