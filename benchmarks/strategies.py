@@ -1,8 +1,8 @@
-"""All strategies at equal budgets of simulator calls: SurfaceWaves of two sizes, and PandaReachDense.
+"""All strategies at equal budgets of simulator calls, on SurfaceWaves and PandaReachDense.
 
-Every training is a run of `nondiff compare`, with the presets of `nondiff train`, judged by its last
-policy on held-out data: 512 dispersion curves, or 512 goals. Trainings run several at a time, so
-that CPU seconds, evaluations included, are those of a busy machine.
+Every training is a run of `nondiff compare`, with the presets of `nondiff train`, judged by its
+last policy on held-out data: 512 dispersion curves, or 512 goals. Trainings run several at a time,
+so that CPU seconds, evaluations included, are those of a busy machine.
 
     python benchmarks/strategies.py --jobs 2             # all of it, about 40 minutes
     python benchmarks/strategies.py --studies "reach"    # one study
