@@ -11,7 +11,7 @@ import gymnasium
 from torch import nn
 
 from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
-from nondiff.envs.black_box import BlackBox, BlackBoxEnv
+from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.recipe import EnvRecipe
 
@@ -109,6 +109,10 @@ class BoxRecipe(EnvRecipe):
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         assert self.box is not None
         return BlackBoxEnv(self.box)
+
+    def make_vector(self, num_envs: int) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
+        assert self.box is not None
+        return BlackBoxVectorEnv(self.box, num_envs)
 
 
 class _Recorder:

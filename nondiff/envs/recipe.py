@@ -84,6 +84,27 @@ class EnvRecipe:
                 traceback.format_exc(),
             ) from error
 
+    def make_vector(self, num_envs: int) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
+        """Make the vectorised environment, which steps all by one call.
+
+        A black box registered without one is vectorised all the same.
+
+        Raises:
+            InvalidOptionError: it has none; and what `make` raises.
+        """
+        spec = self.spec()
+        env = self.make()
+        box = getattr(env.unwrapped, "box", None)
+        env.close()
+        if spec.vector_entry_point is None and box is not None:
+            from nondiff.envs.black_box import BlackBoxVectorEnv
+
+            return BlackBoxVectorEnv(box, num_envs)
+        if spec.vector_entry_point is None:
+            raise InvalidOptionError(f"{self.id} has no vectorised form: no vector_entry_point")
+        mode = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT
+        return gymnasium.make_vec(spec, num_envs, mode, **self.arguments)
+
     @contextmanager
     def opened(self, render_mode: str | None = None) -> Iterator[gymnasium.Env[Any, Any]]:
         """Make the environment, and close it in the end.

@@ -17,7 +17,7 @@ TEMPLATE = """# {env} trained with {strategy}
 - `{config}`: every option and version; `{metrics}`: metrics; `{state}`: results
 - `models/`: the best and the latest model (JSON and safetensors, nothing executable)
 
-Look at it with `nondiff evaluate {folder} --video video.mp4`.
+Look at it with `nondiff evaluate {folder}`.
 """
 
 

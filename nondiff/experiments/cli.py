@@ -116,8 +116,15 @@ def _print_result(run: Run, prog: str) -> None:
         f"trained {state['steps']:,} steps in {state['seconds']:.1f} s; "
         f"best model at {state['models']['best']['steps']:,}\n"
         f"run folder: {run.folder}\n"
-        f"look at it: {evaluate} {run.folder} --video {run.folder / 'video.mp4'}\n"
+        f"look at it: {evaluate} {run.folder}{_film(run)}\n"
     )
+
+
+def _film(run: Run) -> str:
+    """The option that films a policy, where its environment draws pictures."""
+    with run.recipe.opened() as env:
+        drawn = "rgb_array" in env.metadata.get("render_modes", ())
+    return f" --video {run.folder / 'video.mp4'}" if drawn else ""
 
 
 def _shell_command(command: str, prog: str) -> str:

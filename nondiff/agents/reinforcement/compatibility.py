@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from nondiff.agents.capabilities import check_values
 from nondiff.agents.reinforcement.configs import SAC, TQC, Reinforcement
+from nondiff.envs.black_box import BlackBoxEnv
 from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
 
 GOAL_KEYS = {"achieved_goal", "desired_goal", "observation"}
@@ -39,6 +40,11 @@ def check(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
     _check_action(config, env.action_space)
     _check_observation(config, env.observation_space)
     _check_network(config, env)
+    if config.vec_env == "batched" and not is_vectorised(env):
+        raise InvalidOptionError(
+            f"{config.name}: vec_env = 'batched' needs an environment with a vectorised form, and "
+            "this one is registered without vector_entry_point; choose from serial, processes"
+        )
     if getattr(config, "her", None) and not has_goals(env):
         raise InvalidOptionError(
             "her = True needs a goal-conditioned environment: Dict observations with "
@@ -75,6 +81,12 @@ def _check_network(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
             f"{config.name}: network = 'nondiff' acts in Box and Discrete spaces, and this "
             f"environment has {env.action_space}"
         )
+
+
+def is_vectorised(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether many episodes can be stepped by one call."""
+    registered = env.spec is not None and env.spec.vector_entry_point is not None
+    return registered or isinstance(env.unwrapped, BlackBoxEnv)
 
 
 def _is_entropy_coefficient(text: str) -> bool:

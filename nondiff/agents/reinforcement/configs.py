@@ -42,9 +42,9 @@ class Reinforcement(Strategy):
     """Activation function; None: the algorithm's own."""
     num_envs: Annotated[int, Ge(1), Le(MOST_ENVS)] = 1
     """Environments stepped at once."""
-    vec_env: Literal["serial", "processes"] = "serial"
-    """Step them one after another in this process, or each in a process of its own, which is
-    restarted if it dies or hangs."""
+    vec_env: Literal["serial", "batched", "processes"] = "serial"
+    """Step them one after another in this process; or by one call, where the environment has a
+    vectorised form; or each in a process of its own, which is restarted if it dies or hangs."""
     worker_timeout: Positive = 300.0
     """Seconds after which an environment in a process of its own counts as hung."""
     worker_restarts: Annotated[int, Ge(0)] = 3

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from nondiff.agents.reinforcement.batched import BatchedVecEnv
 from nondiff.agents.reinforcement.configs import Reinforcement
 from nondiff.agents.reinforcement.workers import WorkerVecEnv
 from nondiff.envs.episode_record import EpisodeRecord
@@ -34,6 +35,8 @@ def make_environments(
         return WorkerVecEnv(
             recipe, config.num_envs, config.worker_timeout, config.worker_restarts, report
         )
+    if config.vec_env == "batched":
+        return BatchedVecEnv(recipe.make_vector(config.num_envs))
     return DummyVecEnv([partial(_named, recipe, index) for index in range(config.num_envs)])
 
 
@@ -41,6 +44,8 @@ def count_from(environments: VecEnv, steps: int) -> None:
     """Count the steps of each environment, which messages name, from so many on."""
     if isinstance(environments, WorkerVecEnv):
         environments.steps_before = steps
+    elif isinstance(environments, BatchedVecEnv):
+        environments.steps = steps
     elif isinstance(environments, DummyVecEnv):
         for env in environments.envs:
             assert isinstance(env, Named)
