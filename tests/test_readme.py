@@ -17,10 +17,12 @@ HELPS = (
     ["train.py", "--strategy", "sac"],
     ["train.py", "--resume", "RUN"],
     ["evaluate.py"],
-    *(["-m", "nondiff", name] for name in ("runs", "export", "import")),
+    *(["-m", "nondiff", name] for name in ("runs", "export", "import", "compare")),
+    ["-m", "nondiff", "check-gradients"],
     ["benchmarks/reach.py"],
     ["benchmarks/arm_throughput.py"],
     ["benchmarks/checkpoint_cost.py"],
+    ["benchmarks/strategies.py"],
 )
 
 
@@ -42,6 +44,19 @@ def test_every_file_in_the_readme_exists() -> None:
     paths = re.findall(r"\]\(((?!http)[^)]+)\)", README)
     assert paths
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_example_of_a_function_learns() -> None:
+    example = next(
+        block
+        for block in re.findall(r"```python\n(.*?)```", README, re.S)
+        if "FunctionBox" in block
+    )
+    names: dict[str, Any] = {}
+    exec(example, names)
+    believed = [row["surrogate/true_return"] for _, row in names["result"].history[1:-1]]
+    assert names["result"].calls == 200
+    assert believed[-1] > believed[0] / 3
 
 
 @pytest.mark.slow

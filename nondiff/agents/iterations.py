@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nondiff.agents.network import MLP, Activation, NetworkPolicy
 from nondiff.agents.seeds import generator_seed
 from nondiff.agents.strategy import Observer, State, Strategy, Training
+from nondiff.envs.black_box import Meter
 from nondiff.envs.errors import DamagedCheckpointError, NonFiniteError
 
 Tensors = dict[str, Tensor]
@@ -32,6 +33,7 @@ class Learner(ABC):
         calls: what was charged to the budget so far.
         iteration: iterations done.
         progress: called with no arguments from time to time within an iteration.
+        meter: what calls of a black box pass through, if there is one.
     """
 
     def __init__(self, module: nn.Module, training: Training) -> None:
@@ -40,6 +42,7 @@ class Learner(ABC):
         self.calls = 0
         self.iteration = 0
         self.progress: Any = lambda: None
+        self.meter: Meter | None = None
         self.mean_return: float | None = None
 
     @abstractmethod
@@ -99,6 +102,8 @@ def run(
             before = learner.calls
             with threadpool_limits(1, "blas"):  # NumPy's threads only get in each other's way here
                 metrics = _iterate(learner)
+            if learner.meter is not None:
+                training.simulator_seconds = sum(learner.meter.cpu_seconds.values())
             _check_weights(learner.module, learner.calls)
             due = observer.after_step(learner.calls, learner.mean_return, None)
             observer.record(learner.calls, metrics)

@@ -106,7 +106,7 @@ class InMemory:
         return self._state
 
 
-@dataclass(frozen=True)
+@dataclass
 class Training:
     """A training to do, apart from how.
 
@@ -122,6 +122,8 @@ class Training:
         checkpoint_every: environment steps a segment; it ends with the first update after them.
         checkpoints: where segments begin and end.
         module: the network to train, in place; None: the strategy makes its own.
+        simulator_seconds: CPU seconds that the black box took in this training, for the trainer to
+            set, where there is one.
     """
 
     recipe: EnvRecipe
@@ -131,6 +133,7 @@ class Training:
     checkpoint_every: int = CHECKPOINT_EVERY
     checkpoints: Checkpoints = field(default_factory=InMemory)
     module: Any = None
+    simulator_seconds: float | None = None
 
 
 @dataclass(frozen=True)

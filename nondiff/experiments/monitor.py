@@ -64,6 +64,7 @@ class TrainingMonitor:
         self._next_review = plan.every
         self._kept_at: int | None = None
         self.steps = 0
+        self.evaluation_calls = 0
 
     def begin(self, steps: int) -> None:
         self.steps = steps
@@ -118,7 +119,9 @@ class TrainingMonitor:
         return episodes
 
     def _play(self, policy: TrainedPolicy, seeds: list[int]) -> list[Episode]:
-        return play(self._env, policy, seeds, on_step=lambda _: self._stop.check())
+        episodes = play(self._env, policy, seeds, on_step=lambda _: self._stop.check())
+        self.evaluation_calls += sum(episode.length for episode in episodes)
+        return episodes
 
     def _is_solved(self, episodes: list[Episode]) -> bool:
         success, plan = _success(episodes), self._plan

@@ -69,6 +69,7 @@ class RunState(TypedDict):
     updated: NotRequired[str]
     latest: NotRequired[dict[str, float | None]]
     result: NotRequired[dict[str, Any]]
+    ledger: NotRequired[dict[str, float | None]]
 
 
 class Run:

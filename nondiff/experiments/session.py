@@ -141,7 +141,7 @@ def _train(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Stop)
             config["checkpoint_every"],
             checkpoints,
         )
-        with _timed(run, monitor):
+        with _timed(run, monitor), _kept_ledger(run, training, monitor):
             policy = strategy.train(training, monitor)
             monitor.review(monitor.steps, policy)
     learning_curve(read_metrics(run.folder / METRICS), run.folder.name, run.folder / CURVE)
@@ -162,6 +162,25 @@ def _timed(run: Run, monitor: TrainingMonitor) -> Iterator[None]:
         run.state["steps"] = monitor.steps
 
 
+@contextmanager
+def _kept_ledger(run: Run, training: Training, monitor: TrainingMonitor) -> Iterator[None]:
+    """Note what this and earlier sessions spent, training and evaluation apart.
+
+    Calls of a session after its last checkpoint are made again, and count for evaluation too.
+    """
+    before = run.state.get("ledger", {})
+    try:
+        yield
+    finally:
+        seconds = training.simulator_seconds
+        earlier = before.get("simulator_cpu_seconds") or 0.0
+        run.state["ledger"] = {
+            "training_calls": monitor.steps,
+            "simulator_cpu_seconds": None if seconds is None else round(earlier + seconds, 3),
+            "evaluation_calls": (before.get("evaluation_calls") or 0) + monitor.evaluation_calls,
+        }
+
+
 def _judge(run: Run, env: Any, stop: Stop) -> None:
     from nondiff.experiments.card import write_card
     from nondiff.experiments.statistics import summarize
@@ -169,8 +188,9 @@ def _judge(run: Run, env: Any, stop: Stop) -> None:
     seeds = judgement_seeds(run.config["judge_episodes"])
     policy = run.load_policy("best")
     with _held_out(run, env) as unseen:
-        summary = summarize(play(unseen, policy, seeds, on_step=lambda _: stop.check()))
-    run.state["result"] = summary.to_json()
+        episodes = play(unseen, policy, seeds, on_step=lambda _: stop.check())
+    run.state["result"] = summarize(episodes).to_json()
+    run.state["ledger"]["judgement_calls"] = sum(episode.length for episode in episodes)
     write_card(run)
     run.update(state="finished", error=None)
 

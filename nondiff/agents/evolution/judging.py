@@ -24,9 +24,11 @@ class Judge(ABC):
 
     Attributes:
         calls: transitions, or steps, so far.
+        meter: what they pass through in a black box.
     """
 
     calls: int
+    meter: Meter | None = None
 
     @abstractmethod
     def mean_return(self, policy: NetworkPolicy, iteration: int) -> float | None:
@@ -45,7 +47,7 @@ class BlackBoxJudge(Judge):
     """Plays all of a candidate's episodes at once."""
 
     def __init__(self, box: BlackBox, training: Training, episodes: int, most_steps: int) -> None:
-        self._meter = Meter(box, training.budget)
+        self.meter = self._meter = Meter(box, training.budget)
         self._seed, self._episodes = training.seed, episodes
         self._steps = min(most_steps, box.horizon)
 

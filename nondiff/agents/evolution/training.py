@@ -66,7 +66,7 @@ class EvolutionLearner(Learner):
         self, config: CMAES, judge: Judge, policy: NetworkPolicy, training: Training
     ) -> None:
         super().__init__(policy.module, training)
-        self._judge, self._policy = judge, policy
+        self._judge, self._policy, self.meter = judge, policy, judge.meter
         mean = parameters_to_vector(self.module.parameters()).detach().cpu().double().numpy()
         kind = CMA if len(mean) <= config.full_up_to else SepCMA
         self._search = kind(mean, config.sigma, population_size=config.population, seed=0)

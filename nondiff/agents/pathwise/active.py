@@ -29,7 +29,7 @@ class SurrogateLearner(Learner):
     ) -> None:
         super().__init__(module, training)
         self._config, self._box = config, box
-        self._meter = Meter(box, training.budget)
+        self.meter = self._meter = Meter(box, training.budget)
         self._device = device(training)
         self._data: Transitions | None = None
         self._model: SurrogateModel | None = None

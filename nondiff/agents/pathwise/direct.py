@@ -26,7 +26,7 @@ class DirectLearner(Learner):
     ) -> None:
         super().__init__(module, training)
         self._config = config
-        self._meter = Meter(box, training.budget)
+        self.meter = self._meter = Meter(box, training.budget)
         self._operator = make_operator(config, self._meter)
         self._optimizer = torch.optim.Adam(module.parameters(), config.learning_rate)
 

@@ -65,7 +65,7 @@ class ExpansionLearner(Learner):
     ) -> None:
         super().__init__(module, training)
         self._config, self._box = config, box
-        self._meter = Meter(box, training.budget)
+        self.meter = self._meter = Meter(box, training.budget)
         linearizer = make_linearizer(config, self._meter)
         assert linearizer is not None
         self._linearize = linearizer

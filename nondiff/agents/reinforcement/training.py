@@ -28,7 +28,7 @@ from nondiff.agents.reinforcement.finite import FiniteGuard, non_finite_weight
 from nondiff.agents.reinforcement.policy import Description, Normalizer, ReinforcementPolicy
 from nondiff.agents.reinforcement.shared_network import network_of
 from nondiff.agents.reinforcement.snapshot import restore, segment_after, snapshot
-from nondiff.agents.reinforcement.vectorize import count_from, make_environments
+from nondiff.agents.reinforcement.vectorize import count_from, make_environments, simulator_seconds
 from nondiff.agents.seeds import generator_seed, training_seed
 from nondiff.agents.spaces import to_json
 from nondiff.agents.strategy import Observer, Training
@@ -50,6 +50,7 @@ def train(
             del segment  # its buffers are freed before the next one's are made
             segment = Segment(config, training, observer, environments, module)
         policy = segment.policy()
+        training.simulator_seconds = simulator_seconds(environments)
     if module is None or not isinstance(policy, NetworkPolicy):
         return policy
     module.load_state_dict(policy.module.state_dict())

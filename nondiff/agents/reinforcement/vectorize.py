@@ -52,6 +52,17 @@ def count_from(environments: VecEnv, steps: int) -> None:
             env.steps = steps
 
 
+def simulator_seconds(environments: VecEnv) -> float | None:
+    """CPU seconds that black boxes took; None where there are none, or in other processes."""
+    if isinstance(environments, BatchedVecEnv):
+        made: list[Any] = [environments.env]
+    else:
+        made = list(getattr(environments, "envs", []))
+    meters = [getattr(env.unwrapped, "meter", None) for env in made]
+    spent = [sum(meter.cpu_seconds.values()) for meter in meters if meter is not None]
+    return sum(spent) if spent else None
+
+
 def _named(recipe: EnvRecipe, index: int) -> gymnasium.Env[Any, Any]:
     return Named(EpisodeRecord(recipe.make()), index)
 
