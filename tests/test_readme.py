@@ -46,6 +46,7 @@ def test_every_file_in_the_readme_exists() -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
+@pytest.mark.slow
 def test_the_example_of_a_function_learns() -> None:
     example = next(
         block
@@ -56,7 +57,7 @@ def test_the_example_of_a_function_learns() -> None:
     exec(example, names)
     believed = [row["surrogate/true_return"] for _, row in names["result"].history[1:-1]]
     assert names["result"].calls == 200
-    assert believed[-1] > believed[0] / 3
+    assert max(believed[-3:]) > believed[0]
 
 
 @pytest.mark.slow

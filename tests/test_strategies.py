@@ -115,7 +115,12 @@ def test_the_budget_is_spent_and_not_exceeded(name: str, num_envs: int) -> None:
     watcher = Watcher()
     strategy = replace(find_strategy(name)(), num_envs=num_envs)
     trained(strategy, "Pendulum-v1", 50, watcher=watcher)
-    assert 50 <= watcher.steps <= 50 + num_envs - 1
+    assert watcher.steps == 50 - 50 % num_envs
+
+
+def test_a_budget_of_less_than_one_step_is_refused() -> None:
+    with pytest.raises(InvalidOptionError, match="budget 3 is less than one step of num_envs = 4"):
+        trained(replace(find_strategy("a2c")(), num_envs=4), "Pendulum-v1", 3)
 
 
 def test_training_ends_when_the_observer_says_so() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -42,6 +42,7 @@ def train(
 ) -> ReinforcementPolicy | NetworkPolicy:
     """Train until the budget is spent or the observer ends it; see `Strategy.train`."""
     module = _module(config, training)
+    account, training = training, _in_whole_steps(config, training)
     with closing(make_environments(config, training.recipe, observer.note)) as environments:
         segment = Segment(config, training, observer, environments, module)
         count_from(environments, segment.start // config.num_envs)
@@ -50,11 +51,21 @@ def train(
             del segment  # its buffers are freed before the next one's are made
             segment = Segment(config, training, observer, environments, module)
         policy = segment.policy()
-        training.simulator_seconds = simulator_seconds(environments)
+        account.simulator_seconds = simulator_seconds(environments)
     if module is None or not isinstance(policy, NetworkPolicy):
         return policy
     module.load_state_dict(policy.module.state_dict())
     return policy.acting_with(module)
+
+
+def _in_whole_steps(config: Reinforcement, training: Training) -> Training:
+    """The same training, its budget cut to what all environments together can step."""
+    if training.budget < config.num_envs:
+        raise InvalidOptionError(
+            f"budget {training.budget} is less than one step of num_envs = {config.num_envs} "
+            "environments"
+        )
+    return replace(training, budget=training.budget - training.budget % config.num_envs)
 
 
 def _module(config: Reinforcement, training: Training) -> nn.Module | None:
