@@ -17,7 +17,6 @@ from nondiff.experiments.cli import exit_with, run_command
 from nondiff.experiments.judgement import judge, write_record
 from nondiff.experiments.runs import Run
 
-MODULE = "nondiff.experiments.cell_process"
 LOOK_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1
 

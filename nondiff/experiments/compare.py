@@ -25,6 +25,7 @@ from nondiff.experiments.results import Results, collect
 from nondiff.experiments.runs import CONFIG, Run
 from nondiff.experiments.stopping import SHELL_CODE, Interrupted, Stop
 
+CELL_PROCESS = "nondiff.experiments.cell_process"  # the module that trains and judges a cell
 INCOMPLETE = 1  # exit code where a cell came to nothing
 MOST_JOBS = MOST_SEEDS = 1000
 STOPPED = tuple(SHELL_CODE + number for number in (signal.SIGINT, signal.SIGTERM))
@@ -171,8 +172,6 @@ def _train(plan: Plan, options: CompareOptions, stop: Stop) -> None:
 
 def _job(plan: Plan, cell: Cell, options: CompareOptions) -> Job[Cell] | None:
     """What is left to do for a cell; None: nothing."""
-    from nondiff.experiments.cell_process import MODULE
-
     path = plan.record_path(cell)
     record = read_record(path)
     if record is not None:
@@ -185,7 +184,7 @@ def _job(plan: Plan, cell: Cell, options: CompareOptions) -> Job[Cell] | None:
         path.unlink()
     training = _training(plan, cell)
     folder, episodes = str(plan.run_folder(cell)), str(options.episodes)
-    arguments = (MODULE, str(os.getpid()), folder, str(path), episodes, *training)
+    arguments = (CELL_PROCESS, str(os.getpid()), folder, str(path), episodes, *training)
     return Job(cell, arguments, plan.log_path(cell))
 
 

@@ -12,10 +12,9 @@ from gymnasium import spaces
 from torch import Tensor
 
 from nondiff.envs.arm import manual
-from nondiff.envs.arm.env import SUBSTEPS
 from nondiff.envs.arm.robot import ControlType, Panda
 from nondiff.envs.arm.scene import Scene
-from nondiff.envs.arm.simulation import Simulation
+from nondiff.envs.arm.simulation import SUBSTEPS, Simulation
 from nondiff.envs.arm.state import JOINT_STATE, MOTION, POSITION, WIDTH
 from nondiff.envs.arm.task import Task
 from nondiff.envs.arm.twin import Twin

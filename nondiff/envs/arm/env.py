@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nondiff.envs.arm.robot import ControlType, Panda
 from nondiff.envs.arm.scene import Scene
-from nondiff.envs.arm.simulation import TIMESTEP, Simulation, Snapshot
+from nondiff.envs.arm.simulation import SUBSTEPS, TIMESTEP, Simulation, Snapshot
 from nondiff.envs.arm.task import Task
 from nondiff.envs.errors import InvalidOptionError
 
@@ -26,7 +26,6 @@ Info = dict[str, Any]
 
 REWARD_TYPES = ("sparse", "dense")
 RENDER_MODES = ("human", "rgb_array", "rgb_array_list")
-SUBSTEPS = 20  # physics steps a control step
 FRAMES_PER_STEP = 5  # pictures a control step in mode "rgb_array_list"
 CONTROL_RATE = round(1 / (SUBSTEPS * TIMESTEP))  # [Hz]
 

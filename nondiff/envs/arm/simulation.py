@@ -51,6 +51,7 @@ except ImportError as error:
 Vector = Sequence[float]
 
 TIMESTEP = 1 / 500  # [s]
+SUBSTEPS = 20  # physics steps a control step
 GRAVITY = -9.81  # [m/s^2]
 IK_ITERATIONS = 4  # of inverse kinematics
 LIGHT = {
