@@ -83,7 +83,7 @@ class SurrogateLearner(Learner):
         metrics = self._train_policy(rng, config.policy_steps, LAST_POLICY_RATE)
         left_rounds = max(1, config.rounds - self.iteration + 1)
         calls = max(self._row_cost(), self._meter.remaining() // left_rounds)
-        deviation = config.exploration * (1 - (self.iteration - 1) / config.rounds)
+        deviation = config.exploration * max(0.0, 1 - (self.iteration - 1) / config.rounds)
 
         def act(observation: Tensor) -> Tensor:
             with torch.no_grad():

@@ -143,7 +143,8 @@ class AutodiffOperator:
         self.cost = max(1, cast(HasTwin, meter.box).twin_cost)  # as the meter charges
 
     def __call__(self, state: Tensor, action: Tensor) -> Tensor:
-        return self._meter.twin(state, action)
+        # A twin may hold constants, and these are on the CPU.
+        return self._meter.twin(state.cpu(), action.cpu()).to(action.device)
 
 
 def make_operator(config: Direct, meter: Meter) -> Operator:

@@ -117,7 +117,8 @@ class ArmBox(BlackBox):
         return np.array(world.robot.joint_state() + world.robot.observe())
 
     def observation(self, state: Tensor, context: Tensor) -> Tensor:
-        seen = torch.clamp(state[:, MOTION], -self._bounds, self._bounds)
+        bounds = self._bounds.to(state)
+        seen = torch.clamp(state[:, MOTION], -bounds, bounds)
         return torch.cat([state[:, POSITION], context, seen], 1)
 
     def reward(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Tensor:

@@ -110,7 +110,7 @@ class SurfaceWaves(BlackBox):
         return outcome
 
     def observation(self, state: Tensor, context: Tensor) -> Tensor:
-        return (context.log() - torch.as_tensor(self._centre, dtype=context.dtype)) / DEVIATION
+        return (context.log() - torch.from_numpy(self._centre).to(context)) / DEVIATION
 
     def reward(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Tensor:
         return -self.residual(outcome, context).square().mean(dim=1).sqrt()
