@@ -61,7 +61,7 @@ STUDIES = {
         (WAVES,),
         ("surrogate",),
         (300, 1_000, 3_000),
-        ("--active=False",),
+        ("--no-active",),
     ),
     "long": Study("Seismic inversion, larger budgets", (WAVES,), ("ppo",), (10_000, 30_000)),
     "reach": Study("A robot arm", (REACH,), ("ppo", "sac", *PATHWISE, "cma-es"), (1_000, 3_000)),

@@ -7,6 +7,7 @@ from nondiff.experiments.results import Results, Row
 from nondiff.experiments.statistics import Estimate, stratified_difference
 
 LEAST_SEEDS = 3  # for a claim
+MOST_REFERENCES = 3  # worth a sentence each; more are left to the table
 THREE_DIGITS, LONG = "{:#.3g}", 999.5
 
 
@@ -22,7 +23,9 @@ def headlines(results: Results) -> list[str]:
         text = f"On {env}, with {calls_in_words(budget)}, {best.strategy} scored"
         text += f" {interval(best.score)}{_against(best, others)}."
         sentences.append(text)
-        sentences += [_beside(row) for row in results.references if row.env == env]
+        beside = [row for row in results.references if row.env == env]
+        if len(beside) <= MOST_REFERENCES:
+            sentences += [_beside(row) for row in beside]
     return sentences
 
 
