@@ -203,7 +203,12 @@ def test_a_seed_gives_the_same_bits_on_a_black_box_used_again_and_on_a_new_one(n
 
 @pytest.mark.parametrize("name", NEEDY)
 def test_what_is_missing_is_named_with_the_strategies_that_would_do(name: str) -> None:
-    for env_id in ("small_boxes:Plain-v0", "small_boxes:Bowl-v0", "CartPole-v1"):
+    for env_id in (
+        "small_boxes:Plain-v0",
+        "small_boxes:Bowl-v0",
+        "CartPole-v1",
+        "nondiff/PandaReach-v0",  # whose reward has no gradient
+    ):
         env = gymnasium.make(env_id)
         suited = supported(env)
         fits, message = [], ""

@@ -14,6 +14,7 @@ from nondiff.envs.black_box import BlackBox, capabilities, find_black_box
 from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
 
 LACKS = {
+    "gradient of the reward": "has a reward without a gradient, as sparse rewards are",
     "black box": "is no black box in the sense of nondiff.envs.black_box",
     "vjp": "offers no hand-written vector-Jacobian product (`vjp`)",
     "twin": "offers no differentiable twin (`twin`)",
@@ -39,7 +40,9 @@ def check_values(config: Strategy) -> None:
 def offered(env: gymnasium.Env[Any, Any]) -> set[str]:
     """What an environment has of all that a strategy may need."""
     box = find_black_box(env)
-    return set() if box is None else {"black box", *capabilities(box)}
+    if box is None or not box.differentiable_reward:
+        return set()
+    return {"black box", *capabilities(box)}
 
 
 def needed_black_box(config: Strategy, env: gymnasium.Env[Any, Any]) -> BlackBox:
@@ -50,13 +53,15 @@ def needed_black_box(config: Strategy, env: gymnasium.Env[Any, Any]) -> BlackBox
     """
     assert config.needs is not None
     have = offered(env)
-    missing = "black box" if not have else config.needs
+    box = find_black_box(env)
+    missing: str = config.needs
+    if not have:
+        missing = "black box" if box is None else "gradient of the reward"
     if missing not in have:
         raise IncompatibleStrategyError(
             f"{config.name} can't train here: {_name(env)} {LACKS[missing]}; "
             f"these can: {', '.join(supported(env))}"
         )
-    box = find_black_box(env)
     assert box is not None
     return box
 

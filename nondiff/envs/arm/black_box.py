@@ -77,6 +77,7 @@ class ArmBox(BlackBox):
         self._task = task
         self._control_type = control_type
         self._sparse = sparse
+        self.differentiable_reward = not sparse
         self._bounds = torch.tensor(seen.high, dtype=torch.float64)
 
     @cached_property

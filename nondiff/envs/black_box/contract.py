@@ -42,6 +42,7 @@ class BlackBox(ABC):
     observation_space: spaces.Space[Any]  # a Box, or a Dict of Boxes, flattened in key order
     action_space: spaces.Box
     horizon: int = 1  # transitions an episode, at most
+    differentiable_reward: bool = True  # otherwise pathwise strategies refuse to train on it
     failure_reward: ClassVar[float]  # of a row whose outcome holds a NaN; its episode ends there
 
     @abstractmethod
