@@ -61,6 +61,20 @@ def test_the_example_of_a_function_learns() -> None:
 
 
 @pytest.mark.slow
+def test_the_strategies_page_trains_one_network_after_another(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (ROOT / "docs" / "strategies.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    exec(example, {})
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "surrogate",
+        "manual",
+        "ppo",
+    ]
+
+
+@pytest.mark.slow
 def test_the_plain_stable_baselines3_example_learns() -> None:
     example = next(
         block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "PPO(" in block
