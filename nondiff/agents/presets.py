@@ -253,6 +253,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
                     n_epochs=20,
                     gamma=0.0,
                     learning_rate=1e-3,
+                    learning_rate_schedule="linear",
                     log_std_init=-2.0,
                 ),
                 budget=30_000,
