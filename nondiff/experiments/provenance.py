@@ -16,6 +16,10 @@ PACKAGES = (
     "torch",
     "stable-baselines3",
     "sb3-contrib",
+    "cmaes",
+    "disba",
+    "numba",
+    "scipy",
     "pybullet",
     "pybullet-arm64",
 )
