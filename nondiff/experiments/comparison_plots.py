@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nondiff.experiments.curves import mean_curve
+from nondiff.experiments.headline import MOST_REFERENCES
 from nondiff.experiments.results import RETURN, Results, Row
 
 SIZE = (6.4, 3.9)  # inches
@@ -69,7 +70,7 @@ def plots(results: Results, env: str) -> list[Picture]:
             f"{stem}-budget",
             "What a budget buys",
             "Median return of held-out episodes against the simulator calls spent on training, "
-            "with 95\N{NO-BREAK SPACE}% intervals over seeds. Dashed: results from elsewhere.",
+            "with 95\N{NO-BREAK SPACE}% intervals over seeds. Dashed, if few: results from elsewhere.",
             lambda axes: _draw_budgets(axes, results, env),
         )
     ]
@@ -135,6 +136,8 @@ def color_of(results: Results, strategy: str) -> str:
 
 def _draw_budgets(axes: Axes, results: Results, env: str) -> None:
     rows, references = results.of(env), [r for r in results.references if r.env == env]
+    if len(references) > MOST_REFERENCES:
+        references = []
     medians = [row.median for row in rows] + [row.median for row in references]
     ends = [end for median in medians for end in (median.low, median.high)]
     sign = _scale_returns(axes, ends, "median return")

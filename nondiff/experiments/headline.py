@@ -7,7 +7,7 @@ from nondiff.experiments.results import Results, Row
 from nondiff.experiments.statistics import Estimate, stratified_difference
 
 LEAST_SEEDS = 3  # for a claim
-MOST_REFERENCES = 3  # worth a sentence each; more are left to the table
+MOST_REFERENCES = 3  # worth a sentence and a line each; more are left to the table
 THREE_DIGITS, LONG = "{:#.3g}", 999.5
 
 
