@@ -70,7 +70,7 @@ def plots(results: Results, env: str) -> list[Picture]:
             f"{stem}-budget",
             "What a budget buys",
             "Median return of held-out episodes against the simulator calls spent on training, "
-            "with 95\N{NO-BREAK SPACE}% intervals over seeds. Dashed, if few: results from elsewhere.",
+            "with 95\N{NO-BREAK SPACE}% intervals over seeds. Dashed, if few: from elsewhere.",
             lambda axes: _draw_budgets(axes, results, env),
         )
     ]
