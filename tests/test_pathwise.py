@@ -20,8 +20,8 @@ from nondiff.agents.network import MLP
 from nondiff.agents.pathwise.active import SurrogateLearner
 from nondiff.agents.pathwise.configs import Direct
 from nondiff.agents.pathwise.operators import make_operator
-from nondiff.agents.pathwise.rollout import rollout
 from nondiff.agents.pathwise.surrogate import SurrogateModel
+from nondiff.agents.rollout import rollout
 from nondiff.agents.strategy import Strategy, Training
 from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BudgetSpentError, Meter
 from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,12 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from nondiff.agents.network import MLP, Activation, NetworkPolicy
+from nondiff.agents.network import MLP, Activation, NetworkPolicy, non_finite_weight
+from nondiff.agents.origin import origin_of, taking_up
 from nondiff.agents.seeds import generator_seed
 from nondiff.agents.strategy import Observer, State, Strategy, Training
 from nondiff.envs.black_box import Meter
-from nondiff.envs.errors import DamagedCheckpointError, NonFiniteError
+from nondiff.envs.errors import NonFiniteError
 
 Tensors = dict[str, Tensor]
 POLICY = "policy."
@@ -53,9 +53,9 @@ class Learner(ABC):
     def is_over(self) -> bool:
         """Whether the budget leaves nothing more to do."""
 
-    @abstractmethod
     def values(self) -> dict[str, Any]:
         """What `restore` needs beside `tensors`, as JSON types."""
+        return {}
 
     @abstractmethod
     def tensors(self) -> Tensors:
@@ -63,7 +63,7 @@ class Learner(ABC):
 
     @abstractmethod
     def restore(self, values: dict[str, Any], tensors: Tensors) -> None:
-        """Take up what `values` and `tensors` gave; the network and `calls` are restored."""
+        """Take up what `values` and `tensors` gave, once network, calls and meter are restored."""
 
 
 def device(training: Training) -> torch.device:
@@ -91,7 +91,7 @@ def run(
     policy: NetworkPolicy,
 ) -> NetworkPolicy:
     """Iterate from the last checkpoint until the budget is spent or the observer ends it."""
-    origin = _origin(config, training)
+    origin = origin_of(config, training)
     state = training.checkpoints.load()
     if state is not None:
         _restore(learner, origin, state)
@@ -112,7 +112,7 @@ def run(
             if due and not learner.is_over() and not observer.review(learner.calls, policy):
                 break
     except BaseException:
-        if all(bool(torch.isfinite(p).all()) for p in learner.module.parameters()):
+        if non_finite_weight(learner.module) is None:
             observer.keep(learner.calls, policy)
         raise
     return policy
@@ -131,57 +131,48 @@ def _crossed(before: int, after: int, every: int) -> bool:
 
 
 def _check_weights(module: nn.Module, calls: int) -> None:
-    for name, weight in module.named_parameters():
-        if not torch.isfinite(weight).all():
-            raise NonFiniteError(
-                f"the update before call {calls} made the weight {name} NaN or infinite; lower "
-                "learning_rate or scale the rewards"
-            )
-
-
-def _origin(config: Strategy, training: Training) -> dict[str, Any]:
-    """All that a checkpoint's bits depend on."""
-    origin = {
-        "strategy": config.name,
-        "env": training.recipe.id,
-        "env_arguments": dict(training.recipe.arguments),
-        "seed": training.seed,
-        **asdict(config),
-    }
-    return dict(json.loads(json.dumps(origin)))
+    name = non_finite_weight(module)
+    if name is not None:
+        raise NonFiniteError(
+            f"the update before call {calls} made the weight {name} NaN or infinite; lower "
+            "learning_rate or scale the rewards"
+        )
 
 
 def _state(learner: Learner, origin: dict[str, Any]) -> State:
-    weights = {POLICY + name: value for name, value in learner.module.state_dict().items()}
     values = {
         "origin": origin,
         "iteration": learner.iteration,
         "mean_return": learner.mean_return,
+        "rows": {} if learner.meter is None else dict(learner.meter.rows),
         "learner": learner.values(),
     }
-    return State(learner.calls, values, weights | learner.tensors())
+    tensors = prefixed(POLICY, learner.module.state_dict()) | learner.tensors()
+    return State(learner.calls, values, tensors)
 
 
 def _restore(learner: Learner, origin: dict[str, Any], state: State) -> None:
-    try:
-        theirs = state.values["origin"]
-        other = [name for name in {**origin, **theirs} if origin.get(name) != theirs.get(name)]
-        if other:
-            raise ValueError(f"it is of a run with another {', '.join(other)}; remove it")
-        weights = {
-            name.removeprefix(POLICY): value
-            for name, value in state.tensors.items()
-            if name.startswith(POLICY)
-        }
-        learner.module.load_state_dict(weights, strict=True)
+    with taking_up(state, origin):
+        learner.module.load_state_dict(under(POLICY, state.tensors), strict=True)
         learner.calls, learner.iteration = state.steps, int(state.values["iteration"])
         learner.mean_return = state.values["mean_return"]
+        if learner.meter is not None:
+            learner.meter.go_on_from(learner.calls, state.values["rows"])
         learner.restore(state.values["learner"], state.tensors)
-    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise DamagedCheckpointError(
-            f"the checkpoint of step {state.steps:,} does not fit this run: {reason}"
-        ) from error
+
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
+    """The same tensors, each name behind a prefix."""
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
+    """The tensors behind a prefix, without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> Tensors:
@@ -196,9 +187,8 @@ def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> Tensors:
 def restore_optimizer(name: str, optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
     """Give a new optimiser the state that `optimizer_tensors` took."""
     state: dict[int, dict[str, Tensor]] = {}
-    for full, value in tensors.items():
-        if full.startswith(f"{name}."):
-            index, _, key = full.removeprefix(f"{name}.").partition(".")
-            state.setdefault(int(index), {})[key] = value.clone()
+    for place, value in under(f"{name}.", tensors).items():
+        index, _, key = place.partition(".")
+        state.setdefault(int(index), {})[key] = value.clone()
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -112,6 +112,14 @@ class MLP(nn.Module):
         return self.centre + self.reach * torch.tanh(raw) if self.squashed else raw
 
 
+def non_finite_weight(module: nn.Module) -> str | None:
+    """The name of the first parameter that holds a NaN or an infinity, if any does."""
+    for name, parameter in module.named_parameters():
+        if not torch.isfinite(parameter).all():
+            return name
+    return None
+
+
 def _outputs(space: gymnasium.Space[Any]) -> int:
     if isinstance(space, spaces.Box):
         return math.prod(space.shape)

@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nondiff.agents.iterations import device
 from nondiff.agents.network import NetworkPolicy
+from nondiff.agents.rollout import rollout
 from nondiff.agents.seeds import training_seed
 from nondiff.agents.strategy import Training
 from nondiff.envs.black_box import BlackBox, Meter
@@ -34,13 +36,8 @@ class Judge(ABC):
     def mean_return(self, policy: NetworkPolicy, iteration: int) -> float | None:
         """The policy's mean return over the episodes of an iteration; None: the budget ended."""
 
-    @abstractmethod
-    def go_on_from(self, calls: int, rows: dict[str, int]) -> None:
-        """Count on from where an interrupted training was."""
-
-    def rows(self) -> dict[str, int]:
-        """Rows by kind."""
-        return {}
+    def go_on_from(self, calls: int) -> None:  # noqa: B027
+        """Count on from where an interrupted training was, where no meter does."""
 
 
 class BlackBoxJudge(Judge):
@@ -48,53 +45,33 @@ class BlackBoxJudge(Judge):
 
     def __init__(self, box: BlackBox, training: Training, episodes: int, most_steps: int) -> None:
         self.meter = self._meter = Meter(box, training.budget)
-        self._seed, self._episodes = training.seed, episodes
+        self._training, self._episodes = training, episodes
         self._steps = min(most_steps, box.horizon)
 
     @property
     def calls(self) -> int:  # type: ignore[override]
         return self._meter.calls
 
-    def rows(self) -> dict[str, int]:
-        return dict(self._meter.rows)
-
-    def go_on_from(self, calls: int, rows: dict[str, int]) -> None:
-        self._meter.go_on_from(calls, rows)
-
     @torch.no_grad()
     def mean_return(self, policy: NetworkPolicy, iteration: int) -> float | None:
-        box = self._meter.box
-        rng = np.random.default_rng([self._seed, iteration])
-        start = box.initial(self._episodes, rng)
-        state, context = torch.from_numpy(start.state), torch.from_numpy(start.context)
-        total = 0.0
-        for _ in range(self._steps):
-            rows = min(len(context), self._meter.remaining())
-            is_cut = rows < len(context)
-            state, context = state[:rows], context[:rows]
-            if rows:
-                reward, state, context = self._step(policy, state, context)
-                total += reward
-            if is_cut:
-                return None
-            if not len(context):
-                break
-        return total / self._episodes
+        meter = self._meter
+        start = meter.box.initial(
+            self._episodes, np.random.default_rng([self._training.seed, iteration])
+        )
+        played = rollout(
+            meter.box,
+            self._call,
+            policy.module,
+            start,
+            device(self._training),
+            meter.remaining(),
+            self._steps,
+        )
+        return None if played.is_cut else float(played.returns.mean())
 
-    def _step(
-        self, policy: NetworkPolicy, state: Tensor, context: Tensor
-    ) -> tuple[float, Tensor, Tensor]:
-        """The sum of rewards, and the states and contexts of the episodes that go on."""
-        box = self._meter.box
-        action = policy.module(box.observation(state, context).float()).double()
-        outcome = torch.from_numpy(self._meter.transition(state.numpy(), action.numpy()))
-        good = torch.isfinite(outcome).all(dim=1)
-        parts = [part[good] for part in (state, action, outcome, context)]
-        reward = float(box.reward(*parts).sum()) + box.failure_reward * int((~good).sum())
-        state, context = box.next_state(parts[0], parts[2]), parts[3]
-        success = box.success(*parts)
-        on = slice(None) if success is None else ~success
-        return reward, state[on], context[on]
+    def _call(self, state: Tensor, action: Tensor) -> Tensor:
+        inputs = (part.cpu().numpy() for part in (state, action))
+        return torch.from_numpy(self._meter.transition(*inputs)).to(action)
 
 
 class EnvironmentJudge(Judge):
@@ -111,7 +88,7 @@ class EnvironmentJudge(Judge):
         self._episodes, self._steps = episodes, most_steps
         self.calls = 0
 
-    def go_on_from(self, calls: int, rows: dict[str, int]) -> None:
+    def go_on_from(self, calls: int) -> None:
         self.calls = calls
 
     def mean_return(self, policy: NetworkPolicy, iteration: int) -> float | None:

@@ -104,7 +104,6 @@ class EvolutionLearner(Learner):
         return {
             "sigma": float(self._search._sigma),
             "generation": self._search.generation,
-            "rows": self._judge.rows(),
         }
 
     def tensors(self) -> Tensors:
@@ -117,4 +116,4 @@ class EvolutionLearner(Learner):
                 raise ValueError(f"{name} has shape {array.shape}")
             setattr(self._search, name, array)
         self._search._sigma, self._search._g = float(values["sigma"]), int(values["generation"])
-        self._judge.go_on_from(self.calls, values["rows"])
+        self._judge.go_on_from(self.calls)

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nondiff.agents.iterations import Learner, Tensors, device
+from nondiff.agents.iterations import Learner, Tensors, device, prefixed, under
 from nondiff.agents.pathwise.configs import Surrogate
-from nondiff.agents.pathwise.rollout import rollout
+from nondiff.agents.pathwise.operators import jacobians
+from nondiff.agents.pathwise.rows import joined
 from nondiff.agents.pathwise.surrogate import SurrogateModel, Transitions, cosine
+from nondiff.agents.rollout import rollout
 from nondiff.agents.strategy import Training
-from nondiff.envs.black_box import BlackBox, HasJacobian, Meter, Start, failed_rows
+from nondiff.envs.black_box import BlackBox, HasJacobian, Meter, Start
 
 MODEL, DATA = "surrogate.", "data."
 LAST_FIT = 4  # times as many steps, for nothing comes after it
@@ -70,10 +72,13 @@ class SurrogateLearner(Learner):
 
         self._data, _ = self._collect(act, calls, rng)
         data = self._data
-        sizes = data.inputs.shape[1], len(centre), data.outcome.shape[1]
-        self._model = SurrogateModel(*sizes, config).to(self._device)
+        self._model = self._new_model(data)
         self._model.standardise(data)
-        return self._model.fit(data, config, self._fit_steps(2))
+        return self._model.fit(data, config, 2 * config.surrogate_steps)
+
+    def _new_model(self, data: Transitions) -> SurrogateModel:
+        sizes = data.inputs.shape[1], len(self._low), data.outcome.shape[1]
+        return SurrogateModel(*sizes, self._config).to(self._device)
 
     def _round(self, rng: np.random.Generator) -> dict[str, float]:
         """Train the policy, call the black box around it, and fit the surrogate again."""
@@ -97,10 +102,9 @@ class SurrogateLearner(Learner):
             self.mean_return = float(np.mean(returns))
             metrics["surrogate/true_return"] = self.mean_return
         is_last = self._meter.remaining() < self._row_cost()
-        return metrics | self._model.fit(self._data, config, self._fit_steps(LAST_FIT**is_last))
-
-    def _fit_steps(self, times: int) -> int:
-        return self._config.surrogate_steps * times
+        return metrics | self._model.fit(
+            self._data, config, config.surrogate_steps * LAST_FIT**is_last
+        )
 
     def _within(self, action: np.ndarray[Any, Any]) -> Tensor:
         return torch.from_numpy(np.clip(action, self._low, self._high)).to(self._device)
@@ -121,10 +125,7 @@ class SurrogateLearner(Learner):
             if not played.is_cut:
                 returns.append(played.returns.cpu().numpy())
             self.progress()
-        whole = found[0]
-        for more in found[1:]:
-            whole = whole.and_also(more)
-        return whole, np.concatenate(returns) if returns else np.zeros(0)
+        return joined(found), np.concatenate(returns) if returns else np.zeros(0)
 
     def _call(self, state: Tensor, action: Tensor) -> Tensor:
         inputs = (part.detach().cpu().numpy() for part in (state, action))
@@ -133,9 +134,8 @@ class SurrogateLearner(Learner):
     def _transitions(self, state: Tensor, action: Tensor, outcome: Tensor) -> Transitions:
         arrays = [part.cpu().numpy() for part in (state, action, outcome)]
         slopes = np.full((*arrays[2].shape, arrays[1].shape[1]), np.nan)
-        good = ~failed_rows(arrays[2])
-        if self._uses_jacobians and good.any():
-            slopes[good] = self._meter.jacobian(*(array[good] for array in arrays))
+        if self._uses_jacobians:
+            slopes = jacobians(self._meter, *arrays)
         return Transitions(
             torch.cat([state, action], dim=1).float(),
             self._base(state, outcome.shape[1]).float(),
@@ -206,27 +206,17 @@ class SurrogateLearner(Learner):
         return expected - self._config.disagreement * torch.cat(penalty).mean()
 
     def values(self) -> dict[str, Any]:
-        return {"rows": dict(self._meter.rows), "is_done": self._is_done}
+        return {"is_done": self._is_done}
 
     def tensors(self) -> Tensors:
         assert self._model is not None
-        weights = {MODEL + name: value for name, value in self._model.state_dict().items()}
-        return weights | {DATA + name: value for name, value in vars(self._data).items()}
+        return prefixed(MODEL, self._model.state_dict()) | prefixed(DATA, vars(self._data))
 
     def restore(self, values: dict[str, Any], tensors: Tensors) -> None:
-        found = {
-            name.removeprefix(DATA): value.to(self._device)
-            for name, value in tensors.items()
-            if name.startswith(DATA)
-        }
-        self._data = Transitions(**found)
-        sizes = (found["inputs"].shape[1], len(self._low), found["outcome"].shape[1])
-        self._model = SurrogateModel(*sizes, self._config).to(self._device)
-        self._model.load_state_dict(
-            {k.removeprefix(MODEL): v for k, v in tensors.items() if k.startswith(MODEL)}
-        )
+        self._data = Transitions(**under(DATA, tensors)).to(self._device)
+        self._model = self._new_model(self._data)
+        self._model.load_state_dict(under(MODEL, tensors))
         self._is_done = bool(values["is_done"])
-        self._meter.go_on_from(self.calls, values["rows"])
 
 
 def uses_jacobians(config: Surrogate, box: BlackBox) -> bool:

@@ -11,7 +11,7 @@ from torch import nn
 from nondiff.agents.iterations import Learner, Tensors, device, optimizer_tensors, restore_optimizer
 from nondiff.agents.pathwise.configs import Direct
 from nondiff.agents.pathwise.operators import make_operator
-from nondiff.agents.pathwise.rollout import Rollout, rollout
+from nondiff.agents.rollout import Rollout, rollout
 from nondiff.agents.strategy import Training
 from nondiff.envs.black_box import BlackBox, Meter, Start
 
@@ -64,12 +64,8 @@ class DirectLearner(Learner):
     def is_over(self) -> bool:
         return self._meter.remaining() < self._operator.cost
 
-    def values(self) -> dict[str, Any]:
-        return {"rows": dict(self._meter.rows)}
-
     def tensors(self) -> Tensors:
         return optimizer_tensors(OPTIMIZER, self._optimizer)
 
     def restore(self, values: dict[str, Any], tensors: Tensors) -> None:
         restore_optimizer(OPTIMIZER, self._optimizer, tensors)
-        self._meter.go_on_from(self.calls, values["rows"])

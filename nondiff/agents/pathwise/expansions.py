@@ -10,9 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nondiff.agents.iterations import Learner, Tensors, device, optimizer_tensors, restore_optimizer
+from nondiff.agents.iterations import (
+    Learner,
+    Tensors,
+    device,
+    optimizer_tensors,
+    prefixed,
+    restore_optimizer,
+    under,
+)
 from nondiff.agents.pathwise.configs import Direct
 from nondiff.agents.pathwise.operators import make_linearizer
+from nondiff.agents.pathwise.rows import Rows
 from nondiff.agents.strategy import Training
 from nondiff.envs.black_box import BlackBox, Meter
 
@@ -23,7 +32,7 @@ LEASH = 100.0  # weight of the squared distance that an action goes beyond its t
 
 
 @dataclass
-class Expansions:
+class Expansions(Rows):
     """The black box to first order around actions, one a row, float32.
 
     Args:
@@ -40,18 +49,6 @@ class Expansions:
     outcome: Tensor
     jacobian: Tensor
 
-    def __len__(self) -> int:
-        return len(self.action)
-
-    def rows(self, chosen: Tensor) -> Expansions:
-        """Some of them."""
-        return Expansions(*(part[chosen] for part in vars(self).values()))
-
-    def and_also(self, more: Expansions) -> Expansions:
-        """These and then more of them."""
-        pairs = zip(vars(self).values(), vars(more).values(), strict=True)
-        return Expansions(*(torch.cat(pair) for pair in pairs))
-
 
 class ExpansionLearner(Learner):
     """Each iteration calls the black box for some episodes, with Jacobians, and learns from all.
@@ -66,9 +63,7 @@ class ExpansionLearner(Learner):
         super().__init__(module, training)
         self._config, self._box = config, box
         self.meter = self._meter = Meter(box, training.budget)
-        linearizer = make_linearizer(config, self._meter)
-        assert linearizer is not None
-        self._linearize = linearizer
+        self._linearize = make_linearizer(config, self._meter)
         self._optimizer = torch.optim.Adam(module.parameters(), config.learning_rate)
         self._expansions: Expansions | None = None
         space = box.action_space
@@ -77,10 +72,7 @@ class ExpansionLearner(Learner):
 
     def iterate(self, rng: np.random.Generator) -> dict[str, float]:
         new = self._called(rng)
-        if self._expansions is None:
-            self._expansions = new
-        else:
-            self._expansions = self._expansions.and_also(new)
+        self._expansions = new if self._expansions is None else self._expansions.and_also(new)
         self.calls = self._meter.calls
         share = 0.0
         if len(new):
@@ -118,7 +110,7 @@ class ExpansionLearner(Learner):
         count, at = len(expansions), self._half.device
         drawn = torch.randint(count, (min(REPLAYED, count),), device=at)
         chosen = torch.cat([drawn, torch.arange(count - newest, count, device=at)])
-        near = expansions.rows(chosen)
+        near = expansions.chosen(chosen)
         action = self.module(self._box.observation(near.state, near.context).float())
         change = (action - near.action) / self._half
         trusted = change.detach().abs().amax(dim=1) < self._config.trust
@@ -135,19 +127,11 @@ class ExpansionLearner(Learner):
     def is_over(self) -> bool:
         return self._meter.remaining() < self._linearize.cost
 
-    def values(self) -> dict[str, Any]:
-        return {"rows": dict(self._meter.rows)}
-
     def tensors(self) -> Tensors:
-        kept = {EXPANSIONS + name: part for name, part in vars(self._expansions).items()}
+        kept = prefixed(EXPANSIONS, vars(self._expansions))
         return optimizer_tensors(OPTIMIZER, self._optimizer) | kept
 
     def restore(self, values: dict[str, Any], tensors: Tensors) -> None:
         restore_optimizer(OPTIMIZER, self._optimizer, tensors)
-        found = {
-            name.removeprefix(EXPANSIONS): part.to(self._half.device)
-            for name, part in tensors.items()
-            if name.startswith(EXPANSIONS)
-        }
-        self._expansions = Expansions(**found)
-        self._meter.go_on_from(self.calls, values["rows"])
+        kept = under(EXPANSIONS, tensors)
+        self._expansions = Expansions(**kept).to(self._half.device)

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nondiff.agents.pathwise.configs import Autodiff, Direct, FiniteDifference
-from nondiff.envs.black_box import HasJacobian, HasTwin, HasVjp, Meter, failed_rows
+from nondiff.agents.pathwise.configs import Autodiff, Direct, FiniteDifference, Manual
+from nondiff.envs.black_box import BlackBox, HasJacobian, HasTwin, HasVjp, Meter, failed_rows
 
 Array = NDArray[np.float64]
 
@@ -111,7 +111,7 @@ class DifferenceOperator:
             by_action[:, j] = self._slope(high, low, (above - under)[:, j], cotangent)
         return by_state, by_action
 
-    def slopes(self, state: Array, action: Array, outcome: Array) -> Array:
+    def slopes(self, state: Array, action: Array) -> Array:
         """The Jacobians (n, outcome, action); NaN where a neighbour failed."""
         columns = []
         for j in range(action.shape[1]):
@@ -164,6 +164,15 @@ class Linearizer(Protocol):
         ...
 
 
+def jacobians(meter: Meter, state: Array, action: Array, outcome: Array) -> Array:
+    """The hand-written Jacobians (n, outcome, action); NaN where a row failed, which is free."""
+    slopes = np.full((*outcome.shape, action.shape[1]), np.nan)
+    good = ~failed_rows(outcome)
+    if good.any():
+        slopes[good] = meter.jacobian(state[good], action[good], outcome[good])
+    return slopes
+
+
 class ManualLinearizer:
     """The black box with its hand-written Jacobian."""
 
@@ -173,11 +182,7 @@ class ManualLinearizer:
 
     def __call__(self, state: Array, action: Array) -> tuple[Array, Array]:
         outcome = self._meter.transition(state, action)
-        good = ~failed_rows(outcome)
-        slopes = np.full((*outcome.shape, action.shape[1]), np.nan)
-        if good.any():
-            slopes[good] = self._meter.jacobian(state[good], action[good], outcome[good])
-        return outcome, slopes
+        return outcome, jacobians(self._meter, state, action, outcome)
 
 
 class DifferenceLinearizer:
@@ -189,7 +194,7 @@ class DifferenceLinearizer:
 
     def __call__(self, state: Array, action: Array) -> tuple[Array, Array]:
         outcome = self._meter.transition(state, action)
-        return outcome, self._operator.slopes(state, action, outcome)
+        return outcome, self._operator.slopes(state, action)
 
 
 class AutodiffLinearizer:
@@ -209,10 +214,15 @@ class AutodiffLinearizer:
         return outcome.detach().numpy(), torch.stack(rows, dim=1).numpy()
 
 
-def make_linearizer(config: Direct, meter: Meter) -> Linearizer | None:
-    """The Jacobians that a configuration names; None: the black box does not give whole ones."""
+def gives_jacobians(config: Direct, box: BlackBox) -> bool:
+    """Whether a configuration has whole Jacobians of a black box, and not products alone."""
+    return not isinstance(config, Manual) or isinstance(box, HasJacobian)
+
+
+def make_linearizer(config: Direct, meter: Meter) -> Linearizer:
+    """The Jacobians that a configuration names."""
     if isinstance(config, FiniteDifference):
         return DifferenceLinearizer(meter, config.step)
     if isinstance(config, Autodiff):
         return AutodiffLinearizer(meter)
-    return ManualLinearizer(meter) if isinstance(meter.box, HasJacobian) else None
+    return ManualLinearizer(meter)

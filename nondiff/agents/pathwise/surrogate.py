@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nondiff.agents.pathwise.configs import Surrogate
+from nondiff.agents.pathwise.rows import Rows
 
 SMALLEST_DEVIATION = 1e-6
 WILDEST_SLOPE = 30.0  # deviations of an outcome over half a Box; steeper rows are near a jump
@@ -17,7 +18,7 @@ LAST_RATE = 0.05  # share of the learning rate at the end of a fit
 
 
 @dataclass
-class Transitions:
+class Transitions(Rows):
     """What the black box was asked and what it answered, one row each, float32.
 
     Args:
@@ -31,14 +32,6 @@ class Transitions:
     base: Tensor
     outcome: Tensor
     jacobian: Tensor
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def and_also(self, more: Transitions) -> Transitions:
-        """These rows and then more of them."""
-        pairs = zip(vars(self).values(), vars(more).values(), strict=True)
-        return Transitions(*(torch.cat(pair) for pair in pairs))
 
 
 class SurrogateModel(nn.Module):
@@ -109,8 +102,7 @@ class SurrogateModel(nn.Module):
         error = slope_error = torch.zeros(())
         for _ in range(steps):
             rows = torch.randint(len(data), (size,), device=data.inputs.device)
-            batch = Transitions(*(part[rows] for part in vars(data).values()))
-            error, slope_error, validity = self._errors(member, batch)
+            error, slope_error, validity = self._errors(member, data.chosen(rows))
             loss = error + config.jacobian_weight * slope_error + VALIDITY_WEIGHT * validity
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

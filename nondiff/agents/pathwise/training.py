@@ -13,9 +13,9 @@ from nondiff.agents.pathwise.active import SurrogateLearner
 from nondiff.agents.pathwise.configs import Direct, Pathwise, Surrogate
 from nondiff.agents.pathwise.direct import DirectLearner
 from nondiff.agents.pathwise.expansions import ExpansionLearner
-from nondiff.agents.pathwise.operators import make_linearizer
+from nondiff.agents.pathwise.operators import gives_jacobians
 from nondiff.agents.strategy import Observer, Training
-from nondiff.envs.black_box import BlackBox, HasJacobian, Meter
+from nondiff.envs.black_box import BlackBox, HasJacobian
 from nondiff.envs.errors import InvalidOptionError
 
 __all__ = ["check", "train"]  # what `Strategy` asks of a trainer
@@ -49,4 +49,4 @@ def train(config: Pathwise, training: Training, observer: Observer) -> NetworkPo
 
 def expands(config: Direct, box: BlackBox) -> bool:
     """Whether calls are used again through their Jacobians."""
-    return config.reuse > 1 and box.horizon == 1 and make_linearizer(config, Meter(box)) is not None
+    return config.reuse > 1 and box.horizon == 1 and gives_jacobians(config, box)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from stable_baselines3.common.vec_env import VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
@@ -59,11 +58,3 @@ class FiniteGuard(VecEnvWrapper):
                 f"{what} environment {first + index[0]} is {values[index]}{entry}, "
                 f"at its step {self._steps}"
             )
-
-
-def non_finite_weight(module: torch.nn.Module) -> str | None:
-    """The name of the first parameter that holds a NaN or an infinity, if any does."""
-    for name, parameter in module.named_parameters():
-        if not torch.isfinite(parameter).all():
-            return name
-    return None

@@ -20,9 +20,9 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
+from nondiff.agents.network import non_finite_weight
 from nondiff.agents.reinforcement.algorithms import ACTIVATIONS, ALGORITHMS
 from nondiff.agents.reinforcement.archive import DATA, WEIGHTS, read_members
-from nondiff.agents.reinforcement.finite import non_finite_weight
 from nondiff.agents.reinforcement.policy import (
     MEAN,
     POLICY,

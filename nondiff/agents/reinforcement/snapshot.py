@@ -15,6 +15,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from torch import Tensor
 
+from nondiff.agents.origin import taking_up
 from nondiff.agents.strategy import State
 from nondiff.envs.errors import DamagedCheckpointError
 
@@ -74,26 +75,10 @@ def restore(algorithm: BaseAlgorithm, origin: dict[str, Any], state: State) -> N
     Raises:
         DamagedCheckpointError: the state is not one of this configuration.
     """
-    try:
-        theirs = state.values["origin"]
-        other = [name for name in {**origin, **theirs} if origin.get(name) != theirs.get(name)]
-        if other:
-            raise ValueError(f"it is of a run with another {', '.join(other)}; remove it")
+    with taking_up(state, origin):
         if state.values["counters"]["num_timesteps"] != state.steps:
             raise ValueError("its counter says another step")
         _restore(algorithm, state.values, state.tensors)
-    except (
-        LookupError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        OverflowError,
-    ) as error:
-        reason = " ".join(str(error).split())
-        raise DamagedCheckpointError(
-            f"the checkpoint of step {state.steps:,} does not fit this run: {reason}"
-        ) from error
 
 
 def _restore(algorithm: BaseAlgorithm, values: dict[str, Any], tensors: dict[str, Tensor]) -> None:

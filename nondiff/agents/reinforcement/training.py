@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -13,7 +12,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
 from nondiff.agents.iterations import new_module
-from nondiff.agents.network import NET_ARCH, NetworkPolicy
+from nondiff.agents.network import NET_ARCH, NetworkPolicy, non_finite_weight
+from nondiff.agents.origin import origin_of
 from nondiff.agents.reinforcement.bridge import Bridge, observer_logger
 from nondiff.agents.reinforcement.building import (
     build,
@@ -24,7 +24,7 @@ from nondiff.agents.reinforcement.building import (
 )
 from nondiff.agents.reinforcement.compatibility import check
 from nondiff.agents.reinforcement.configs import OnPolicy, Reinforcement
-from nondiff.agents.reinforcement.finite import FiniteGuard, non_finite_weight
+from nondiff.agents.reinforcement.finite import FiniteGuard
 from nondiff.agents.reinforcement.policy import Description, Normalizer, ReinforcementPolicy
 from nondiff.agents.reinforcement.shared_network import network_of
 from nondiff.agents.reinforcement.snapshot import restore, segment_after, snapshot
@@ -117,17 +117,8 @@ class Segment:
         return cut or steps >= budget
 
     def _origin(self) -> dict[str, Any]:
-        """All that a checkpoint's bits depend on."""
-        training, config = self._training, self._config
-        origin = {
-            "strategy": config.name,
-            "env": training.recipe.id,
-            "env_arguments": training.recipe.arguments,
-            "seed": training.seed,
-            "checkpoint_every": training.checkpoint_every,
-            **asdict(config),
-        }
-        return dict(json.loads(json.dumps(origin)))
+        training = self._training
+        return origin_of(self._config, training, checkpoint_every=training.checkpoint_every)
 
     def policy(self) -> ReinforcementPolicy | NetworkPolicy:
         """The policy as it is now."""

@@ -13,27 +13,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from disba._cps._common import normc
+from disba._cps._surf96 import dltar4, dnka, var
+from numba import njit
 from numpy.typing import NDArray
 
-from nondiff.envs.errors import MissingDependencyError
-from nondiff.envs.surface_waves.dispersion import SOLID_SURFACE, of_shear_velocity
+from nondiff.envs.surface_waves.dispersion import MINORS, SOLID_SURFACE, of_shear_velocity
 from nondiff.envs.surface_waves.dual_numbers import Dual, branching, function, plain
-
-try:
-    from disba._cps._common import normc
-    from disba._cps._surf96 import dltar4, dnka, var
-    from numba import njit
-except ImportError as error:
-    raise MissingDependencyError(
-        "disba is missing: pip install 'nondiff[surface-waves]'"
-    ) from error
 
 Array = NDArray[np.float64]
 
 NEARNESS = 2e-6  # of disba's roots, as a share of them: it stops within half of it
 WIDENINGS = 20  # of that, each to twice the width, in search of a change of sign
 HALVINGS = 60  # more than the bits of a double
-MINORS = 5
 
 
 def dual_sensitivities(periods: Array, thickness: Array, vs: Array, velocities: Array) -> Array:
