@@ -1,0 +1,21 @@
+"""CPU time of this process and of the programs that it runs as simulators."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+_lock = threading.Lock()
+_of_programs = 0.0
+
+
+def add(seconds: float) -> None:
+    """Note the CPU time of a program that this process has run, in seconds."""
+    global _of_programs
+    with _lock:
+        _of_programs += seconds
+
+
+def cpu_seconds() -> float:
+    """CPU time so far of this process, and of the programs that it has noted, in seconds."""
+    return time.process_time() + _of_programs

@@ -1,0 +1,280 @@
+"""Starts programs through a keeper, which ends all that is left of them."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import select
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from nondiff.envs import cpu_time
+from nondiff.envs.errors import InvalidOptionError, MissingDependencyError
+from nondiff.envs.process.failures import CallFailed
+from nondiff.envs.process.keeper import HEADER, LEVELS
+
+Isolation = Literal["namespaces", "supervised", "process group"]
+KEEPER = Path(__file__).with_name("keeper.py")
+END_SECONDS = 10.0  # for a keeper to end what it keeps; more only if the kernel is stuck
+START_SECONDS = 60.0  # for the spawner, on a machine that is busy
+ONE_MEBIBYTE = 1 << 20
+PREFIX = "nondiff-program-"  # of the folders
+PYTHON_NEEDS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")  # on some systems, to start
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a program may use.
+
+    Args:
+        timeout: wall-clock time of a call, or of a start. [s]
+        memory: address space of each of its processes. [bytes]
+        file_size: of each file that it writes, its output included. [bytes]
+        network: whether it may use the network, for a licence server say; else it has none, its
+            own loopback included, where namespaces are available.
+
+    Raises:
+        InvalidOptionError: a limit that is not above 0.
+    """
+
+    timeout: float = 10.0
+    memory: int = 2048 * ONE_MEBIBYTE
+    file_size: int = 16 * ONE_MEBIBYTE
+    network: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("timeout", "memory", "file_size"):
+            if not getattr(self, name) > 0:
+                raise InvalidOptionError(f"{name} must be above 0, not {getattr(self, name)!r}")
+
+
+class Launched:
+    """A program that was started; `close` ends it, its tree and its folder.
+
+    Attributes:
+        folder: its own, in which it runs.
+        cpu_seconds: what it took, known once it has ended by itself.
+    """
+
+    def __init__(self, control: socket.socket, folder: Path) -> None:
+        self._control = control
+        self._unread = b""
+        self._starter: int | None = None
+        self._sampled: psutil.Process | None = None
+        self.folder = folder
+        self.cpu_seconds = 0.0
+
+    def fileno(self) -> int:
+        """For `select`: readable once the program has ended."""
+        return self._control.fileno()
+
+    def wait(self, deadline: float) -> int:
+        """Its exit code, or minus the number of the signal that ended it.
+
+        Raises:
+            CallFailed: a start failure; or it has not ended by the deadline on `time.monotonic`.
+        """
+        while True:
+            message = self._message(deadline)
+            if "starter" in message:
+                self._starter = message["starter"]
+            elif "refused" in message:
+                raise CallFailed("start failure", message["refused"])
+            elif "code" in message:
+                self._note(message["cpu_seconds"])
+                return int(message["code"])
+            else:
+                reason = message.get("error", "what watched it was killed")
+                raise CallFailed("crash", reason)
+
+    def sample_cpu(self) -> None:
+        """Note the CPU time that it has taken so far, while it runs."""
+        try:
+            if self._sampled is None and self._starter is not None:
+                below = psutil.Process(self._starter).children()
+                self._sampled = below[0] if below else None
+            if self._sampled is not None:
+                times = self._sampled.cpu_times()
+                self._note(times.user + times.system)
+        except psutil.Error:
+            self._sampled = None
+
+    def close(self) -> None:
+        """End it and whatever it started, wait until that is gone, and remove its folder."""
+        if self._control.fileno() < 0:
+            return
+        with self._control, contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+            self._control.settimeout(END_SECONDS)
+            while self._control.recv(4096):
+                pass
+        shutil.rmtree(self.folder, ignore_errors=True)  # where its keeper was killed
+
+    def _note(self, cpu_seconds: float) -> None:
+        cpu_time.add(max(0.0, cpu_seconds - self.cpu_seconds))
+        self.cpu_seconds = max(cpu_seconds, self.cpu_seconds)
+
+    def _message(self, deadline: float) -> dict[str, Any]:
+        while b"\n" not in self._unread:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([self._control], [], [], left)[0]:
+                raise CallFailed("timeout", "it had not ended in time, and was killed")
+            part = self._control.recv(4096)
+            if not part:
+                raise CallFailed("crash", "what watched it is gone")
+            self._unread += part
+        line, _, self._unread = self._unread.partition(b"\n")
+        return dict(json.loads(line))
+
+
+def launch(
+    command: Sequence[str],
+    files: Mapping[str, str],
+    limits: Limits,
+    environment: Mapping[str, str],
+    streams: Sequence[int],
+) -> Launched:
+    """Start a program in a new folder of its own.
+
+    Args:
+        command: the program and its arguments; no shell looks at them.
+        files: texts by the names, relative to the folder, under which they are written there.
+        limits: what it may use.
+        environment: variables beside PATH, LANG, HOME and TMPDIR.
+        streams: descriptors of its input, output and error output.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    try:
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        order = {
+            "command": list(command),
+            "folder": str(folder),
+            "environment": _variables(folder) | dict(environment),
+            "memory": limits.memory,
+            "file_size": limits.file_size,
+            "network": limits.network,
+        }
+        return Launched(_spawner.send(order, streams), folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _variables(folder: Path) -> dict[str, str]:
+    path = os.environ.get("PATH", os.defpath)
+    return {"PATH": path, "LANG": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder)}
+
+
+def isolation() -> Isolation:
+    """How well programs are shut off here.
+
+    "namespaces": each call has processes, network and shared memory of its own, and the kernel ends
+    all of them together. "supervised": processes are watched, and killed one by one, however they
+    detach themselves. "process group" (not on Linux): those that leave their group can escape.
+    """
+    return _spawner.level()
+
+
+class Spawner:
+    """The process that forks keepers; started when it is needed, and again if it was killed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._level: Isolation = "process group"
+
+    def send(self, order: dict[str, Any], streams: Sequence[int]) -> socket.socket:
+        """Have a program started; the control socket of its keeper."""
+        ours, theirs = socket.socketpair()
+        body = json.dumps(order).encode()
+        try:
+            with theirs, self._lock:
+                for attempt in (1, 2):
+                    try:
+                        server = self._started()
+                        numbers = [theirs.fileno(), *streams]
+                        socket.send_fds(server, [HEADER.pack(len(body))], numbers)
+                        server.sendall(body)
+                        break
+                    except OSError:
+                        self.forget()
+                        if attempt == 2:
+                            raise
+        except BaseException:
+            ours.close()
+            raise
+        return ours
+
+    def level(self) -> Isolation:
+        """What it reached."""
+        with self._lock:
+            self._started()
+            return self._level
+
+    def _started(self) -> socket.socket:
+        if self._socket is None:
+            if not hasattr(os, "fork"):
+                raise MissingDependencyError("programs can be run on Linux and macOS only")
+            ours, theirs = socket.socketpair()
+            with theirs:
+                _spawn(theirs.fileno())
+            ours.settimeout(START_SECONDS)
+            with ours.makefile("r") as lines:
+                level = lines.readline().strip()
+            ours.settimeout(None)
+            if level not in LEVELS:
+                ours.close()
+                raise MissingDependencyError(
+                    f"{sys.executable} can't run {KEEPER}, which runs programs"
+                )
+            self._socket, self._level = ours, level  # type: ignore[assignment]
+        return self._socket
+
+    def forget(self) -> None:
+        """Close the connection, upon which the process ends once nobody else has it."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def _spawn(descriptor: int) -> None:
+    """Start the spawner, which detaches itself at once."""
+    null, first_free = os.devnull, 3
+    actions: list[Any] = [(os.POSIX_SPAWN_OPEN, n, null, os.O_RDWR, 0) for n in range(first_free)]
+    inherited = os.dup(descriptor) if descriptor == first_free else descriptor
+    actions.append((os.POSIX_SPAWN_DUP2, inherited, first_free))
+    command = [sys.executable, "-I", "-S", str(KEEPER), str(first_free)]
+    try:
+        kept = {name: os.environ[name] for name in PYTHON_NEEDS if name in os.environ}
+        child = os.posix_spawn(sys.executable, command, kept, file_actions=actions)
+        os.waitpid(child, 0)
+    finally:
+        if inherited != descriptor:
+            os.close(inherited)
+
+
+_spawner = Spawner()
+atexit.register(_spawner.forget)
+
+
+def _forget_after_fork() -> None:
+    global _spawner
+    inherited, _spawner = _spawner, Spawner()
+    inherited.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)

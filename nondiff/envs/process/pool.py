@@ -1,0 +1,97 @@
+"""Several workers on threads, which wait for programs at the same time."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
+from nondiff.envs.process.failures import CallFailed
+
+Row = TypeVar("Row")
+Result = TypeVar("Result")
+
+MOST_FAILURES = 100  # in a row, before a training ends
+
+
+class Pool(Generic[Row, Result]):
+    """Runs the rows of a batch, several at once; a row's result does not depend on the others.
+
+    Args:
+        make: makes a worker: a function of a row that gives its result or raises `CallFailed`, for
+            one thread at a time. If it has a method `close`, that is called in the end.
+        size: workers, and so rows at a time; they are made when they are needed.
+        most_failures: failures in a row, over all batches, that end a training; None: any number.
+
+    Raises:
+        InvalidOptionError: size or most_failures below 1.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Callable[[Row], Result]],
+        size: int,
+        most_failures: int | None = MOST_FAILURES,
+    ) -> None:
+        if size < 1 or (most_failures is not None and most_failures < 1):
+            raise InvalidOptionError(
+                f"a pool has 1 worker or more and ends after 1 failure or more, not {size} and "
+                f"{most_failures}"
+            )
+        self._make, self._size, self._most = make, size, most_failures
+        self._idle: queue.SimpleQueue[Callable[[Row], Result]] = queue.SimpleQueue()
+        self._made: list[Callable[[Row], Result]] = []
+        self._threads: ThreadPoolExecutor | None = None
+        self._in_a_row = 0
+
+    def map(self, rows: Sequence[Row]) -> list[Result | CallFailed]:
+        """The result of each row, or how it failed, in order.
+
+        Raises:
+            EnvironmentFailedError: `most_failures` rows failed one after another.
+        """
+        for _ in range(min(self._size, len(rows)) - len(self._made)):
+            self._made.append(self._make())
+            self._idle.put(self._made[-1])
+        if self._size == 1 or len(rows) == 1:
+            results = [self._attempt(row) for row in rows]
+        else:
+            self._threads = self._threads or ThreadPoolExecutor(self._size, "nondiff-pool")
+            results = list(self._threads.map(self._attempt, rows))
+        self._count(results)
+        return results
+
+    def close(self) -> None:
+        """End the workers; they are made again if there is another batch."""
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+            self._threads = None
+        made, self._made = self._made, []
+        self._idle = queue.SimpleQueue()
+        for worker in made:
+            with suppress(AttributeError):
+                worker.close()  # type: ignore[attr-defined]
+
+    def _attempt(self, row: Row) -> Result | CallFailed:
+        worker = self._idle.get()
+        try:
+            return worker(row)
+        except CallFailed as failure:
+            return failure
+        finally:
+            self._idle.put(worker)
+
+    def _count(self, results: Sequence[Result | CallFailed]) -> None:
+        for result in results:
+            if not isinstance(result, CallFailed):
+                self._in_a_row = 0
+                continue
+            self._in_a_row += 1
+            if self._in_a_row == self._most:
+                self._in_a_row = 0
+                raise EnvironmentFailedError(
+                    f"{self._most} calls of the program failed in a row, the last one by {result}"
+                )

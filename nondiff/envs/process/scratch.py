@@ -1,0 +1,65 @@
+"""Files without a name, for what programs read and write."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from types import TracebackType
+
+TAIL_BYTES = 1 << 16  # of an error output that are looked at
+
+
+class Scratch:
+    """A file in memory, or where there is none such a nameless one on disk; a context manager.
+
+    Args:
+        text: what it holds at first.
+
+    Attributes:
+        number: its descriptor, for a program, which writes at its end.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        if hasattr(os, "memfd_create"):
+            self.number = os.memfd_create("nondiff")
+        else:
+            with tempfile.TemporaryFile() as file:
+                self.number = os.dup(file.fileno())
+        os.pwrite(self.number, text.encode(), 0)
+        fcntl.fcntl(self.number, fcntl.F_SETFL, os.O_APPEND)
+
+    def text(self) -> str:
+        """All of it."""
+        return self._read(0)
+
+    def tail(self) -> str:
+        """Its end."""
+        return self._read(max(0, os.fstat(self.number).st_size - TAIL_BYTES))
+
+    def clear(self) -> None:
+        """Empty it."""
+        os.ftruncate(self.number, 0)
+
+    def close(self) -> None:
+        """Give its room back, once no program has it open either."""
+        os.close(self.number)
+
+    def _read(self, start: int) -> str:
+        size = os.fstat(self.number).st_size - start
+        parts = []
+        while size > 0 and (part := os.pread(self.number, size, start)):
+            parts.append(part)
+            start, size = start + len(part), size - len(part)
+        return b"".join(parts).decode(errors="replace")
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
