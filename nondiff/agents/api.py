@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from torch import nn
 
 from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
 from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
+from nondiff.envs.cpu_time import cpu_seconds
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.recipe import EnvRecipe
 
@@ -27,7 +27,7 @@ class Result:
     Attributes:
         policy: acts with the trained network, and can be saved with `agents.model.save_policy`.
         calls: environment steps, or calls of the black box, that were spent.
-        cpu_seconds: of this process.
+        cpu_seconds: of this process, and of the programs that it ran.
         history: (calls, metrics) as they were recorded.
     """
 
@@ -72,11 +72,11 @@ def train(
     with recipe.opened() as made:
         strategy.check(made)
     observer = _Recorder(on_progress)
-    started = time.process_time()
+    started = cpu_seconds()
     training = Training(recipe, budget, seed, device, strategy.checkpoint_every, module=policy)
     with _threads(threads):
         observer.result.policy = strategy.train(training, observer)
-    observer.result.cpu_seconds = time.process_time() - started
+    observer.result.cpu_seconds = cpu_seconds() - started
     return observer.result
 
 

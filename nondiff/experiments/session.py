@@ -13,6 +13,7 @@ from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 from nondiff.agents import find_strategy
 from nondiff.agents.seeds import judgement_seeds
 from nondiff.agents.strategy import Strategy, Training
+from nondiff.envs import cpu_time
 from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError, NondiffError, RunError
 from nondiff.experiments.checkpoints import CheckpointFolder
 from nondiff.experiments.display import Display
@@ -150,13 +151,13 @@ def _train(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Stop)
 @contextmanager
 def _timed(run: Run, monitor: TrainingMonitor) -> Iterator[None]:
     """Add to the seconds that the run's sessions have taken."""
-    seconds, cpu_seconds = time.perf_counter(), time.process_time()
+    seconds, cpu_seconds = time.perf_counter(), cpu_time.cpu_seconds()
     try:
         yield
     finally:
         for name, spent in (
             ("seconds", time.perf_counter() - seconds),
-            ("cpu_seconds", time.process_time() - cpu_seconds),
+            ("cpu_seconds", cpu_time.cpu_seconds() - cpu_seconds),
         ):
             run.state[name] = round(run.state.get(name, 0.0) + spent, 3)
         run.state["steps"] = monitor.steps

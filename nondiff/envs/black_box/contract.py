@@ -73,6 +73,9 @@ class BlackBox(ABC):
         """The states (n, state) after a transition: the outcome, where episodes have many steps."""
         return state if self.horizon == 1 else outcome
 
+    def close(self) -> None:  # noqa: B027
+        """End what runs for it, such as programs; it may be used again."""
+
     def success(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Any:
         """Which rows (n,) reached their goal, which ends their episodes; None: there is none."""
         return None

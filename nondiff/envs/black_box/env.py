@@ -57,6 +57,10 @@ class BlackBoxEnv(gymnasium.Env[Any, NDArray[np.float32]]):
                 one[flag] = bool(one[flag])
         return self._observation(), float(reward[0]), bool(terminated[0]), bool(truncated[0]), one
 
+    def close(self) -> None:
+        """End what runs for the black box."""
+        self.box.close()
+
     def _observation(self) -> Any:
         return spaces.unflatten(self.observation_space, self._episodes.observations()[0])
 

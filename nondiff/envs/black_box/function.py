@@ -120,13 +120,17 @@ class FunctionBox(BlackBox):
 
     @property
     def failures(self) -> Counter[str]:
-        """How many rows failed so far, by the name of the exception, or "NaN or infinity"."""
+        """How many rows failed, by the kind or name of the exception, or "NaN or infinity"."""
         return self._function.failures
 
     @property
     def last_failure(self) -> str:
         """What the last row that failed was given, and what went wrong."""
         return self._function.last_failure
+
+    def close(self) -> None:
+        """End what runs for the function."""
+        self._function.close()
 
     def parameters(self, action: Array) -> Array:
         """What the function is given for actions (n, parameter), in its own units."""

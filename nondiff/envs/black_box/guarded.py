@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,20 @@ from nondiff.envs.black_box.contract import Array, failed_rows
 from nondiff.envs.errors import EnvironmentFailedError, NondiffError
 
 Vector = NDArray[np.float64]
+
+
+@runtime_checkable
+class Concurrent(Protocol):
+    """A function that takes many rows at once, and fails in each by itself."""
+
+    def attempt_all(self, parameters: Array) -> Sequence[Any]:
+        """For each of the parameters (n, parameter) an outcome (outcome,), or an exception."""
+        ...
+
+    def close(self) -> None:
+        """End what runs for it."""
+        ...
+
 
 NOT_FINITE = "NaN or infinity"
 HOPELESS = 50  # failures before any success, after which a function counts as broken
@@ -29,12 +43,14 @@ class GuardedFunction:
         batched: whether the function takes many rows at once.
 
     Attributes:
-        failures: how many rows failed, by the name of the exception, or "NaN or infinity".
+        failures: how many rows failed, by the kind or the name of the exception, or "NaN or
+            infinity".
         last_failure: what the last of them was given, and what went wrong.
     """
 
     def __init__(self, function: Callable[[Any], Any], outcomes: int, batched: bool) -> None:
-        self._function, self._outcomes, self._batched = function, outcomes, batched
+        self._function: Any = function  # which may be `Concurrent`
+        self._outcomes, self._batched = outcomes, batched
         self._has_succeeded = False
         self.failures: Counter[str] = Counter()
         self.last_failure = ""
@@ -59,18 +75,35 @@ class GuardedFunction:
 
     def _run_each(self, parameters: Array) -> Array:
         outcome = np.full((len(parameters), self._outcomes), np.nan)
-        for row, given in zip(outcome, parameters, strict=True):
-            try:
-                result = numbers(self._function(given.copy()))  # which it may change
-            except NondiffError:
-                raise
-            except Exception as error:
-                self._note(type(error).__name__, given, f"{type(error).__name__}: {error}")
+        for row, given, result in zip(outcome, parameters, self._results(parameters), strict=True):
+            if isinstance(result, Exception):
+                kind = getattr(result, "kind", None)
+                name = kind or type(result).__name__
+                self._note(name, given, str(result) if kind else f"{name}: {result}")
                 continue
             row[:] = self._shaped(result, (self._outcomes,))
             if not np.isfinite(row).all():
                 self._note(NOT_FINITE, given, f"{NOT_FINITE} in {row.tolist()}")
         return outcome
+
+    def _results(self, parameters: Array) -> Iterable[Any]:
+        """The result of each row, or the exception that it raised."""
+        if isinstance(self._function, Concurrent):
+            return self._function.attempt_all(parameters)
+        return map(self._result, parameters)
+
+    def _result(self, given: Vector) -> Any:
+        try:
+            return numbers(self._function(given.copy()))  # which it may change
+        except NondiffError:
+            raise
+        except Exception as error:
+            return error
+
+    def close(self) -> None:
+        """End what runs for the function."""
+        if isinstance(self._function, Concurrent):
+            self._function.close()
 
     def _run_all(self, parameters: Array) -> Array:
         try:

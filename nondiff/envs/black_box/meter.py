@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from nondiff.envs.black_box.contract import (
     HasVjp,
     failed_rows,
 )
+from nondiff.envs.cpu_time import cpu_seconds
 from nondiff.envs.errors import EnvironmentFailedError, NondiffError
 
 
@@ -36,7 +36,7 @@ class Meter:
     Attributes:
         calls: calls charged so far.
         rows: rows of each kind: transition, failed, vjp, jacobian, twin.
-        cpu_seconds: CPU time of this process in each kind. [s]
+        cpu_seconds: CPU time in each kind, of this process and the programs that it runs. [s]
     """
 
     def __init__(self, box: BlackBox, budget: int | None = None) -> None:
@@ -114,8 +114,8 @@ class Meter:
             )
         self.calls += rows * cost
         self.rows[kind] += rows
-        started = time.process_time()
+        started = cpu_seconds()
         try:
             yield
         finally:
-            self.cpu_seconds[kind] += time.process_time() - started
+            self.cpu_seconds[kind] += cpu_seconds() - started

@@ -63,6 +63,10 @@ class BlackBoxVectorEnv(VectorEnv[Any, Any, Any]):
             episodes.restart(ended, self._starts(ended))
         return self._batched(episodes.observations()), reward, terminated, truncated, info
 
+    def close_extras(self, **kwargs: Any) -> None:
+        """End what runs for the black box."""
+        self.box.close()
+
     def _starts(self, rows: NDArray[np.intp]) -> Start:
         drawn = [self.box.initial(1, self._rngs[row]) for row in rows]
         return Start(

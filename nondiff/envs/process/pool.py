@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +18,20 @@ Result = TypeVar("Result")
 MOST_FAILURES = 100  # in a row, before a training ends
 
 
+def processors() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Pool(Generic[Row, Result]):
     """Runs the rows of a batch, several at once; a row's result does not depend on the others.
 
     Args:
         make: makes a worker: a function of a row that gives its result or raises `CallFailed`, for
             one thread at a time. If it has a method `close`, that is called in the end.
-        size: workers, and so rows at a time; they are made when they are needed.
+        size: workers, and so rows at a time, made when they are needed; None: one a processor.
         most_failures: failures in a row, over all batches, that end a training; None: any number.
 
     Raises:
@@ -33,9 +41,10 @@ class Pool(Generic[Row, Result]):
     def __init__(
         self,
         make: Callable[[], Callable[[Row], Result]],
-        size: int,
+        size: int | None = None,
         most_failures: int | None = MOST_FAILURES,
     ) -> None:
+        size = processors() if size is None else size
         if size < 1 or (most_failures is not None and most_failures < 1):
             raise InvalidOptionError(
                 f"a pool has 1 worker or more and ends after 1 failure or more, not {size} and "

@@ -1,0 +1,107 @@
+"""How a program's outcome is read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nondiff.envs.errors import InvalidOptionError, NondiffError
+from nondiff.envs.process import CallFailed
+
+Vector = NDArray[np.float64]
+Reads = Literal["numbers", "json"] | Mapping[str, str] | Callable[[str], Any]
+WAYS = "'numbers', 'json', a regular expression for each output, or a function of the text"
+SHOWN = 200  # characters of an output that a message quotes
+
+
+def reader(reads: Reads, names: Sequence[str]) -> Callable[[str], Vector]:
+    """What reads the outputs from a text; it raises `CallFailed` ("invalid output").
+
+    Raises:
+        InvalidOptionError: an unknown way, or expressions that do not fit the outputs.
+    """
+    if isinstance(reads, Mapping):
+        parse: Callable[[str], Any] = _by_expressions(reads, names)
+    elif callable(reads):
+        parse = reads
+    elif reads == "numbers":
+        parse = _numbers
+    elif reads == "json":
+        parse = _by_json(names)
+    else:
+        raise InvalidOptionError(f"reads must be {WAYS}, not {reads!r}")
+    return lambda text: _read(parse, text, len(names))
+
+
+def _read(parse: Callable[[str], Any], text: str, count: int) -> Vector:
+    try:
+        found = np.asarray(parse(text), np.float64)
+    except (NondiffError, CallFailed):
+        raise
+    except Exception as error:  # of a program that wrote anything at all
+        raise CallFailed("invalid output", f"{error} in {_shown(text)}") from None
+    if found.shape != (count,):
+        raise CallFailed(
+            "invalid output", f"{found.size} numbers instead of {count} in {_shown(text)}"
+        )
+    return found
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(word) for word in re.split(r"[\s,;]+", text) if word]
+
+
+def _by_json(names: Sequence[str]) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        found = json.loads(text)
+        if isinstance(found, dict):
+            missing = [name for name in names if name not in found]
+            if missing:
+                raise ValueError(f"no {missing[0]!r}")
+            found = [found[name] for name in names]
+        if not isinstance(found, list) or any(type(value) not in (int, float) for value in found):
+            raise ValueError("no numbers")
+        return found
+
+    return parse
+
+
+def _by_expressions(expressions: Mapping[str, str], names: Sequence[str]) -> Callable[[str], Any]:
+    if set(expressions) != set(names):
+        wrong = sorted(set(expressions).symmetric_difference(names))[0]
+        raise InvalidOptionError(
+            f"reads must hold a regular expression for each of {', '.join(names)}; see {wrong!r}"
+        )
+    patterns = {name: _pattern(name, expressions[name]) for name in names}
+
+    def parse(text: str) -> list[float]:
+        found = []
+        for name, pattern in patterns.items():
+            match = pattern.search(text)
+            if match is None:
+                raise ValueError(f"no {name}")
+            found.append(float(match[1]))
+        return found
+
+    return parse
+
+
+def _pattern(name: str, expression: str) -> re.Pattern[str]:
+    try:
+        pattern = re.compile(expression, re.MULTILINE)
+    except re.error as error:
+        raise InvalidOptionError(f"reads: {name}: {expression!r}: {error}") from None
+    if pattern.groups != 1:
+        raise InvalidOptionError(
+            f"reads: {name}: {expression!r} must have one group, around the number"
+        )
+    return pattern
