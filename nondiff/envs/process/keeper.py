@@ -66,8 +66,8 @@ def _order(server: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     if len(header) < HEADER.size:
         return None
     body = bytearray()
-    while len(body) < HEADER.unpack(header)[0]:
-        part = server.recv(1 << 20)
+    while left := HEADER.unpack(header)[0] - len(body):
+        part = server.recv(left)  # and no more, for the next order may be there
         if not part:
             return None
         body += part

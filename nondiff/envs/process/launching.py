@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import json
 import os
 import select
@@ -14,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +72,7 @@ class Launched:
         self._control = control
         self._unread = b""
         self._starter: int | None = None
+        self._ends: list[dict[str, Any]] = []  # a message of its end that is still to be acted on
         self._sampled: psutil.Process | None = None
         self.folder = folder
         self.cpu_seconds = 0.0
@@ -86,36 +87,40 @@ class Launched:
         Raises:
             CallFailed: a start failure; or it has not ended by the deadline on `time.monotonic`.
         """
-        while True:
+        message = self._ends.pop() if self._ends else self._message(deadline)
+        while "starter" in message:
             message = self._message(deadline)
-            if "starter" in message:
-                self._starter = message["starter"]
-            elif "refused" in message:
-                raise CallFailed("start failure", message["refused"])
-            elif "code" in message:
-                self._note(message["cpu_seconds"])
-                return int(message["code"])
-            else:
-                reason = message.get("error", "what watched it was killed")
-                raise CallFailed("crash", reason)
+        if "refused" in message:
+            raise CallFailed("start failure", message["refused"])
+        if "code" not in message:
+            raise CallFailed("crash", message.get("error", "what watched it was killed"))
+        self._note(message["cpu_seconds"])
+        return int(message["code"])
+
+    def starter(self) -> int | None:
+        """The number of the process that the program is a child of, once that is known."""
+        if self._starter is None and not self._ends:
+            message = self._message(time.monotonic() + END_SECONDS)
+            if "starter" not in message:  # it has ended before its keeper could say so
+                self._ends.append(message)
+        return self._starter
 
     def sample_cpu(self) -> None:
         """Note the CPU time that it has taken so far, while it runs."""
-        try:
-            if self._sampled is None and self._starter is not None:
-                below = psutil.Process(self._starter).children()
+        with suppress(psutil.Error, CallFailed):
+            starter = self.starter()
+            if self._sampled is None and starter is not None:
+                below = psutil.Process(starter).children()
                 self._sampled = below[0] if below else None
             if self._sampled is not None:
                 times = self._sampled.cpu_times()
                 self._note(times.user + times.system)
-        except psutil.Error:
-            self._sampled = None
 
     def close(self) -> None:
         """End it and whatever it started, wait until that is gone, and remove its folder."""
         if self._control.fileno() < 0:
             return
-        with self._control, contextlib.suppress(OSError):
+        with self._control, suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
             self._control.settimeout(END_SECONDS)
             while self._control.recv(4096):
@@ -136,7 +141,9 @@ class Launched:
                 raise CallFailed("crash", "what watched it is gone")
             self._unread += part
         line, _, self._unread = self._unread.partition(b"\n")
-        return dict(json.loads(line))
+        message = dict(json.loads(line))
+        self._starter = message.get("starter", self._starter)
+        return message
 
 
 def launch(
