@@ -37,6 +37,7 @@ class Preset:
     eval_episodes: int = 20
 
 
+ANTENNA = "nondiff/YagiAntenna-v0"
 WAVES, WAVES6 = "nondiff/SurfaceWaves-v0", "nondiff/SurfaceWaves6-v0"
 REACH, REACH_DENSE = "nondiff/PandaReach-v0", "nondiff/PandaReachDense-v0"
 
@@ -265,6 +266,23 @@ PRESETS: dict[tuple[str, str], Preset] = {
             ("cma-es", env): Preset(CMAES(sigma=0.05), budget=30_000),
         }.items()
     },
+    ("ppo", ANTENNA): Preset(
+        PPO(
+            network="nondiff",
+            n_steps=128,
+            batch_size=64,
+            n_epochs=20,
+            gamma=0.0,
+            learning_rate=1e-3,
+            learning_rate_schedule="linear",
+            log_std_init=-2.0,
+        ),
+        budget=10_000,
+    ),
+    ("surrogate", ANTENNA): Preset(Surrogate(), budget=2_000, eval_every=500),
+    # Steps in which a call's five printed digits still show a difference.
+    ("finite-difference", ANTENNA): Preset(FiniteDifference(step=0.01), budget=3_000),
+    ("cma-es", ANTENNA): Preset(CMAES(sigma=0.05), budget=10_000),
 }
 
 

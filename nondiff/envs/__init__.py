@@ -18,12 +18,16 @@ ENVIRONMENTS: dict[str, tuple[str, dict[str, object]]] = {
     "nondiff/PandaReachDense-v0": ("nondiff.envs.arm.reach:panda_reach", {"reward_type": "dense"}),
     "nondiff/SurfaceWaves-v0": ("nondiff.envs.surface_waves.box:surface_waves", {"layers": 10}),
     "nondiff/SurfaceWaves6-v0": ("nondiff.envs.surface_waves.box:surface_waves", {"layers": 6}),
+    "nondiff/YagiAntenna-v0": ("nondiff.envs.yagi_antenna.box:yagi_antenna", {}),
 }
 
 # Those that step many episodes at once by themselves, for `gymnasium.make_vec`.
 VECTOR_ENTRY_POINTS: dict[str, str] = {
     "nondiff.envs.surface_waves.box:surface_waves": (
         "nondiff.envs.surface_waves.box:surface_waves_vector"
+    ),
+    "nondiff.envs.yagi_antenna.box:yagi_antenna": (
+        "nondiff.envs.yagi_antenna.box:yagi_antenna_vector"
     ),
 }
 
