@@ -18,6 +18,7 @@ ENVIRONMENTS: dict[str, tuple[str, dict[str, object]]] = {
     "nondiff/PandaReachDense-v0": ("nondiff.envs.arm.reach:panda_reach", {"reward_type": "dense"}),
     "nondiff/SurfaceWaves-v0": ("nondiff.envs.surface_waves.box:surface_waves", {"layers": 10}),
     "nondiff/SurfaceWaves6-v0": ("nondiff.envs.surface_waves.box:surface_waves", {"layers": 6}),
+    "nondiff/OpAmp-v0": ("nondiff.envs.op_amp.box:op_amp", {}),
     "nondiff/YagiAntenna-v0": ("nondiff.envs.yagi_antenna.box:yagi_antenna", {}),
 }
 
@@ -26,6 +27,7 @@ VECTOR_ENTRY_POINTS: dict[str, str] = {
     "nondiff.envs.surface_waves.box:surface_waves": (
         "nondiff.envs.surface_waves.box:surface_waves_vector"
     ),
+    "nondiff.envs.op_amp.box:op_amp": "nondiff.envs.op_amp.box:op_amp_vector",
     "nondiff.envs.yagi_antenna.box:yagi_antenna": (
         "nondiff.envs.yagi_antenna.box:yagi_antenna_vector"
     ),

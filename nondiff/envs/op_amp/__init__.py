@@ -1,0 +1,1 @@
+"""OpAmp: the sizes of an operational amplifier for a request, by ngspice."""

@@ -1,0 +1,151 @@
+"""OpAmp: step by step to the sizes of an operational amplifier that meets a request."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, get_args
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv, Start
+from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.op_amp.netlist import SIZES
+from nondiff.envs.op_amp.requests import UNITS, Pool, natural, read_requests
+from nondiff.envs.op_amp.simulator import SPECS, Simulator
+from nondiff.envs.op_amp.sizing import physical
+from nondiff.envs.process import CallFailed, Limits, find_program
+from nondiff.envs.process import Pool as Workers
+
+Array = NDArray[np.float64]
+
+STEP = 0.2  # of a position in [-1, 1], by an action of 1
+HORIZON = 20
+BONUS = 2.0  # for a met request
+RESERVE = 0.02  # units beyond the request that the reward asks for, so that what it ends at is met
+FAILURE = -10.0
+MOST_WORKERS = 64
+MOST_UNITS = 10.0  # of a margin or a request that is shown
+POSITION = slice(0, len(SIZES))  # where a state holds the sizes
+MEASURED = slice(len(SIZES), len(SIZES) + len(SPECS))  # and the specs
+# What the centre of all sizes measures: dB, log10 Hz, degrees, log10 W. A test simulates it.
+CENTRE_SPECS = (82.1750666, math.log10(18423630.0), 20.0694, math.log10(1.126703818e-4))
+SHOWN_CENTRE = np.array([80.0, 7.0, 60.0, -4.0])  # of requests, as they are shown
+
+
+class OpAmp(BlackBox):
+    """Size a two-stage operational amplifier for a requested gain, bandwidth, margin and power.
+
+    An episode is a short design session, as in AutoCkt (Settaluri et al. 2020, arXiv:2001.01808):
+    it begins with every size in the middle of its bounds, an action (7,) changes the logarithm of
+    each by at most `STEP` of half its range, and ngspice measures the new design. It ends once the
+    request is met, or after `HORIZON` steps. State and outcome (11,) hold the sizes as positions in
+    [-1, 1] (`sizing.physical`), and the specs of that design: gain [dB], log10 of the unity-gain
+    frequency [Hz], phase margin [degree], log10 of the power [W]. The context (4,) is the request,
+    in the same units. The reward is minus the sum of the shortfalls, in `UNITS`, and `BONUS` for a
+    met request.
+
+    Args:
+        pool: "training" or "held-out", the fixed requests from which episodes draw.
+        workers: simulators that run a batch at once.
+        limits: of each; the timeout is that of a call.
+
+    Attributes:
+        failures: calls that failed, by kind.
+
+    Raises:
+        InvalidOptionError: an argument outside these choices.
+        MissingDependencyError: ngspice is not installed.
+    """
+
+    failure_reward: ClassVar[float] = FAILURE
+    horizon = HORIZON
+
+    def __init__(
+        self, pool: Pool = "training", workers: int = 2, limits: Limits | None = None
+    ) -> None:
+        if pool not in get_args(Pool):
+            choices = ", ".join(get_args(Pool))
+            raise InvalidOptionError(f"pool must be one of {choices}, not {pool!r}")
+        if not (isinstance(workers, int) and 1 <= workers <= MOST_WORKERS):
+            raise InvalidOptionError(f"workers must be 1 to {MOST_WORKERS}, not {workers!r}")
+        find_program("ngspice")
+        self.failures: Counter[str] = Counter()
+        self._requests = read_requests(pool)[0]
+        self._simulators: Workers[Array, Array] = Workers(partial(Simulator, limits), workers)
+        self.action_space = spaces.Box(-1.0, 1.0, (len(SIZES),), np.float32)
+        self.observation_space = spaces.Box(
+            -MOST_UNITS, MOST_UNITS, (len(SIZES) + 2 * len(SPECS),), np.float32
+        )
+
+    def pool(self) -> Start:
+        """All requests, each with the start of its episode."""
+        return self._start(self._requests.copy())
+
+    def initial(self, n: int, rng: np.random.Generator) -> Start:
+        return self._start(self._requests[rng.integers(len(self._requests), size=n)])
+
+    def _start(self, context: Array) -> Start:
+        state = np.concatenate([np.zeros(len(SIZES)), CENTRE_SPECS])
+        return Start(np.tile(state, (len(context), 1)), context)
+
+    def transition(self, state: Array, action: Array) -> Array:
+        moved = np.clip(state[:, POSITION] + STEP * action, -1.0, 1.0)
+        outcome = np.full((len(action), len(SIZES) + len(SPECS)), np.nan)
+        for row, position, specs in zip(outcome, moved, self.measure(moved), strict=True):
+            if isinstance(specs, CallFailed):
+                self.failures[specs.kind] += 1
+            else:
+                row[POSITION], row[MEASURED] = position, natural(specs)
+        return outcome
+
+    def measure(self, position: Array) -> Sequence[Array | CallFailed]:
+        """Gain [dB], unity-gain frequency [Hz], phase margin [degree] and power [W] of designs.
+
+        Args:
+            position: (n, 7).
+
+        Returns:
+            For each design the specs (4,), or how the call failed.
+        """
+        return self._simulators.map(list(physical(position)))
+
+    def margins(self, outcome: Tensor, context: Tensor) -> Tensor:
+        """How far the specs (n, 4) of states or outcomes are beyond the request, in `UNITS`."""
+        return (outcome[:, MEASURED] - context) / torch.from_numpy(UNITS).to(outcome)
+
+    def observation(self, state: Tensor, context: Tensor) -> Tensor:
+        centre, units = (torch.from_numpy(a).to(state) for a in (SHOWN_CENTRE, np.abs(UNITS)))
+        shown = [state[:, POSITION], self.margins(state, context), (context - centre) / units]
+        return torch.cat(shown, dim=1).clamp(-MOST_UNITS, MOST_UNITS)
+
+    def reward(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Tensor:
+        shortfall = (RESERVE - self.margins(outcome, context)).clamp(min=0).sum(dim=1)
+        return BONUS * self.success(state, action, outcome, context).to(outcome) - shortfall
+
+    def success(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Tensor:
+        """Every spec is at least as good as requested."""
+        met: Tensor = (self.margins(outcome, context) >= 0).all(dim=1)
+        return met
+
+    def close(self) -> None:
+        """End the simulators."""
+        self._simulators.close()
+
+
+def op_amp(pool: Pool = "training", workers: int = 2) -> BlackBoxEnv:
+    """The environment; see `OpAmp`."""
+    return BlackBoxEnv(OpAmp(pool, workers))
+
+
+def op_amp_vector(
+    num_envs: int = 1, pool: Pool = "training", workers: int = 2
+) -> BlackBoxVectorEnv:
+    """The vectorised environment."""
+    return BlackBoxVectorEnv(OpAmp(pool, workers), num_envs)
