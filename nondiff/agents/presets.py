@@ -39,6 +39,7 @@ class Preset:
 
 ANTENNA = "nondiff/YagiAntenna-v0"
 WAVES, WAVES6 = "nondiff/SurfaceWaves-v0", "nondiff/SurfaceWaves6-v0"
+OP_AMP = "nondiff/OpAmp-v0"
 REACH, REACH_DENSE = "nondiff/PandaReach-v0", "nondiff/PandaReachDense-v0"
 
 # A short-sighted task: small discounts, large learning rates and small networks are fastest.
@@ -241,6 +242,41 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("cma-es", REACH_DENSE): Preset(
         CMAES(net_arch=(16,), episodes=2), budget=100_000, eval_every=10_000
     ),
+    ("ppo", OP_AMP): Preset(
+        PPO(
+            network="nondiff",
+            num_envs=16,
+            vec_env="batched",
+            n_steps=32,
+            batch_size=128,
+            gamma=0.9,
+            gae_lambda=0.9,
+            learning_rate=2e-3,
+            learning_rate_schedule="linear",
+            net_arch=(128, 128),
+            log_std_init=-0.7,
+        ),
+        budget=20_000,
+        eval_every=5_000,
+    ),
+    ("sac", OP_AMP): Preset(
+        SAC(
+            gamma=0.9,
+            learning_starts=500,
+            batch_size=128,
+            ent_coef="auto_0.1",
+            learning_rate=1e-3,
+            net_arch=(128, 128),
+        ),
+        budget=3_000,
+        eval_every=1_000,
+    ),
+    # Random actions walk from the middle, and only large ones as far as the bounds.
+    ("surrogate", OP_AMP): Preset(Surrogate(initial_deviation=1.0), budget=1_000, eval_every=500),
+    ("finite-difference", OP_AMP): Preset(
+        FiniteDifference(unroll=3), budget=20_000, eval_every=5_000
+    ),
+    ("cma-es", OP_AMP): Preset(CMAES(net_arch=(16,), sigma=0.3), budget=20_000, eval_every=5_000),
     **{
         pair: preset
         for env in (WAVES, WAVES6)
