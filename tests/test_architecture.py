@@ -24,6 +24,8 @@ ENGINES = {
     "disba": "nondiff/envs/surface_waves/",
     "numba": "nondiff/envs/surface_waves/",
     "cmaes": "nondiff/agents/evolution/",
+    "vizdoom": "nondiff/envs/doom/engine.py",
+    "pygame": "nondiff/envs/doom/camera.py",
 }
 # What every environment family may import of its own floor.
 SHARED_BY_FAMILIES = ("nondiff.envs.errors", "nondiff.envs.black_box", "nondiff.envs.process")

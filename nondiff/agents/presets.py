@@ -39,6 +39,7 @@ class Preset:
 
 ANTENNA = "nondiff/YagiAntenna-v0"
 WAVES, WAVES6 = "nondiff/SurfaceWaves-v0", "nondiff/SurfaceWaves6-v0"
+DOOM_BASIC, DOOM_CENTER = "nondiff/DoomBasic-v0", "nondiff/DoomDefendTheCenter-v0"
 OP_AMP = "nondiff/OpAmp-v0"
 REACH, REACH_DENSE = "nondiff/PandaReach-v0", "nondiff/PandaReachDense-v0"
 
@@ -241,6 +242,39 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ),
     ("cma-es", REACH_DENSE): Preset(
         CMAES(net_arch=(16,), episodes=2), budget=100_000, eval_every=10_000
+    ),
+    # Rewards in the hundreds, and one in a hundred: returns are scaled while learning.
+    ("ppo", DOOM_BASIC): Preset(
+        PPO(
+            num_envs=8,
+            n_steps=64,
+            batch_size=128,
+            n_epochs=4,
+            gamma=0.99,
+            learning_rate=5e-4,
+            learning_rate_schedule="linear",
+            ent_coef=0.01,
+            normalize_reward=True,
+        ),
+        budget=100_000,
+        eval_every=10_000,
+        eval_episodes=30,
+    ),
+    ("ppo", DOOM_CENTER): Preset(
+        PPO(
+            num_envs=8,
+            n_steps=64,
+            batch_size=128,
+            n_epochs=4,
+            gamma=0.99,
+            learning_rate=5e-4,
+            learning_rate_schedule="linear",
+            ent_coef=0.01,
+            normalize_reward=True,
+        ),
+        budget=150_000,
+        eval_every=15_000,
+        eval_episodes=20,
     ),
     ("ppo", OP_AMP): Preset(
         PPO(

@@ -18,6 +18,8 @@ ENVIRONMENTS: dict[str, tuple[str, dict[str, object]]] = {
     "nondiff/PandaReachDense-v0": ("nondiff.envs.arm.reach:panda_reach", {"reward_type": "dense"}),
     "nondiff/SurfaceWaves-v0": ("nondiff.envs.surface_waves.box:surface_waves", {"layers": 10}),
     "nondiff/SurfaceWaves6-v0": ("nondiff.envs.surface_waves.box:surface_waves", {"layers": 6}),
+    "nondiff/DoomBasic-v0": ("nondiff.envs.doom.env:doom_basic", {}),
+    "nondiff/DoomDefendTheCenter-v0": ("nondiff.envs.doom.env:doom_defend_the_center", {}),
     "nondiff/OpAmp-v0": ("nondiff.envs.op_amp.box:op_amp", {}),
     "nondiff/YagiAntenna-v0": ("nondiff.envs.yagi_antenna.box:yagi_antenna", {}),
 }

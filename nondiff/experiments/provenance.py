@@ -22,6 +22,7 @@ PACKAGES = (
     "scipy",
     "pybullet",
     "pybullet-arm64",
+    "vizdoom",
 )
 
 

@@ -29,7 +29,9 @@ def snapshot(algorithm: BaseAlgorithm, origin: dict[str, Any], segment: int) -> 
     Episodes that are under way end here: the next segment begins with a reset.
     """
     parameters = algorithm.get_parameters()
-    tensors = {f"{MODULE}.{name}": tensor for name, tensor in parameters.pop(MODULE).items()}
+    # Copies, since the layers that read pictures go by several names, and files hold each once.
+    module = parameters.pop(MODULE)
+    tensors = {f"{MODULE}.{name}": tensor.clone() for name, tensor in module.items()}
     values: dict[str, Any] = {
         "origin": origin,
         "segment": segment,

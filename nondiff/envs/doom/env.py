@@ -1,0 +1,221 @@
+"""The Gymnasium environment made of a scenario."""
+
+from __future__ import annotations
+
+import math
+import operator
+from functools import partial
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from nondiff.envs.doom.camera import Camera, check_display
+from nondiff.envs.doom.engine import Engine, EngineLost, load_vizdoom
+from nondiff.envs.doom.frames import HEIGHT, WIDTH, FrameStack, Pixels
+from nondiff.envs.doom.scenario import ACTIONS, BASIC, DEFEND_THE_CENTER, TIC_RATE, Scenario
+from nondiff.envs.errors import EnvironmentFailedError, InvalidActionError, InvalidOptionError
+
+Info = dict[str, Any]
+
+RENDER_MODES = ("human", "rgb_array", "rgb_array_list")
+RESOLUTION = "160X120"  # of the screens that are observed
+MOST_LOSSES = 3  # engines lost in a row, without a step between
+MOST_FRAMES = 32  # of a stack, or tics that one is skipped by
+LARGEST_SEED = 2**31 - 1  # of an engine
+
+
+class DoomEnv(gymnasium.Env[Pixels, np.int64]):
+    """A scenario of ViZDoom (Kempka et al. 2016, arXiv:1605.02097), in step with the agent.
+
+    Observations are the last `frame_stack` screens, (frame_stack, HEIGHT, WIDTH) in grey, the
+    oldest first. Actions are those of `ACTIONS`, held down for `frame_skip` tics of 1/35 s. Reward
+    and length are the scenario's own, unscaled. An episode terminates when the scenario ends or
+    the player dies, and is truncated when its time is over, or when the engine is lost: then with
+    the last observation, no reward, and `engine_lost` and `failed` in `info`. The next episode has
+    a new engine. `info` also holds `kills`, `ammo`, `health` and `tics`.
+
+    Args:
+        scenario: what is played.
+        frame_skip: tics a step.
+        frame_stack: screens an observation.
+        engine_timeout: how long the engine may take to start, or for a step or a reset, before it
+            is killed and counts as lost [s].
+        render_mode: None; "rgb_array", a picture a call; "rgb_array_list", the pictures since the
+            last call, one a tic; or "human", a window. Pictures come from a second engine, which
+            plays the same, so that they change nothing of what is observed.
+
+    Raises:
+        InvalidOptionError: an argument outside these choices.
+        InvalidActionError: from `step`, an action that is none.
+        MissingDependencyError: no ViZDoom, or "human" without a display.
+        EnvironmentFailedError: `MOST_LOSSES` engines were lost in a row.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "render_modes": list(RENDER_MODES),
+        "render_fps": TIC_RATE,
+    }
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        frame_skip: int = 4,
+        frame_stack: int = 4,
+        engine_timeout: float = 30.0,
+        render_mode: str | None = None,
+    ) -> None:
+        _check_options(frame_skip, frame_stack, engine_timeout, render_mode)
+        load_vizdoom()
+        self.render_mode = render_mode
+        self.metadata = {  # type: ignore[misc]
+            "render_modes": list(RENDER_MODES),
+            "render_fps": TIC_RATE / frame_skip,
+            "frames_per_step": frame_skip,
+        }
+        self._scenario = scenario
+        self._frame_skip = frame_skip
+        self._timeout = engine_timeout
+        self._stack = FrameStack(frame_stack)
+        self._player: Engine | None = None
+        self._camera: Camera | None = None
+        self._losses = 0
+        self._tics = 0
+        self._is_playing = False
+        self._variables: dict[str, float] = {}
+        self.action_space = spaces.Discrete(len(ACTIONS))
+        self.observation_space = spaces.Box(0, 255, (frame_stack, HEIGHT, WIDTH), np.uint8)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Pixels, Info]:
+        """Start an episode that depends on the seed alone."""
+        super().reset(seed=seed)
+        engine_seed = int(self.np_random.integers(LARGEST_SEED, endpoint=True))
+        self._begin(engine_seed)
+        self._tics = 0
+        self._is_playing = True
+        return self._stack.observation(), self._told()
+
+    def _begin(self, seed: int) -> None:
+        while True:
+            try:
+                player = self._opened()
+                moment = player.new_episode(seed)
+                if self._camera:
+                    self._camera.new_episode(seed)
+                if moment.screen is None:
+                    raise EngineLost("the engine began an episode that was over")
+                self._variables = moment.variables
+                self._stack.begin(moment.screen)
+                return
+            except EngineLost as loss:
+                self._lose(loss)
+
+    def _opened(self) -> Engine:
+        if self._player is None:
+            self._player = Engine(self._scenario, RESOLUTION, colour=False, timeout=self._timeout)
+        if self._camera is None and self.render_mode is not None:
+            self._camera = Camera(self._scenario, self.render_mode, self._timeout)
+        return self._player
+
+    def step(self, action: np.int64) -> tuple[Pixels, float, bool, bool, Info]:
+        """Hold buttons down for `frame_skip` tics, or until the episode ends."""
+        buttons = _buttons(action)
+        player = self._player
+        if player is None or not self._is_playing:
+            raise gymnasium.error.ResetNeeded("the episode is over: call reset")
+        tics = min(self._frame_skip, player.episode_tics - self._tics)
+        try:
+            moment = player.act(buttons, tics)
+            if self._camera:
+                self._camera.act(buttons, tics)
+        except EngineLost as loss:
+            self._lose(loss)
+            return self._stack.observation(), 0.0, False, True, self._told(engine_lost=True)
+        self._losses = 0
+        self._tics += tics
+        self._variables = moment.variables
+        self._stack.append(moment.screen)
+        terminated = moment.screen is None
+        truncated = not terminated and self._tics >= player.episode_tics
+        self._is_playing = not (terminated or truncated)
+        return self._stack.observation(), moment.reward, terminated, truncated, self._told()
+
+    def _lose(self, loss: EngineLost) -> None:
+        """End what is left of the engines, unless too many have been lost.
+
+        Raises:
+            EnvironmentFailedError: this was the last that could be borne.
+        """
+        self.close()
+        self._losses += 1
+        if self._losses >= MOST_LOSSES:
+            self._losses = 0
+            raise EnvironmentFailedError(
+                f"{MOST_LOSSES} engines of {self._scenario.config} were lost in a row; "
+                f"the last time {loss}"
+            ) from loss
+
+    def _told(self, engine_lost: bool = False) -> Info:
+        lost = {"engine_lost": engine_lost, "failed": engine_lost}
+        return {**self._variables, "tics": self._tics, **lost}
+
+    def render(self) -> Any:
+        """A picture (480, 640, 3), the list of them, or None, by `render_mode`."""
+        if self._camera is None or self.render_mode == "human":
+            return None
+        return self._camera.picture()
+
+    @property
+    def engine_pids(self) -> list[int]:
+        """Numbers of the processes of the engines that are running."""
+        pids = [self._player and self._player.pid, self._camera and self._camera.pid]
+        return [pid for pid in pids if pid]
+
+    def close(self) -> None:
+        """End the engines; a later reset starts others."""
+        self._is_playing = False
+        for engine in (self._player, self._camera):
+            if engine is not None:
+                engine.close()
+        self._player = self._camera = None
+
+
+def _buttons(action: Any) -> tuple[int, int, int]:
+    choices = list(ACTIONS.values())
+    try:
+        index = operator.index(action)
+    except TypeError:
+        index = -1
+    if not 0 <= index < len(choices):
+        names = ", ".join(f"{number} {name}" for number, name in enumerate(ACTIONS))
+        raise InvalidActionError(f"action {action!r} is none; choose from {names}")
+    return choices[index]
+
+
+def _check_options(
+    frame_skip: int, frame_stack: int, engine_timeout: float, render_mode: str | None
+) -> None:
+    if render_mode is not None and render_mode not in RENDER_MODES:
+        raise InvalidOptionError(
+            f"render_mode {render_mode!r} is unknown; choose from {', '.join(RENDER_MODES)} or None"
+        )
+    for name, value in (("frame_skip", frame_skip), ("frame_stack", frame_stack)):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not (whole and 1 <= value <= MOST_FRAMES):
+            raise InvalidOptionError(
+                f"{name} must be a whole number from 1 to {MOST_FRAMES}, not {value!r}"
+            )
+    number = isinstance(engine_timeout, int | float) and not isinstance(engine_timeout, bool)
+    if not (number and 0 < engine_timeout < math.inf):
+        raise InvalidOptionError(
+            f"engine_timeout must be a positive number of seconds, not {engine_timeout!r}"
+        )
+    if render_mode == "human":
+        check_display()
+
+
+doom_basic = partial(DoomEnv, BASIC)
+doom_defend_the_center = partial(DoomEnv, DEFEND_THE_CENTER)

@@ -1,0 +1,105 @@
+"""Where an engine is started, so that nothing of it is left behind.
+
+An engine writes into its working folder and shares memory under a name. Both names are removed as
+soon as it runs: what it holds open goes away with it, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from nondiff.envs.doom import boot
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
+SEGMENTS = ("ViZDoomSM", "ViZDoomMQCtr", "ViZDoomMQDoom")
+_PREFIX = "nondiff-doom-"
+_OUTPUT = "output"
+
+
+class Launch:
+    """A private folder in which one engine starts, and then the process it has become.
+
+    Args:
+        engine: the engine's program.
+    """
+
+    def __init__(self, engine: Path) -> None:
+        remove_leftovers()
+        self._process: psutil.Process | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        boot_command = [sys.executable, "-I", "-S", boot.__file__, str(engine), str(os.getpid())]
+        self.program = self._folder / "start"
+        self.program.write_text(
+            f"#!/bin/sh\ncd {shlex.quote(str(self._folder))} || exit 1\n"
+            f'exec {shlex.join(boot_command)} "$@" > {_OUTPUT} 2>&1 < /dev/null\n'
+        )
+        self.program.chmod(0o700)
+
+    def started(self) -> None:
+        """Note the process, and remove the folder."""
+        self._process = self._found()
+        self.remove()
+
+    def has_failed(self) -> bool:
+        """Whether the engine has ended before its start was over."""
+        return (self._folder / boot.FAILED_FILE).exists()
+
+    def output(self) -> str:
+        """The last line that was printed during the start."""
+        with suppress(OSError):
+            lines = (self._folder / _OUTPUT).read_text(errors="replace").strip().splitlines()
+            return lines[-1][-200:] if lines else ""
+        return ""
+
+    def remove(self) -> None:
+        """Remove the folder, and the names of the memory that the engine shares."""
+        _remove(self._folder)
+
+    def kill(self) -> None:
+        """Kill the engine, if it runs."""
+        process = self._process or self._found()
+        if process is not None:
+            with suppress(psutil.Error):
+                process.kill()  # which sees to it that its number is not another's by now
+
+    def is_alive(self) -> bool:
+        """Whether the engine runs."""
+        with suppress(psutil.Error):
+            process = self._process
+            return process is not None and process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the engine's process; None: it has not started."""
+        return self._process.pid if self._process else None
+
+    def _found(self) -> psutil.Process | None:
+        with suppress(OSError, ValueError, psutil.Error):
+            number, _ = (self._folder / boot.ENGINE_FILE).read_text().split()
+            return psutil.Process(int(number))
+        return None
+
+
+def remove_leftovers() -> None:
+    """Remove folders whose owners were killed in the moment between making and removing them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    with suppress(OSError, ValueError):
+        _, instance = (folder / boot.ENGINE_FILE).read_text().split()
+        for segment in SEGMENTS:
+            (SHARED_MEMORY / f"{segment}{instance}").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)

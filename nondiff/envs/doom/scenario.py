@@ -1,0 +1,33 @@
+"""The scenarios, and what can be done in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TIC_RATE = 35  # [Hz], of the game's clock
+# Which of a scenario's three buttons an action holds down: left, right, attack.
+ACTIONS: dict[str, tuple[int, int, int]] = {
+    "wait": (0, 0, 0),
+    "left": (1, 0, 0),
+    "right": (0, 1, 0),
+    "attack": (0, 0, 1),
+    "left and attack": (1, 0, 1),
+    "right and attack": (0, 1, 1),
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario that ViZDoom ships, with its own rewards and length.
+
+    Args:
+        config: its configuration, in ViZDoom's folder of scenarios.
+        buttons: left, right and attack, in the names of that file.
+    """
+
+    config: str
+    buttons: tuple[str, str, str]
+
+
+BASIC = Scenario("basic.cfg", ("MOVE_LEFT", "MOVE_RIGHT", "ATTACK"))
+DEFEND_THE_CENTER = Scenario("defend_the_center.cfg", ("TURN_LEFT", "TURN_RIGHT", "ATTACK"))
