@@ -84,9 +84,10 @@ def _text(folder: Path, name: str, limits: Limits, stderr: str) -> str:
     except OSError as error:
         reason = f"it left no file {name!r} ({error.strerror})"
         raise CallFailed("invalid output", reason, stderr) from None
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > limits.file_size:
+        os.close(number)
+        reason = f"{name!r} is not a file of at most {limits.file_size:,} bytes"
+        raise CallFailed("invalid output", reason, stderr)
     with os.fdopen(number, "rb") as file:
-        found = os.fstat(number)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > limits.file_size:
-            reason = f"{name!r} is not a file of at most {limits.file_size:,} bytes"
-            raise CallFailed("invalid output", reason, stderr)
         return file.read(limits.file_size).decode(errors="replace")

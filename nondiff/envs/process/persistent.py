@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from nondiff.envs.process.failures import CallFailed, end_in_words
+from nondiff.envs.process.keeper import LOOK_SECONDS
 from nondiff.envs.process.launching import Limits, launch
 from nondiff.envs.process.scratch import Scratch
 
@@ -19,8 +20,9 @@ BLOCK = 1 << 16  # bytes that a pipe is read and written by
 class PersistentProcess:
     """One supervised process, which is started by the first request, and again after a failure.
 
-    For one thread at a time. What it writes without having been asked is noticed by the next
-    request, and it is then started anew, so that no answer is taken for another one's.
+    For one thread at a time. If it has written more than an answer by the next request, it is
+    started anew, so that this is not taken for the next answer; a program that adds to its answers
+    later than that can't be used.
 
     Args:
         command: the program and its arguments; no shell looks at them.
@@ -107,7 +109,7 @@ class Pipes:
             self._output, theirs_out = os.pipe()
             held.callback(os.close, theirs_out)
             self.stderr = Scratch()
-            self._is_open = True
+            self._is_open, self._is_spoiled = True, False
             streams = (theirs_in, theirs_out, self.stderr.number)
             try:
                 self.launched = launch(command, files, limits, environment, streams)
@@ -119,7 +121,7 @@ class Pipes:
 
     def is_idle(self) -> bool:
         """Whether it runs, and has said nothing that nobody asked for."""
-        return not select.select([self._output], [], [], 0)[0]
+        return not self._is_spoiled and not select.select([self._output], [], [], 0)[0]
 
     def exchange(self, request: bytes, last: str | None) -> str:
         """Write a request while reading the answer, so that neither can block the other."""
@@ -131,9 +133,10 @@ class Pipes:
             self._wait(bool(unsent), deadline)
             if unsent:
                 unsent = unsent[self._send(unsent) :]
-            self._receive(answer, deadline)
+            self._receive(answer)
             looked_at, end = _end_of_answer(answer, looked_at, last)
             if end is not None:
+                self._is_spoiled = len(answer) > looked_at + 1  # it has said more than it was asked
                 self.launched.sample_cpu()
                 return answer[:end].decode(errors="replace")
             if len(answer) > self._limits.file_size:
@@ -156,16 +159,22 @@ class Pipes:
         except BrokenPipeError:  # it may have answered all the same; else `_receive` tells
             return len(unsent)
 
-    def _receive(self, answer: bytearray, deadline: float) -> None:
+    def _receive(self, answer: bytearray) -> None:
         try:
             part = os.read(self._output, BLOCK)
         except BlockingIOError:
             return
         if not part:
-            code = self.launched.wait(min(deadline, time.monotonic() + 1.0))
-            reason = end_in_words(code, self._limits.file_size)
-            raise CallFailed("crash", f"it {reason} before it had answered")
+            raise CallFailed("crash", f"it {self._end()} before it had answered")
         answer += part
+
+    def _end(self) -> str:
+        """How it ended, whose output has."""
+        try:
+            code = self.launched.wait(time.monotonic() + 2 * LOOK_SECONDS)
+        except CallFailed as failure:
+            return "closed its output" if failure.kind == "timeout" else f"is lost ({failure})"
+        return end_in_words(code, self._limits.file_size)
 
     def close(self) -> None:
         """End the program, and all that it started."""
