@@ -53,9 +53,9 @@ print unity turn
 class Simulator:
     """Measures designs by one supervised ngspice, which is started when it is needed.
 
-    The circuit is parsed anew in each call (`reset`): parsing costs a millisecond, while a circuit
-    whose values are altered keeps the order of pivots of the first one, and with it last bits that
-    depend on the past.
+    The circuit is parsed anew in each call (`reset`). To alter the values of one that stays is no
+    faster, and it keeps the order of pivots of its first values, and with it last bits that depend
+    on the past.
 
     Args:
         limits: of the process; the timeout is that of a call.
