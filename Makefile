@@ -3,7 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
-.PHONY: train test test-slow check clean
+SIMULATORS := nec2c ngspice
+
+.PHONY: train test test-slow check clean simulators
 
 train: .venv/installed
 	$(PY) train.py --env nondiff/PandaReachDense-v0 --strategy ppo --seed 0
@@ -18,6 +20,14 @@ check: .venv/installed-dev
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
+
+# The external programs that some environments run, by Debian's packages.
+simulators:
+	@command -v apt-get >/dev/null || { echo "This installs Debian packages, and there is no apt-get here: \
+	  install $(SIMULATORS) in your system's way, then look at 'nondiff doctor'."; exit 1; }
+	@[ "$$(id -u)" = 0 ] || command -v sudo >/dev/null || { echo "Say as root: make simulators"; exit 1; }
+	$$([ "$$(id -u)" = 0 ] || echo sudo) apt-get update -qq
+	$$([ "$$(id -u)" = 0 ] || echo sudo) apt-get install -y -qq $(SIMULATORS)
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -28,7 +28,10 @@ ENGINES = {
     "pygame": "nondiff/envs/doom/camera.py",
 }
 # What every environment family may import of its own floor.
-SHARED_BY_FAMILIES = ("nondiff.envs.errors", "nondiff.envs.black_box", "nondiff.envs.process")
+SHARED_BY_FAMILIES = tuple(
+    f"nondiff.envs.{name}"
+    for name in ("errors", "needs", "cpu_time", "black_box", "process", "executable")
+)
 # What makes environments and runs them, whichever they are.
 ROUND_ENVIRONMENTS = tuple(
     f"nondiff.envs.{name}" for name in ("recipe", "worker", "serving", "episode_record")

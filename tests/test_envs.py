@@ -18,6 +18,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
+from simulators import skip_without
 
 from nondiff.envs import ENVIRONMENTS
 from nondiff.envs.errors import InvalidActionError
@@ -29,6 +30,7 @@ Record = list[tuple[bytes, str]]  # an observation's bits, and all else that cam
 
 @pytest.fixture(params=ENVIRONMENTS)
 def env_id(request: pytest.FixtureRequest) -> str:
+    skip_without(request.param)
     return request.param
 
 

@@ -26,6 +26,7 @@ Train neural networks against objectives that have no gradient.
   evaluate         judge trained policies, compare two, film one
   compare          train several strategies at several budgets, and report how they compare
   check-gradients  compare the gradients that an environment offers with differences
+  doctor           say what is installed, and how to get what is not
   runs             list runs, and draw the learning curves of several
   export           write a policy as a zip of Stable-Baselines3
   import           make a run of such a zip, which may execute code: only with --trust-pickle
@@ -166,6 +167,12 @@ def _import(arguments: list[str], prog: str) -> int:
     return import_run(parse_import(arguments, prog))
 
 
+def _doctor(arguments: list[str], prog: str) -> int:
+    from nondiff.experiments.doctor import examine, parse
+
+    return examine(parse(arguments, prog))
+
+
 def _check_gradients(arguments: list[str], prog: str) -> int:
     from nondiff.experiments.check_gradients import parse, print_check
 
@@ -177,6 +184,7 @@ COMMANDS: dict[str, Callable[[list[str], str], int]] = {
     "evaluate": _evaluate,
     "compare": _compare,
     "check-gradients": _check_gradients,
+    "doctor": _doctor,
     "runs": _runs,
     "export": _export,
     "import": _import,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from nondiff.envs.needs import NEEDS, Need
 
 PACKAGES = (
     "nondiff",
@@ -34,7 +37,23 @@ def versions() -> dict[str, Any]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
+    for need in NEEDS.values():
+        if need.kind == "program" and need.is_met():
+            found[need.name] = _program_version(need)
     return {"versions": found, "platform": platform.platform(), "git_revision": _git_revision()}
+
+
+def _program_version(need: Need) -> str:
+    """What a program says of itself."""
+    command = [need.name, *need.version]
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"broken: {error}"
+    number = re.search(rf"{need.name}[-\s]v?(\d[\w.]*)", done.stdout + done.stderr)
+    return number[1] if number else "of unknown version"
 
 
 def _git_revision() -> str | None:

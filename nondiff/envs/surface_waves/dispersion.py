@@ -10,16 +10,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.errors import MissingDependencyError
+from nondiff.envs.needs import missing
 
 try:
     from disba import DispersionError
     from disba._cps._surf96 import dnka, surf96, var
     from numba import njit
 except ImportError as error:
-    raise MissingDependencyError(
-        "disba is missing: pip install 'nondiff[surface-waves]'"
-    ) from error
+    raise missing("disba") from error
 
 Array = NDArray[np.float64]
 

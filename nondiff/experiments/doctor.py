@@ -1,0 +1,110 @@
+"""The `doctor` command: what is installed, and the exact command for what is not."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import gymnasium
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from nondiff.envs import ENVIRONMENTS
+from nondiff.envs.errors import NondiffError
+from nondiff.envs.needs import NEEDS, Need, needs_of
+from nondiff.envs.recipe import EnvRecipe
+from nondiff.experiments.provenance import versions
+
+NOT_READY = 1  # exit code where an environment that was named can't be made
+CORE = ("nondiff", "gymnasium", "torch", "stable-baselines3", "sb3-contrib", "numpy")
+MEANING = {
+    "namespaces": "processes, network and shared memory of their own; the kernel ends all together",
+    "supervised": "watched, and killed one by one however they detach; no namespaces are allowed",
+    "process group": "a process that leaves its group can escape",
+}
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """Say what is installed, which environments that makes ready, and how to get the rest."""
+
+    env: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Make this environment, to see whether it can be; repeat for more. Exits with 1 if one can't;
+    without the option, what is missing is said and the exit code is 0."""
+
+
+def parse(arguments: list[str], prog: str) -> DoctorOptions:
+    """Parse a command line."""
+    return tyro.cli(DoctorOptions, args=arguments, prog=prog)
+
+
+def examine(options: DoctorOptions) -> int:
+    """Print what was found; returns the exit code."""
+    console = Console(
+        highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120
+    )
+    console.print(_installed())
+    console.print(_environments())
+    console.print(_isolation(), soft_wrap=True)
+    commands = sorted({need.install for need in NEEDS.values() if not need.is_met()})
+    for command in commands:
+        console.print(f"to get what is missing: {command}", soft_wrap=True)
+    return _try(options.env, console)
+
+
+def _installed() -> Table:
+    table = Table("what", "version")
+    found = versions()
+    table.add_row("python", f"{found['versions']['python']} on {found['platform']}")
+    for package in CORE:
+        table.add_row(package, found["versions"].get(package, "missing: pip install nondiff"))
+    table.add_row("GPU for --device cuda", _gpu())
+    for need in NEEDS.values():
+        table.add_row(need.name, _version(need) if need.is_met() else f"missing: {need.install}")
+    return table
+
+
+def _gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+
+
+def _version(need: Need) -> str:
+    names = ("pybullet", "pybullet-arm64") if need.name == "pybullet" else (need.name,)
+    found = versions()["versions"]
+    return next((found[name] for name in names if name in found), "installed")
+
+
+def _environments() -> Table:
+    table = Table("environment", "state")
+    for env_id in ENVIRONMENTS:
+        lacking = [n for n in needs_of(gymnasium.spec(env_id).entry_point) if not n.is_met()]
+        state = "; ".join(f"needs {n.name}: {n.install}" for n in lacking) or "ready"
+        table.add_row(env_id, state)
+    return table
+
+
+def _isolation() -> str:
+    from nondiff.envs.process import isolation
+
+    try:
+        level = isolation()
+    except NondiffError as error:
+        return f"isolation of external programs: none; {error}"
+    return f"isolation of external programs: {level} ({MEANING[level]})"
+
+
+def _try(env_ids: tuple[str, ...], console: Console) -> int:
+    code = 0
+    for env_id in env_ids:
+        try:
+            with EnvRecipe(env_id).opened() as env:
+                env.reset(seed=0)
+            console.print(f"{env_id} was made and reset", soft_wrap=True)
+        except NondiffError as error:
+            console.print(f"{env_id} can't be used: {error}", soft_wrap=True)
+            code = NOT_READY
+    return code
