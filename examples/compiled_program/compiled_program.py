@@ -11,16 +11,16 @@ its four segments. `forward.c` says what it computes.
 
 from __future__ import annotations
 
-import subprocess
-from functools import partial
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 import torch
 
-from nondiff.envs.black_box import BlackBoxEnv, FunctionBox
+from nondiff.envs.black_box import BlackBoxEnv
 from nondiff.envs.errors import MissingDependencyError
+from nondiff.envs.executable import Executable
+from nondiff.envs.process import Limits
 
 FOLDER = Path(__file__).parent
 PROGRAM = FOLDER / "forward"
@@ -28,33 +28,28 @@ TIMEOUT = 5.0  # [s]
 POSITIONS = np.array([0.25, 0.5, 0.75, 1.0])  # of the segments' ends, in lengths of the beam
 
 
-def deflections(heights, program):
-    """Deflections [mm] at the ends of segments of these heights [m]; raises if there are none."""
-    done = subprocess.run(
-        [program, *(repr(float(height)) for height in heights)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=True,
-    )
-    found = np.array([float(word) for word in done.stdout.split()])
+def read(text):
+    """The deflections that the program printed; raises if they can't be meant."""
+    found = [float(word) for word in text.split()]
     # An exit code of 0 proves little: such a load bends a beam more and more towards its end.
-    if len(found) != len(POSITIONS) or not (np.diff(found, prepend=0.0) > 0).all():
-        raise ValueError(f"no deflections: {done.stdout!r}")
+    if not (np.diff(found, prepend=0.0) > 0).all():
+        raise ValueError("no beam bends like this")
     return found
 
 
 # ---- The ten lines that make it a black box, an environment, and an id for the command line.
 TIP, POWER = np.random.default_rng(0).uniform([[20.0], [1.7]], [[80.0], [2.0]], (2, 400))
 REQUESTS = TIP[:, None] * POSITIONS ** POWER[:, None]  # [mm]
-BOUNDS = {"low": [0.008] * 4, "high": [0.030] * 4}  # [m]
+HEIGHTS = {f"height_{n}": (0.008, 0.030, "m") for n in (1, 2, 3, 4)}
+DEFLECTIONS = {f"deflection_{n}": (0, 1_000, "mm") for n in (1, 2, 3, 4)}
 
 
 def beam(pool="training", program=PROGRAM, jacobian=False):
-    run = partial(deflections, program=compiled(program))
-    offered = {"jacobian": sensitivities, "gradient_cost": 0} if jacobian else {}
-    return BlackBoxEnv(FunctionBox(run, **BOUNDS, contexts=REQUESTS, pool=pool, **offered))
+    command = [compiled(program), "{parameters}"]
+    options = {"reads": read, "limits": Limits(timeout=TIMEOUT), "contexts": REQUESTS, "pool": pool}
+    if jacobian:
+        options |= {"jacobian": sensitivities, "gradient_cost": 0}
+    return BlackBoxEnv(Executable(command, parameters=HEIGHTS, outputs=DEFLECTIONS, **options))
 
 
 gymnasium.register("Beam-v0", entry_point=beam)
