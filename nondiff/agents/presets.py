@@ -263,13 +263,13 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("ppo", DOOM_CENTER): Preset(
         PPO(
             num_envs=8,
-            n_steps=64,
+            n_steps=128,
             batch_size=128,
-            n_epochs=4,
+            n_epochs=6,
             gamma=0.99,
             learning_rate=5e-4,
             learning_rate_schedule="linear",
-            ent_coef=0.01,
+            ent_coef=0.005,
             normalize_reward=True,
         ),
         budget=150_000,
@@ -339,11 +339,11 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("ppo", ANTENNA): Preset(
         PPO(
             network="nondiff",
-            n_steps=128,
+            n_steps=64,
             batch_size=64,
             n_epochs=20,
             gamma=0.0,
-            learning_rate=1e-3,
+            learning_rate=3e-3,
             learning_rate_schedule="linear",
             log_std_init=-2.0,
         ),

@@ -10,19 +10,20 @@ import ctypes
 import os
 import signal
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
-ENGINE_FILE = "engine"  # holds the number of the process and the name of its shared memory
+ENGINE_FILE = "engine"  # holds the numbers of both processes and the name of the shared memory
 FAILED_FILE = "failed"  # is there if the engine ended before its start was over
+CANCELLED_FILE = "cancelled"  # is there if nobody waits for the start any more
 _PR_SET_PDEATHSIG = 1
 
 
 def main(engine: str, owner: str, *arguments: str) -> None:
     """Run the engine until it ends, or its owner does.
 
-    ViZDoom crashes the process that it runs in if the engine ends while it starts, which is until
-    the owner removes the folder. So this never ends then, and tells the owner by a file.
+    ViZDoom crashes the process that it runs in if the engine ends while it starts. So this does not
+    end before it is told, by SIGUSR1, that the start is over; and tells the owner by a file.
     """
     os.setpgid(0, 0)  # hears no Ctrl-C that is meant for its owner
     _end_with(int(owner))
@@ -30,14 +31,16 @@ def main(engine: str, owner: str, *arguments: str) -> None:
     child = os.fork()
     if child == 0:
         _end_with(supervisor)
+        if Path(CANCELLED_FILE).exists():
+            os._exit(1)
         instance = arguments[arguments.index("+viz_instance_id") + 1]
-        Path(ENGINE_FILE).write_text(f"{os.getpid()} {instance}")
+        Path(ENGINE_FILE).write_text(f"{os.getpid()} {supervisor} {instance}")
         os.execv(engine, [engine, *arguments])  # noqa: S606
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     os.waitpid(child, 0)
-    if Path(ENGINE_FILE).exists():
+    with suppress(OSError):  # the folder is gone once the start is over
         Path(FAILED_FILE).touch()
-        while True:
-            time.sleep(1e6)
+    signal.sigwait({signal.SIGUSR1})
 
 
 def _end_with(parent: int) -> None:

@@ -98,10 +98,12 @@ class Engine:
         try:
             self._caller(self._game.init, lambda waited: waited < limit and not launch.has_failed())
         except Exception as error:  # ViZDoom's have no common base
-            output = launch.output()
+            reason = launch.output() or error
+            launch.abandon()
             self.close()
-            raise EngineLost(f"the engine did not start: {output or error}") from error
-        launch.started()
+            raise EngineLost(f"the engine did not start: {reason}") from error
+        if not launch.started():
+            raise EngineLost("the engine died as its start was over")
 
     @property
     def pid(self) -> int | None:
@@ -175,7 +177,6 @@ def _configured(vizdoom: Any, scenario: Scenario, screen: str, colour: bool) -> 
 def _close(game: Any, launch: Launch, caller: Caller) -> None:
     """End the engine, and free what ViZDoom keeps of it."""
     launch.kill()
-    launch.remove()
     if not caller.is_stuck and game.is_running():
         # ViZDoom's own `close` waits with Python's lock held, so that nothing could end the wait;
         # an action that finds the engine dead frees the same.

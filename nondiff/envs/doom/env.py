@@ -14,7 +14,7 @@ from gymnasium import spaces
 from nondiff.envs.doom.camera import Camera, check_display
 from nondiff.envs.doom.engine import Engine, EngineLost, load_vizdoom
 from nondiff.envs.doom.frames import HEIGHT, WIDTH, FrameStack, Pixels
-from nondiff.envs.doom.scenario import ACTIONS, BASIC, DEFEND_THE_CENTER, TIC_RATE, Scenario
+from nondiff.envs.doom.scenario import BASIC, DEFEND_THE_CENTER, TIC_RATE, Buttons, Scenario
 from nondiff.envs.errors import EnvironmentFailedError, InvalidActionError, InvalidOptionError
 
 Info = dict[str, Any]
@@ -30,11 +30,12 @@ class DoomEnv(gymnasium.Env[Pixels, np.int64]):
     """A scenario of ViZDoom (Kempka et al. 2016, arXiv:1605.02097), in step with the agent.
 
     Observations are the last `frame_stack` screens, (frame_stack, HEIGHT, WIDTH) in grey, the
-    oldest first. Actions are those of `ACTIONS`, held down for `frame_skip` tics of 1/35 s. Reward
-    and length are the scenario's own, unscaled. An episode terminates when the scenario ends or
-    the player dies, and is truncated when its time is over, or when the engine is lost: then with
-    the last observation, no reward, and `engine_lost` and `failed` in `info`. The next episode has
-    a new engine. `info` also holds `kills`, `ammo`, `health` and `tics`.
+    oldest first. Actions are the scenario's, buttons held down for `frame_skip` tics of 1/35 s.
+    Reward and length are the scenario's own, unscaled. An episode terminates when the scenario ends
+    or the player dies, and is truncated when its time is over, or when the engine is lost: then
+    with the last observation, no reward, and `engine_lost` and `failed` in `info`; the next episode
+    has a new engine. `info` also holds `kills`, `ammo`, `health` and `tics`; success is not
+    reported, for the sooner the better, and runs would end with the first policy that succeeds.
 
     Args:
         scenario: what is played.
@@ -74,7 +75,7 @@ class DoomEnv(gymnasium.Env[Pixels, np.int64]):
             "render_fps": TIC_RATE / frame_skip,
             "frames_per_step": frame_skip,
         }
-        self._scenario = scenario
+        self.scenario = scenario
         self._frame_skip = frame_skip
         self._timeout = engine_timeout
         self._stack = FrameStack(frame_stack)
@@ -84,7 +85,7 @@ class DoomEnv(gymnasium.Env[Pixels, np.int64]):
         self._tics = 0
         self._is_playing = False
         self._variables: dict[str, float] = {}
-        self.action_space = spaces.Discrete(len(ACTIONS))
+        self.action_space = spaces.Discrete(len(scenario.actions))
         self.observation_space = spaces.Box(0, 255, (frame_stack, HEIGHT, WIDTH), np.uint8)
 
     def reset(
@@ -115,14 +116,14 @@ class DoomEnv(gymnasium.Env[Pixels, np.int64]):
 
     def _opened(self) -> Engine:
         if self._player is None:
-            self._player = Engine(self._scenario, RESOLUTION, colour=False, timeout=self._timeout)
+            self._player = Engine(self.scenario, RESOLUTION, colour=False, timeout=self._timeout)
         if self._camera is None and self.render_mode is not None:
-            self._camera = Camera(self._scenario, self.render_mode, self._timeout)
+            self._camera = Camera(self.scenario, self.render_mode, self._timeout)
         return self._player
 
     def step(self, action: np.int64) -> tuple[Pixels, float, bool, bool, Info]:
         """Hold buttons down for `frame_skip` tics, or until the episode ends."""
-        buttons = _buttons(action)
+        buttons = _buttons(self.scenario, action)
         player = self._player
         if player is None or not self._is_playing:
             raise gymnasium.error.ResetNeeded("the episode is over: call reset")
@@ -154,7 +155,7 @@ class DoomEnv(gymnasium.Env[Pixels, np.int64]):
         if self._losses >= MOST_LOSSES:
             self._losses = 0
             raise EnvironmentFailedError(
-                f"{MOST_LOSSES} engines of {self._scenario.config} were lost in a row; "
+                f"{MOST_LOSSES} engines of {self.scenario.config} were lost in a row; "
                 f"the last time {loss}"
             ) from loss
 
@@ -183,14 +184,14 @@ class DoomEnv(gymnasium.Env[Pixels, np.int64]):
         self._player = self._camera = None
 
 
-def _buttons(action: Any) -> tuple[int, int, int]:
-    choices = list(ACTIONS.values())
+def _buttons(scenario: Scenario, action: Any) -> Buttons:
+    choices = list(scenario.actions.values())
     try:
         index = operator.index(action)
     except TypeError:
         index = -1
     if not 0 <= index < len(choices):
-        names = ", ".join(f"{number} {name}" for number, name in enumerate(ACTIONS))
+        names = ", ".join(f"{number} {name}" for number, name in enumerate(scenario.actions))
         raise InvalidActionError(f"action {action!r} is none; choose from {names}")
     return choices[index]
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from nondiff.envs.doom import boot
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
 SEGMENTS = ("ViZDoomSM", "ViZDoomMQCtr", "ViZDoomMQDoom")
+ABANDON_SECONDS = 10.0
 _PREFIX = "nondiff-doom-"
 _OUTPUT = "output"
 
@@ -43,14 +46,33 @@ class Launch:
         )
         self.program.chmod(0o700)
 
-    def started(self) -> None:
-        """Note the process, and remove the folder."""
+    def started(self) -> bool:
+        """Note the process, tell its supervisor, and remove the folder; whether it runs."""
         self._process = self._found()
+        with suppress(OSError, ValueError, psutil.Error):
+            psutil.Process(int(self._noted()[1])).send_signal(signal.SIGUSR1)
         self.remove()
+        return self.is_alive()
 
     def has_failed(self) -> bool:
         """Whether the engine has ended before its start was over."""
         return (self._folder / boot.FAILED_FILE).exists()
+
+    def abandon(self) -> None:
+        """Give up an engine that has not started.
+
+        The folder stays, until this process is gone, if the supervisor can't be seen to have given
+        up too: one that misses it would end, and take this process with it; see `boot`.
+        """
+        with suppress(OSError):
+            (self._folder / boot.CANCELLED_FILE).touch()
+        deadline = time.monotonic() + ABANDON_SECONDS
+        while not self.has_failed():
+            self.kill()
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.02)
+        self.remove()
 
     def output(self) -> str:
         """The last line that was printed during the start."""
@@ -84,9 +106,12 @@ class Launch:
 
     def _found(self) -> psutil.Process | None:
         with suppress(OSError, ValueError, psutil.Error):
-            number, _ = (self._folder / boot.ENGINE_FILE).read_text().split()
-            return psutil.Process(int(number))
+            return psutil.Process(int(self._noted()[0]))
         return None
+
+    def _noted(self) -> list[str]:
+        engine, supervisor, instance = (self._folder / boot.ENGINE_FILE).read_text().split()
+        return [engine, supervisor, instance]
 
 
 def remove_leftovers() -> None:
@@ -98,8 +123,8 @@ def remove_leftovers() -> None:
 
 
 def _remove(folder: Path) -> None:
-    with suppress(OSError, ValueError):
-        _, instance = (folder / boot.ENGINE_FILE).read_text().split()
+    with suppress(OSError, IndexError):
+        instance = (folder / boot.ENGINE_FILE).read_text().split()[-1]
         for segment in SEGMENTS:
             (SHARED_MEMORY / f"{segment}{instance}").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)

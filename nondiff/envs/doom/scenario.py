@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 TIC_RATE = 35  # [Hz], of the game's clock
+Buttons = tuple[int, int, int]
 # Which of a scenario's three buttons an action holds down: left, right, attack.
-ACTIONS: dict[str, tuple[int, int, int]] = {
+ONE_AT_A_TIME: dict[str, Buttons] = {
     "wait": (0, 0, 0),
     "left": (1, 0, 0),
     "right": (0, 1, 0),
     "attack": (0, 0, 1),
-    "left and attack": (1, 0, 1),
-    "right and attack": (0, 1, 1),
 }
+MOVING_ATTACKS: dict[str, Buttons] = {"left and attack": (1, 0, 1), "right and attack": (0, 1, 1)}
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,16 @@ class Scenario:
     Args:
         config: its configuration, in ViZDoom's folder of scenarios.
         buttons: left, right and attack, in the names of that file.
+        actions: the names of the actions, and the buttons that each holds down.
     """
 
     config: str
     buttons: tuple[str, str, str]
+    actions: dict[str, Buttons]
 
 
-BASIC = Scenario("basic.cfg", ("MOVE_LEFT", "MOVE_RIGHT", "ATTACK"))
-DEFEND_THE_CENTER = Scenario("defend_the_center.cfg", ("TURN_LEFT", "TURN_RIGHT", "ATTACK"))
+BASIC = Scenario("basic.cfg", ("MOVE_LEFT", "MOVE_RIGHT", "ATTACK"), ONE_AT_A_TIME | MOVING_ATTACKS)
+# Who turns while shooting misses.
+DEFEND_THE_CENTER = Scenario(
+    "defend_the_center.cfg", ("TURN_LEFT", "TURN_RIGHT", "ATTACK"), ONE_AT_A_TIME
+)
