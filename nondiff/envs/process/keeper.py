@@ -48,6 +48,7 @@ def main(descriptor: int) -> None:
     server = socket.socket(fileno=descriptor)
     level = _isolation(libc)
     server.sendall(level.encode() + b"\n")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are reaped by the kernel
     gc.disable()
     gc.freeze()  # forks share what is never written to
     while order := _order(server):
@@ -57,7 +58,6 @@ def main(descriptor: int) -> None:
             _keep(libc, level, request, files)
         for number in files:
             os.close(number)
-        _reap()
 
 
 def _order(server: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
@@ -122,6 +122,7 @@ def _write(path: str, text: str) -> None:
 def _keep(libc: Any, level: str, request: dict[str, Any], files: list[int]) -> NoReturn:
     """Start a simulator, and end it and what it started once it or its user is done."""
     control, *_ = files
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         if LINUX:
             libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
