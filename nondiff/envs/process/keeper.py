@@ -47,6 +47,7 @@ def main(descriptor: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     server = socket.socket(fileno=descriptor)
     level = _isolation(libc)
+    no_network = _network_without_links(libc) if level == "namespaces" else None
     server.sendall(level.encode() + b"\n")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are reaped by the kernel
     gc.disable()
@@ -55,7 +56,7 @@ def main(descriptor: int) -> None:
         request, files = order
         if os.fork() == 0:
             server.close()
-            _keep(libc, level, request, files)
+            _keep(libc, no_network, request, files)
         for number in files:
             os.close(number)
 
@@ -114,21 +115,42 @@ def _own_users(libc: Any) -> None:
     _write("/proc/self/gid_map", f"{group} {group} 1")
 
 
+def _network_without_links(libc: Any) -> int:
+    """A descriptor of a network namespace in which nothing can be reached.
+
+    All programs share it, for the kernel takes long to make one and to take it down.
+    """
+    ready, holding = os.pipe()
+    child = os.fork()
+    if child == 0:
+        libc.unshare(CLONE_NEWNET)
+        os.write(holding, b"1")
+        signal.pause()
+    os.read(ready, 1)
+    network = os.open(f"/proc/{child}/ns/net", os.O_RDONLY)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(ready)
+    os.close(holding)
+    return network
+
+
 def _write(path: str, text: str) -> None:
     with open(path, "w") as file:  # noqa: PTH123 - pathlib takes as long to load as all the rest
         file.write(text)
 
 
-def _keep(libc: Any, level: str, request: dict[str, Any], files: list[int]) -> NoReturn:
+def _keep(libc: Any, no_network: int | None, request: dict[str, Any], files: list[int]) -> NoReturn:
     """Start a simulator, and end it and what it started once it or its user is done."""
     control, *_ = files
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         if LINUX:
             libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        if level == "namespaces":
-            network = 0 if request["network"] else CLONE_NEWNET
-            libc.unshare(CLONE_NEWPID | CLONE_NEWIPC | network)
+        if no_network is not None:  # as where namespaces are allowed
+            if not request["network"] and libc.setns(no_network, CLONE_NEWNET) != 0:
+                raise PermissionError("setns")
+            libc.unshare(CLONE_NEWPID | CLONE_NEWIPC)
         starter = os.fork()
         with contextlib.suppress(OSError):
             os.setpgid(starter, starter)  # in both of them, for either may be first
