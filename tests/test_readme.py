@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from nondiff.envs.needs import NEEDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -23,6 +26,10 @@ HELPS = (
     ["benchmarks/arm_throughput.py"],
     ["benchmarks/checkpoint_cost.py"],
     ["benchmarks/strategies.py"],
+    ["benchmarks/process_overhead.py"],
+    ["benchmarks/doom.py"],
+    ["benchmarks/design.py"],
+    ["-m", "nondiff", "doctor"],
 )
 
 
@@ -91,3 +98,12 @@ def test_the_plain_stable_baselines3_example_learns() -> None:
             done = terminated or truncated
         successes += info["is_success"]
     assert successes >= 45
+
+
+def test_the_generated_parts_of_the_pages_are_up_to_date() -> None:
+    lacking = [need.install for need in NEEDS.values() if not need.is_met()]
+    if lacking and not os.environ.get("CI"):
+        pytest.skip(f"the environments that the pages describe can't be made: {lacking}")
+    command = [sys.executable, ROOT / "docs" / "make_pages.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
