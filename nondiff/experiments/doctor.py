@@ -88,9 +88,9 @@ def _environments() -> Table:
 
 
 def _isolation() -> str:
-    from nondiff.envs.process import isolation
-
     try:
+        from nondiff.envs.process import isolation
+
         level = isolation()
     except NondiffError as error:
         return f"isolation of external programs: none; {error}"

@@ -1,5 +1,12 @@
 """Programs that somebody else wrote, run as supervised processes."""
 
+import os
+
+from nondiff.envs.errors import MissingDependencyError
+
+if os.name != "posix":
+    raise MissingDependencyError("external programs can be run on Linux and macOS only")
+
 from nondiff.envs.needs import find_program
 from nondiff.envs.process.calls import Output, run_once
 from nondiff.envs.process.failures import CallFailed, Kind

@@ -6,7 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def run_once(
     limits = limits or Limits()
     deadline = time.monotonic() + limits.timeout
     with ExitStack() as held:
-        streams = [held.enter_context(Scratch(text)) for text in (stdin, "", "")]
+        streams = [held.enter_context(closing(Scratch(text))) for text in (stdin, "", "")]
         numbers = [stream.number for stream in streams]
         launched = launch(command, files or {}, limits, environment or {}, numbers)
         held.callback(launched.close)

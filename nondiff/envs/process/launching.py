@@ -77,10 +77,6 @@ class Launched:
         self.folder = folder
         self.cpu_seconds = 0.0
 
-    def fileno(self) -> int:
-        """For `select`: readable once the program has ended."""
-        return self._control.fileno()
-
     def wait(self, deadline: float) -> int:
         """Its exit code, or minus the number of the signal that ended it.
 
@@ -233,8 +229,6 @@ class Spawner:
 
     def _started(self) -> socket.socket:
         if self._socket is None:
-            if not hasattr(os, "fork"):
-                raise MissingDependencyError("programs can be run on Linux and macOS only")
             ours, theirs = socket.socketpair()
             with theirs:
                 _spawn(theirs.fileno())
@@ -283,5 +277,4 @@ def _forget_after_fork() -> None:
     inherited.forget()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+os.register_at_fork(after_in_child=_forget_after_fork)

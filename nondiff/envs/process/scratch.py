@@ -5,13 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from types import TracebackType
 
 TAIL_BYTES = 1 << 16  # of an error output that are looked at
 
 
 class Scratch:
-    """A file in memory, or where there is none such a nameless one on disk; a context manager.
+    """A file in memory, or where there is none such a nameless one on disk.
 
     Args:
         text: what it holds at first.
@@ -52,14 +51,3 @@ class Scratch:
             parts.append(part)
             start, size = start + len(part), size - len(part)
         return b"".join(parts).decode(errors="replace")
-
-    def __enter__(self) -> Scratch:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
