@@ -39,6 +39,7 @@ from nondiff.envs.process import (
     isolation,
     launching,
     run_once,
+    spawner,
 )
 from nondiff.envs.recipe import EnvRecipe
 from nondiff.experiments.runs import Run
@@ -298,11 +299,11 @@ def test_a_supervisor_that_is_killed_in_a_call_is_a_crash() -> None:
 
 def test_programs_start_again_when_the_spawner_was_killed() -> None:
     run_once(["true"])
-    connection = launching._spawner._socket
+    connection = spawner._spawner._socket
     assert connection is not None
-    launching._spawner.forget()
+    spawner._spawner.forget()
     assert run_once(["echo", "again"]).stdout == "again\n"
-    broken = launching._spawner._socket
+    broken = spawner._spawner._socket
     assert broken is not None
     broken.shutdown(2)  # what the death of the spawner does
     assert run_once(["echo", "once more"]).stdout == "once more\n"
@@ -402,15 +403,15 @@ def test_where_there_are_namespaces_a_program_is_alone() -> None:
 def without_namespaces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Programs are run as on a system that refuses namespaces."""
     changed = tmp_path / "keeper.py"
-    text = launching.KEEPER.read_text()
+    text = spawner.KEEPER.read_text()
     assert "libc.unshare(CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC) == 0" in text
     changed.write_text(
         text.replace("libc.unshare(CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC) == 0", "False")
     )
-    monkeypatch.setattr(launching, "KEEPER", changed)
-    launching._spawner.forget()
+    monkeypatch.setattr(spawner, "KEEPER", changed)
+    spawner._spawner.forget()
     yield
-    launching._spawner.forget()
+    spawner._spawner.forget()
 
 
 @pytest.mark.parametrize("fault", ["escape", "deaf", "daemon"])
@@ -429,7 +430,7 @@ def test_an_ordinary_user_is_as_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         folder = Path(place)
         folder.chmod(0o777)
-        shutil.copy(launching.KEEPER, folder / "keeper.py")
+        shutil.copy(spawner.KEEPER, folder / "keeper.py")
         python = folder / "python"
         user = "--reuid=65534 --regid=65534 --clear-groups"
         python.write_text(f'#!/bin/sh\nexec setpriv {user} /usr/bin/python3 "$@"\n')
@@ -441,10 +442,10 @@ def test_an_ordinary_user_is_as_safe(monkeypatch: pytest.MonkeyPatch) -> None:
             made.chmod(0o777)
             return str(made)
 
-        monkeypatch.setattr(launching, "KEEPER", folder / "keeper.py")
-        monkeypatch.setattr(launching.sys, "executable", str(python))
+        monkeypatch.setattr(spawner, "KEEPER", folder / "keeper.py")
+        monkeypatch.setattr(spawner.sys, "executable", str(python))
         monkeypatch.setattr(launching.tempfile, "mkdtemp", open_folder)
-        launching._spawner.forget()
+        spawner._spawner.forget()
         try:
             level = isolation()
             assert run_once(["id", "-u"]).stdout.strip() == "65534"
@@ -456,7 +457,7 @@ def test_an_ordinary_user_is_as_safe(monkeypatch: pytest.MonkeyPatch) -> None:
             run_once(["true"], limits=Limits(network=True))
             assert not [p for p in folder.glob(FOLDERS) if any(p.iterdir())]
         finally:
-            launching._spawner.forget()
+            spawner._spawner.forget()
 
 
 # ---- Persistent programs and pools
@@ -477,7 +478,9 @@ def test_requests_and_answers_of_any_length_pass() -> None:
 
 def test_a_program_that_ended_between_requests_is_started_again() -> None:
     with closing(PersistentProcess(["head", "-n", "1"])) as process:
-        assert [process.ask(f"{n}\n") for n in range(3)] == ["0", "1", "2"]
+        for number in range(3):
+            assert process.ask(f"{number}\n") == str(number)
+            assert eventually(lambda: process._pipes and not process._pipes.is_idle())
         assert process.starts == 3
 
 

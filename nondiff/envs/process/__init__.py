@@ -10,9 +10,10 @@ if os.name != "posix":
 from nondiff.envs.needs import find_program
 from nondiff.envs.process.calls import Output, run_once
 from nondiff.envs.process.failures import CallFailed, Kind
-from nondiff.envs.process.launching import Isolation, Limits, isolation
+from nondiff.envs.process.launching import Limits
 from nondiff.envs.process.persistent import PersistentProcess
 from nondiff.envs.process.pool import MOST_FAILURES, Pool
+from nondiff.envs.process.spawner import Isolation, isolation
 
 __all__ = [
     "MOST_FAILURES",

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import select
 import shutil
 import socket
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 
 from nondiff.envs import cpu_time
-from nondiff.envs.errors import InvalidOptionError, MissingDependencyError
+from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.process.failures import CallFailed
-from nondiff.envs.process.keeper import HEADER, LEVELS
+from nondiff.envs.process.spawner import send
 
-Isolation = Literal["namespaces", "supervised", "process group"]
-KEEPER = Path(__file__).with_name("keeper.py")
 END_SECONDS = 10.0  # for a keeper to end what it keeps; more only if the kernel is stuck
-START_SECONDS = 60.0  # for the spawner, on a machine that is busy
 ONE_MEBIBYTE = 1 << 20
 PREFIX = "nondiff-program-"  # of the folders
-PYTHON_NEEDS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")  # on some systems, to start
 
 
 @dataclass(frozen=True)
@@ -170,7 +163,7 @@ def launch(
             "file_size": limits.file_size,
             "network": limits.network,
         }
-        return Launched(_spawner.send(order, streams), folder)
+        return Launched(send(order, streams), folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -179,102 +172,3 @@ def launch(
 def _variables(folder: Path) -> dict[str, str]:
     path = os.environ.get("PATH", os.defpath)
     return {"PATH": path, "LANG": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder)}
-
-
-def isolation() -> Isolation:
-    """How well programs are shut off here.
-
-    "namespaces": each call has processes, network and shared memory of its own, and the kernel ends
-    all of them together. "supervised": processes are watched, and killed one by one, however they
-    detach themselves. "process group" (not on Linux): those that leave their group can escape.
-    """
-    return _spawner.level()
-
-
-class Spawner:
-    """The process that forks keepers; started when it is needed, and again if it was killed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._level: Isolation = "process group"
-
-    def send(self, order: dict[str, Any], streams: Sequence[int]) -> socket.socket:
-        """Have a program started; the control socket of its keeper."""
-        ours, theirs = socket.socketpair()
-        body = json.dumps(order).encode()
-        try:
-            with theirs, self._lock:
-                for attempt in (1, 2):
-                    try:
-                        server = self._started()
-                        numbers = [theirs.fileno(), *streams]
-                        socket.send_fds(server, [HEADER.pack(len(body))], numbers)
-                        server.sendall(body)
-                        break
-                    except OSError:
-                        self.forget()
-                        if attempt == 2:
-                            raise
-        except BaseException:
-            ours.close()
-            raise
-        return ours
-
-    def level(self) -> Isolation:
-        """What it reached."""
-        with self._lock:
-            self._started()
-            return self._level
-
-    def _started(self) -> socket.socket:
-        if self._socket is None:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                _spawn(theirs.fileno())
-            ours.settimeout(START_SECONDS)
-            with ours.makefile("r") as lines:
-                level = lines.readline().strip()
-            ours.settimeout(None)
-            if level not in LEVELS:
-                ours.close()
-                raise MissingDependencyError(
-                    f"{sys.executable} can't run {KEEPER}, which runs programs"
-                )
-            self._socket, self._level = ours, level  # type: ignore[assignment]
-        return self._socket
-
-    def forget(self) -> None:
-        """Close the connection, upon which the process ends once nobody else has it."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-
-def _spawn(descriptor: int) -> None:
-    """Start the spawner, which detaches itself at once."""
-    null, first_free = os.devnull, 3
-    actions: list[Any] = [(os.POSIX_SPAWN_OPEN, n, null, os.O_RDWR, 0) for n in range(first_free)]
-    inherited = os.dup(descriptor) if descriptor == first_free else descriptor
-    actions.append((os.POSIX_SPAWN_DUP2, inherited, first_free))
-    command = [sys.executable, "-I", "-S", str(KEEPER), str(first_free)]
-    try:
-        kept = {name: os.environ[name] for name in PYTHON_NEEDS if name in os.environ}
-        child = os.posix_spawn(sys.executable, command, kept, file_actions=actions)
-        os.waitpid(child, 0)
-    finally:
-        if inherited != descriptor:
-            os.close(inherited)
-
-
-_spawner = Spawner()
-atexit.register(_spawner.forget)
-
-
-def _forget_after_fork() -> None:
-    global _spawner
-    inherited, _spawner = _spawner, Spawner()
-    inherited.forget()
-
-
-os.register_at_fork(after_in_child=_forget_after_fork)
