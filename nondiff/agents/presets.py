@@ -349,6 +349,17 @@ PRESETS: dict[tuple[str, str], Preset] = {
         ),
         budget=10_000,
     ),
+    ("sac", ANTENNA): Preset(
+        SAC(
+            gamma=0.0,
+            learning_starts=200,
+            batch_size=128,
+            ent_coef="auto_0.1",
+            learning_rate=3e-3,
+            net_arch=(64, 64),
+        ),
+        budget=3_000,
+    ),
     ("surrogate", ANTENNA): Preset(Surrogate(), budget=2_000, eval_every=500),
     # Steps in which a call's five printed digits still show a difference.
     ("finite-difference", ANTENNA): Preset(FiniteDifference(step=0.01), budget=3_000),
