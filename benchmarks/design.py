@@ -57,7 +57,7 @@ STUDIES = {
     "yagi-antenna": Study(
         "An antenna, by nec2c",
         "nondiff/YagiAntenna-v0",
-        ("surrogate", "ppo", "sac", "finite-difference", "cma-es"),
+        ("surrogate", "finite-difference", "cma-es", "ppo", "sac"),
         (1_000, 3_000),
         "yagi_antenna_references.json",
         0.9,
