@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -488,6 +489,25 @@ def test_an_engine_that_hangs_in_its_start_is_one_clear_error(
     with pytest.raises(EnvironmentFailedError, match="did not start"):
         make(engine_timeout=0.5).reset(seed=0)
     wait_for(lambda: "sleep" not in [child.name() for child in psutil.Process().children(True)])
+
+
+def test_a_folder_without_programs_is_named(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(MissingDependencyError, match="set TMPDIR"):
+        make().reset(seed=0)
+
+
+def test_a_forked_process_leaves_the_engine_alone(make: Make) -> None:
+    env = make()
+    env.reset(seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that there are threads: so there are
+        child = os.fork()
+    if child == 0:
+        env.close()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not env.step(np.int64(LEFT))[4]["engine_lost"]
 
 
 def test_engines_lost_in_a_row_end_in_one_error(make: Make) -> None:

@@ -7,6 +7,7 @@ with `EngineLost`.
 from __future__ import annotations
 
 import ctypes
+import os
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class Engine:
         self._variables = {key: getattr(vizdoom.GameVariable, v) for key, v in VARIABLES.items()}
         self._caller = Caller()
         # Runs once: when asked, when this object is collected, or as the interpreter exits.
-        self.close = weakref.finalize(self, _close, game, launch, self._caller)
+        self.close = weakref.finalize(self, _close, os.getpid(), game, launch, self._caller)
         self._start()
 
     def _start(self) -> None:
@@ -174,8 +175,11 @@ def _configured(vizdoom: Any, scenario: Scenario, screen: str, colour: bool) -> 
     return game
 
 
-def _close(game: Any, launch: Launch, caller: Caller) -> None:
+def _close(owner: int, game: Any, launch: Launch, caller: Caller) -> None:
     """End the engine, and free what ViZDoom keeps of it."""
+    if os.getpid() != owner:  # a forked process has a copy of all but the engine and the threads
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(game))
+        return
     launch.kill()
     if not caller.is_stuck and game.is_running():
         # ViZDoom's own `close` waits with Python's lock held, so that nothing could end the wait;

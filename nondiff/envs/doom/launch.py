@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from nondiff.envs.doom import boot
+from nondiff.envs.errors import MissingDependencyError
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
 SEGMENTS = ("ViZDoomSM", "ViZDoomMQCtr", "ViZDoomMQDoom")
@@ -32,6 +33,9 @@ class Launch:
 
     Args:
         engine: the engine's program.
+
+    Raises:
+        MissingDependencyError: programs may not be run from the folder for temporary files.
     """
 
     def __init__(self, engine: Path) -> None:
@@ -45,6 +49,12 @@ class Launch:
             f'exec {shlex.join(boot_command)} "$@" > {_OUTPUT} 2>&1 < /dev/null\n'
         )
         self.program.chmod(0o700)
+        if not os.access(self.program, os.X_OK):  # which ViZDoom would not survive
+            self.remove()
+            raise MissingDependencyError(
+                f"no program can be run from {tempfile.gettempdir()}, where Doom's engine starts; "
+                "set TMPDIR to a folder that is not mounted noexec"
+            )
 
     def started(self) -> bool:
         """Note the process, tell its supervisor, and remove the folder; whether it runs."""
