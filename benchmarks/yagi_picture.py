@@ -74,7 +74,7 @@ def main(options: Options) -> None:
     polar.set_rticks([-10, 0, 10])
     polar.set_title("gain in the plane of the rods [dBi]", fontsize=9)
     draw_band(right, context, answer.gain, reflected)
-    figure.savefig(options.out, dpi=110)
+    figure.savefig(options.out, dpi=110, bbox_inches="tight")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def draw_rods(axes: Any, rods: Rods, request: Array) -> None:
     frequency, bandwidth, _, resistance = request
     axes.set_title(f"{frequency:.0f} MHz, {bandwidth:.1%} wide, {resistance:.0f} ohm", fontsize=9)
     axes.set_xlabel("along the boom [m]")
-    axes.set_ylabel("[m]")
+    axes.set_ylabel("across [m]")
 
 
 def draw_band(axes: Any, request: Array, gain: Array, reflected: Array) -> None:
