@@ -3,13 +3,14 @@
     python docs/make_pages.py            # after a change of an environment, or of its results
     python docs/make_pages.py --check    # exit with 1 if a page is out of date
 
-A page holds `<!-- facts: ID ID -->` and `<!-- results: FILE: TEXT -->` (rows of the first table of
-docs/results/FILE that begin with TEXT), each up to `<!-- end -->`; what is between is replaced.
+A page holds `<!-- facts: ID ID -->` and `<!-- results: FILE: TEXT -->` (the rows of the first table
+of docs/results/FILE that begin with TEXT), each up to `<!-- end -->`; what is between is replaced.
 """
 
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 import sys
 from collections.abc import Callable
@@ -72,14 +73,15 @@ def _arguments(spec: gymnasium.envs.registration.EnvSpec) -> str:
 
 
 def results(place: str) -> str:
-    """Rows of a table of docs/results."""
-    name, _, text = place.partition(": ")
-    lines = [line for line in (DOCS / "results" / name).read_text().splitlines() if line[:1] == "|"]
-    head = next(i for i, line in enumerate(lines) if set(line) <= set("|-: "))
-    rows = [line for line in lines[head + 1 :] if line.startswith(f"| {text}")]
+    """The rows of the first table of a file in docs/results that begin with some text."""
+    name, _, text = place.partition(":")
+    lines = (DOCS / "results" / name).read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("|"))
+    table = list(itertools.takewhile(lambda line: line.startswith("|"), lines[first:]))
+    rows = [line for line in table[2:] if line.startswith(f"| {text.strip()}")]
     if not rows:
-        raise SystemExit(f"docs/results/{name} has no row that begins with {text!r}")
-    return "\n".join([lines[head - 1], lines[head], *rows]) + "\n"
+        raise SystemExit(f"docs/results/{name} has no row that begins with {text.strip()!r}")
+    return "\n".join([*table[:2], *rows]) + "\n"
 
 
 MAKERS: dict[str, Callable[[str], str]] = {"facts": facts, "results": results}
