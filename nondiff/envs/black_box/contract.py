@@ -20,7 +20,8 @@ class Start:
     """Where episodes begin, one a row.
 
     Args:
-        state: (n, state) what `transition` changes; of width 0 where episodes have one step.
+        state: (n, state) what `transition` is given beside the action and changes; of width 0
+            in most episodes of one step.
         context: (n, context) what an episode is about and keeps: measured data, a goal.
     """
 
