@@ -22,8 +22,10 @@ from simulators import skip_without
 
 from nondiff.envs import ENVIRONMENTS
 from nondiff.envs.errors import InvalidActionError
+from nondiff.envs.needs import needs_of
 
 STEPS = 160  # actions of a recording: several episodes
+FEW_STEPS = 24  # more than an episode of those that run an external program
 MAX_EPISODE_STEPS = 10_000
 Record = list[tuple[bytes, str]]  # an observation's bits, and all else that came with it
 
@@ -63,6 +65,10 @@ def workers() -> Iterator[ProcessPoolExecutor]:
 
 
 def random_actions(env: gymnasium.Env, count: int = STEPS, seed: int = 0) -> list[Any]:
+    """So many actions; fewer where each is a call of an external program."""
+    assert env.spec is not None
+    if any(need.kind == "program" for need in needs_of(env.spec.entry_point)):
+        count = min(count, max(FEW_STEPS, count // 6))
     env.action_space.seed(seed)
     return [env.action_space.sample() for _ in range(count)]
 
