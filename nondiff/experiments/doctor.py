@@ -104,7 +104,8 @@ def _try(env_ids: tuple[str, ...], console: Console) -> int:
             with EnvRecipe(env_id).opened() as env:
                 env.reset(seed=0)
             console.print(f"{env_id} was made and reset", soft_wrap=True)
-        except NondiffError as error:
-            console.print(f"{env_id} can't be used: {error}", soft_wrap=True)
+        except Exception as error:  # whatever somebody's environment raises
+            kind = "" if isinstance(error, NondiffError) else f"it raised {type(error).__name__}: "
+            console.print(f"{env_id} can't be used: {kind}{error}", soft_wrap=True)
             code = NOT_READY
     return code
