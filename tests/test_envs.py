@@ -194,7 +194,7 @@ def test_worker_processes_agree(
 
 def test_different_seeds_differ(env: gymnasium.Env) -> None:
     # A game may look the same at first, and differ by what its creatures do then.
-    actions = random_actions(env, 30)
+    actions = random_actions(env, 30) if env.observation_space.dtype == np.uint8 else []
     starts = {repr(play(env, actions, seed)) for seed in range(20)}
     starts |= {repr([signed(env, env.reset()[0]), *follow(env, actions)]) for _ in range(20)}
     assert len(starts) >= 38  # some draw from a pool, where two may meet
