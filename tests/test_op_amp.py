@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from simulators import needs
 
 from nondiff.agents.capabilities import supported
 from nondiff.envs.black_box import HasPool, capabilities
@@ -48,6 +49,8 @@ from nondiff.envs.op_amp.simulator import (
 from nondiff.envs.op_amp.sizing import physical
 from nondiff.envs.process import CallFailed, Limits, find_program, run_once
 from nondiff.envs.recipe import EnvRecipe
+
+pytestmark = needs("ngspice")
 
 ID = "nondiff/OpAmp-v0"
 SHORT = Limits(timeout=1.5)

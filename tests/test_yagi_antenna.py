@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from simulators import needs
 
 from nondiff.agents.capabilities import supported
 from nondiff.envs.black_box import HasPool, capabilities
@@ -33,6 +34,8 @@ from nondiff.envs.yagi_antenna.box import (
 from nondiff.envs.yagi_antenna.nec2 import LIGHT, Answer, Rods, cards, parse, solve
 from nondiff.envs.yagi_antenna.requests import MODESTY, best_gain, drawn
 from nondiff.envs.yagi_antenna.trade_off import BEST_GAINS
+
+pytestmark = needs("nec2c")
 
 ID = "nondiff/YagiAntenna-v0"
 MEGAHERTZ = np.array([300.0])

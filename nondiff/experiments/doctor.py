@@ -62,7 +62,8 @@ def _installed() -> Table:
         table.add_row(package, found["versions"].get(package, "missing: pip install nondiff"))
     table.add_row("GPU for --device cuda", _gpu())
     for need in NEEDS.values():
-        table.add_row(need.name, _version(need) if need.is_met() else f"missing: {need.install}")
+        version = _version(need, found["versions"])
+        table.add_row(need.name, version if need.is_met() else f"missing: {need.install}")
     return table
 
 
@@ -72,9 +73,8 @@ def _gpu() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
 
 
-def _version(need: Need) -> str:
+def _version(need: Need, found: dict[str, str]) -> str:
     names = ("pybullet", "pybullet-arm64") if need.name == "pybullet" else (need.name,)
-    found = versions()["versions"]
     return next((found[name] for name in names if name in found), "installed")
 
 

@@ -51,7 +51,6 @@ class Program:
         workers: int | None,
         most_failures: int | None,
     ) -> None:
-        self._description = description
         kind = Staying if persistent else Fresh
         self._pool: Pool[Vector, Vector] = Pool(lambda: kind(description), workers, most_failures)
 

@@ -266,7 +266,7 @@ def _reap() -> bool:
 
 
 def _descendants(root: int) -> list[int]:
-    """All processes below one, nearest first; elsewhere than on Linux, those of its groups."""
+    """All processes below one, nearest first; none elsewhere than on Linux, which can't tell."""
     if not LINUX:
         return []
     children: dict[int, list[int]] = {}

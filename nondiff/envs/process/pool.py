@@ -6,7 +6,6 @@ import os
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Generic, TypeVar
 
 from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
@@ -81,8 +80,9 @@ class Pool(Generic[Row, Result]):
         made, self._made = self._made, []
         self._idle = queue.SimpleQueue()
         for worker in made:
-            with suppress(AttributeError):
-                worker.close()  # type: ignore[attr-defined]
+            close = getattr(worker, "close", None)
+            if close is not None:
+                close()
 
     def _attempt(self, row: Row) -> Result | CallFailed:
         worker = self._idle.get()
