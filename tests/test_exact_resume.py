@@ -82,7 +82,7 @@ def check_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
 
 CASES = {
     "ppo": (small("ppo"), DENSE),
-    "ppo, eight normalised environments, falling rate": (
+    "ppo, eight normalised environments, falling rate and entropy": (
         small(
             "ppo",
             num_envs=8,
@@ -90,6 +90,8 @@ CASES = {
             normalize_observation=True,
             normalize_reward=True,
             learning_rate_schedule="linear",
+            ent_coef=0.01,
+            ent_coef_schedule="linear",
         ),
         DENSE,
     ),

@@ -123,6 +123,14 @@ def test_a_budget_of_less_than_one_step_is_refused() -> None:
         trained(replace(find_strategy("a2c")(), num_envs=4), "Pendulum-v1", 3)
 
 
+def test_the_entropy_bonus_falls_to_zero_over_the_budget_if_asked() -> None:
+    config = find_strategy("ppo")(n_steps=20, ent_coef=0.1, ent_coef_schedule="linear")
+    watcher = Watcher()
+    trained(config, "CartPole-v1", 100, watcher=watcher)
+    weights = [row["train/ent_coef"] for row in watcher.metrics if "train/ent_coef" in row]
+    assert weights == pytest.approx([0.08, 0.06, 0.04, 0.02, 0.0])
+
+
 def test_training_ends_when_the_observer_says_so() -> None:
     watcher = Watcher(every=30, solved=lambda policy: True)
     trained("a2c", "Pendulum-v1", 1_000, watcher=watcher)

@@ -21,6 +21,7 @@ class Watcher:
     solved: Callable[[TrainedPolicy], bool] | None = None
     steps: int = 0
     reviews: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
+    metrics: list[dict[str, float]] = field(default_factory=list)
 
     def begin(self, steps: int) -> None:
         self.steps = steps
@@ -37,7 +38,7 @@ class Watcher:
         self.reviews.append((steps, policy.tensors()))
 
     def record(self, steps: int, metrics: Mapping[str, float]) -> None:
-        """What is recorded is tested where it is written."""
+        self.metrics.append(dict(metrics))
 
     def note(self, text: str) -> None:
         """What is noted is tested where it is shown."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import warnings
-import weakref
 from contextlib import closing
 from dataclasses import fields
 from typing import Any
@@ -23,6 +22,7 @@ from nondiff.agents.reinforcement.algorithms import ALGORITHMS
 from nondiff.agents.reinforcement.compatibility import has_goals, is_vector
 from nondiff.agents.reinforcement.configs import OffPolicy, OnPolicy, Reinforcement
 from nondiff.agents.reinforcement.policy import PolicyArguments
+from nondiff.agents.reinforcement.schedules import LearningRate
 from nondiff.agents.reinforcement.shared_network import around
 from nondiff.agents.strategy import Training
 from nondiff.envs.recipe import EnvRecipe
@@ -61,7 +61,7 @@ def build(
     kind = ALGORITHMS[config.name]
     accepted = inspect.signature(kind).parameters
     options = {f.name: getattr(config, f.name) for f in fields(config) if f.name in accepted}
-    schedule = _Schedule(config, training.budget)
+    schedule = LearningRate(config, training.budget)
     options["learning_rate"] = schedule
     if isinstance(config, OnPolicy):
         least = 2 if config.num_envs == 1 else 1  # advantages are standardised over the rollout
@@ -94,29 +94,6 @@ def _policy_keywords(config: Reinforcement, module: nn.Module | None) -> dict[st
 def cut_rollouts(config: Reinforcement, budget: int) -> bool:
     """Whether the budget is too small for a rollout as long as was asked for."""
     return isinstance(config, OnPolicy) and budget < config.n_steps * config.num_envs
-
-
-class _Schedule:
-    """The learning rate, by the steps done of the whole budget.
-
-    Stable-Baselines3 offers the share that remains of the present call of `learn`, a segment.
-    """
-
-    def __init__(self, config: Reinforcement, budget: int) -> None:
-        self._config = config
-        self._budget = budget
-        self._algorithm: weakref.ref[BaseAlgorithm] | None = None
-
-    def follow(self, algorithm: BaseAlgorithm) -> None:
-        """Read the steps done from this algorithm, which keeps the schedule and not the reverse."""
-        self._algorithm = weakref.ref(algorithm)
-
-    def __call__(self, remaining: float) -> float:
-        algorithm = self._algorithm() if self._algorithm else None
-        if algorithm is None or self._config.learning_rate_schedule == "constant":
-            return self._config.learning_rate
-        share = 1 - algorithm.num_timesteps / self._budget
-        return max(0.0, share) * self._config.learning_rate
 
 
 def _replay_options(config: OffPolicy, training: Training, env: VecEnv) -> dict[str, Any]:

@@ -90,6 +90,8 @@ class PPO(OnPolicy):
     """The same for the value function; None: no limit."""
     ent_coef: NonNegative = 0.0
     """Weight of the entropy bonus."""
+    ent_coef_schedule: Literal["constant", "linear"] = "constant"
+    """Kept, or lowered linearly to zero at the end of the budget."""
     vf_coef: NonNegative = 0.5
     """Weight of the value loss."""
     max_grad_norm: Positive = 0.5
@@ -110,6 +112,8 @@ class A2C(OnPolicy):
     normalize_advantage: bool = False
     ent_coef: NonNegative = 0.0
     """Weight of the entropy bonus."""
+    ent_coef_schedule: Literal["constant", "linear"] = "constant"
+    """Kept, or lowered linearly to zero at the end of the budget."""
     vf_coef: NonNegative = 0.5
     """Weight of the value loss."""
     max_grad_norm: Positive = 0.5

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
@@ -26,6 +27,7 @@ from nondiff.agents.reinforcement.compatibility import check
 from nondiff.agents.reinforcement.configs import OnPolicy, Reinforcement
 from nondiff.agents.reinforcement.finite import FiniteGuard
 from nondiff.agents.reinforcement.policy import Description, Normalizer, ReinforcementPolicy
+from nondiff.agents.reinforcement.schedules import EntropyDecay
 from nondiff.agents.reinforcement.shared_network import network_of
 from nondiff.agents.reinforcement.snapshot import restore, segment_after, snapshot
 from nondiff.agents.reinforcement.vectorize import count_from, make_environments, simulator_seconds
@@ -138,7 +140,8 @@ class Segment:
         every = 1 if isinstance(self._config, OnPolicy) else 4
         left = max(0, end - algorithm.num_timesteps)
         try:
-            algorithm.learn(left, bridge, log_interval=every, reset_num_timesteps=False)
+            callbacks = [bridge, *self._schedules()]
+            algorithm.learn(left, callbacks, log_interval=every, reset_num_timesteps=False)
         except BaseException as error:
             _explain(error, self._config, algorithm)
             self._observer.keep(algorithm.num_timesteps, self.policy())
@@ -147,6 +150,11 @@ class Segment:
         finally:
             bridge.release()
         return bridge.cut
+
+    def _schedules(self) -> list[BaseCallback]:
+        if getattr(self._config, "ent_coef_schedule", "constant") == "constant":
+            return []
+        return [EntropyDecay(self._config.ent_coef, self._training.budget)]  # type: ignore[attr-defined]
 
 
 def _policy(config: Reinforcement, algorithm: BaseAlgorithm) -> ReinforcementPolicy:
