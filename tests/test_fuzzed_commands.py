@@ -267,7 +267,7 @@ FUZZED = {
 }
 
 
-FEW_EXAMPLES = {"compare": 20, "train": 30, "train --resume": 20, "train --resume with options": 50}
+FEW_EXAMPLES = {"compare": 8, "train": 20, "train --resume": 20, "train --resume with options": 50}
 
 
 @pytest.fixture(scope="module")

@@ -61,16 +61,16 @@ def mean_reward(box: Any, module: nn.Module, starts: int = 400) -> float:
 
 
 LEARNING: dict[str, tuple[dict[str, Any], int]] = {
-    "ppo": ({"n_steps": 64, "learning_rate": 3e-3}, 3_000),
-    "a2c": ({"learning_rate": 3e-3}, 3_000),
-    "trpo": ({"n_steps": 256}, 3_000),
-    "sac": ({"learning_rate": 3e-3}, 700),
-    "td3": ({"learning_rate": 3e-3}, 700),
-    "tqc": ({"learning_rate": 3e-3}, 500),
+    "ppo": ({"n_steps": 64, "learning_rate": 1e-2}, 1_000),
+    "a2c": ({"learning_rate": 1e-2}, 1_000),
+    "trpo": ({"n_steps": 64}, 2_000),
+    "sac": ({"learning_rate": 1e-2}, 250),
+    "td3": ({"learning_rate": 3e-3}, 250),
+    "tqc": ({"learning_rate": 3e-3}, 250),
     "surrogate": ({"surrogate_steps": 150, "policy_steps": 100, "final_policy_steps": 200}, 120),
-    "manual": ({"learning_rate": 1e-2}, 4_000),
-    "finite-difference": ({"learning_rate": 1e-2}, 8_000),
-    "autodiff": ({"learning_rate": 1e-2}, 2_000),
+    "manual": ({"learning_rate": 3e-2}, 400),
+    "finite-difference": ({"learning_rate": 3e-2}, 600),
+    "autodiff": ({"learning_rate": 3e-2}, 250),
     "cma-es": ({"episodes": 20}, 12_000),
 }
 
