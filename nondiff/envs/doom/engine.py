@@ -19,7 +19,8 @@ from nondiff.envs.doom.caller import LOOK_SECONDS, Caller, Unanswered
 from nondiff.envs.doom.frames import Pixels
 from nondiff.envs.doom.launch import Launch
 from nondiff.envs.doom.scenario import Scenario
-from nondiff.envs.errors import InvalidOptionError, MissingDependencyError
+from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.needs import missing
 
 OVERRIDE = Path("_vizdoom.cfg")  # which ViZDoom reads from the current folder, whatever one says
 START_SECONDS = 30.0  # that a start may take at least, on a busy machine
@@ -55,7 +56,7 @@ def load_vizdoom() -> Any:
     try:
         import vizdoom
     except ImportError as error:
-        raise MissingDependencyError("ViZDoom is missing: pip install 'nondiff[doom]'") from error
+        raise missing("vizdoom") from error
     return vizdoom
 
 
