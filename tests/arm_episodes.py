@@ -43,6 +43,24 @@ def follow(env: ArmEnv, actions: Sequence[Any]) -> list[Any]:
     return record
 
 
+def grasping(env: ArmEnv, seed: int, count: int = 45) -> list[Any]:
+    """Actions that take hold of a task's first object, or run into it, and then drag it about."""
+    rng = np.random.default_rng(seed)
+    observation, _ = env.reset(seed=seed)
+    size = env.action_space.shape[0]
+    robot = 6 + size - 3  # entries that the robot observes; the object's follow
+    actions = []
+    for step in range(count):
+        hand, thing = observation["observation"][:3], observation["observation"][robot:][:3]
+        wanted = 8 * (thing - hand + [0, 0, 0.08 if step < 8 else 0]) + rng.uniform(-0.2, 0.2, 3)
+        if step > 24:
+            wanted = rng.uniform([-1, -1, 0], [1, 1, 0.5])
+        action = [*wanted, 1 if step < 16 else -1][:size]
+        actions.append(np.clip(action, -1, 1).astype(np.float32))
+        observation = env.step(actions[-1])[0]
+    return actions
+
+
 def towards_goal(observation: dict[str, Any]) -> NDArray[np.float32]:
     step = (observation["desired_goal"] - observation["achieved_goal"]) / EE_STEP
     return np.clip(step, -1, 1).astype(np.float32)

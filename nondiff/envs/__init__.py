@@ -16,6 +16,22 @@ import gymnasium
 ENVIRONMENTS: dict[str, tuple[str, dict[str, object]]] = {
     "nondiff/PandaReach-v0": ("nondiff.envs.arm.reach:panda_reach", {"reward_type": "sparse"}),
     "nondiff/PandaReachDense-v0": ("nondiff.envs.arm.reach:panda_reach", {"reward_type": "dense"}),
+    "nondiff/PandaPush-v0": ("nondiff.envs.arm.push:panda_push", {"reward_type": "sparse"}),
+    "nondiff/PandaPushDense-v0": ("nondiff.envs.arm.push:panda_push", {"reward_type": "dense"}),
+    "nondiff/PandaSlide-v0": ("nondiff.envs.arm.slide:panda_slide", {"reward_type": "sparse"}),
+    "nondiff/PandaSlideDense-v0": ("nondiff.envs.arm.slide:panda_slide", {"reward_type": "dense"}),
+    "nondiff/PandaPickAndPlace-v0": (
+        "nondiff.envs.arm.pick_and_place:panda_pick_and_place",
+        {"reward_type": "sparse"},
+    ),
+    "nondiff/PandaPickAndPlaceDense-v0": (
+        "nondiff.envs.arm.pick_and_place:panda_pick_and_place",
+        {"reward_type": "dense"},
+    ),
+    "nondiff/PandaStack-v0": ("nondiff.envs.arm.stack:panda_stack", {"reward_type": "sparse"}),
+    "nondiff/PandaStackDense-v0": ("nondiff.envs.arm.stack:panda_stack", {"reward_type": "dense"}),
+    "nondiff/PandaFlip-v0": ("nondiff.envs.arm.flip:panda_flip", {"reward_type": "sparse"}),
+    "nondiff/PandaFlipDense-v0": ("nondiff.envs.arm.flip:panda_flip", {"reward_type": "dense"}),
     "nondiff/SurfaceWaves-v0": ("nondiff.envs.surface_waves.box:surface_waves", {"layers": 10}),
     "nondiff/SurfaceWaves6-v0": ("nondiff.envs.surface_waves.box:surface_waves", {"layers": 6}),
     "nondiff/DoomBasic-v0": ("nondiff.envs.doom.env:doom_basic", {}),

@@ -83,7 +83,7 @@ class ArmBox(BlackBox):
     @cached_property
     def _world(self) -> World:
         simulation = Simulation()
-        scene = Scene(simulation)
+        scene = Scene(simulation, self._task.table)
         robot = Panda(simulation, self._control_type, self._task.gripper)
         task = self._task(scene)
         simulation.freeze_initial_state()

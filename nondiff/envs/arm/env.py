@@ -44,7 +44,8 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """A goal-conditioned environment on a Franka Panda at 25 Hz.
 
     Observations hold `achieved_goal`, `desired_goal` and `observation`: the robot's state, then the
-    task's; see `Panda.observe` and the task. Velocities saturate at the Box's bounds. An episode
+    task's; see `Panda.observe` and the task. What would leave its Box, such as an object that
+    was shot off the table, saturates. An episode
     terminates on success and is truncated after `horizon` steps, counted here rather than by a
     wrapper so that `set_state` restores the count too. `info` holds `is_success`, `distance`,
     `reward_sparse` and `reward_dense`. Actions beyond [-1, 1] are clipped.
@@ -91,7 +92,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._simulation = Simulation(
             gui=render_mode == "human", visual_meshes=render_mode is not None
         )
-        self._scene = Scene(self._simulation)
+        self._scene = Scene(self._simulation, task.table)
         self._robot = Panda(self._simulation, control_type, task.gripper)
         self._task = task(self._scene)
         self._simulation.freeze_initial_state()
@@ -103,6 +104,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         bounds = np.array(self._robot.observation_bounds + task.observation_bounds, np.float32)
         goal_bounds = np.array(task.goal_bounds, np.float32)
         self._bounds = bounds
+        self._goal_bounds = goal_bounds
         self.action_space = self._robot.action_space  # type: ignore[assignment]
         # The keys are sorted: Stable-Baselines3 concatenates in this order.
         self.observation_space = spaces.Dict(  # type: ignore[assignment]
@@ -164,8 +166,10 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def _read(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         robot = self._robot.observe()
         state = np.array(robot + self._task.observe(), np.float32)
-        np.minimum(np.maximum(state, -self._bounds, out=state), self._bounds, out=state)
-        return state, np.array(self._task.achieved_goal(robot), np.float32)
+        achieved = np.array(self._task.achieved_goal(robot), np.float32)
+        for values, bounds in ((state, self._bounds), (achieved, self._goal_bounds)):
+            np.minimum(np.maximum(values, -bounds, out=values), bounds, out=values)
+        return state, achieved
 
     def _observed(
         self, state: NDArray[np.float32], achieved: NDArray[np.float32]

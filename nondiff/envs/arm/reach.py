@@ -36,7 +36,7 @@ class Reach(Task):
         return goal.astype(np.float32)
 
     def show_goal(self, goal: NDArray[np.float32]) -> None:
-        self._scene.place_goal_marker(self._marker, goal.tolist())
+        self._scene.place_ghost(self._marker, goal.tolist())
 
     def observe(self) -> list[float]:
         return []

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nondiff.envs.arm.shapes import Box, Colour, Cylinder, Shape, SixColours
 from nondiff.envs.errors import MissingDependencyError
 
 _LIBC = ctypes.CDLL(None) if os.name == "posix" else None
@@ -54,6 +55,7 @@ TIMESTEP = 1 / 500  # [s]
 SUBSTEPS = 20  # physics steps a control step
 GRAVITY = -9.81  # [m/s^2]
 IK_ITERATIONS = 4  # of inverse kinematics
+ALL = 1_000_000  # more bodies than there are
 LIGHT = {
     "shadow": 1,
     "lightDirection": (1.2, 0.8, 2.5),
@@ -68,6 +70,11 @@ IDENTITY = (0.0, 0.0, 0.0, 1.0)  # quaternion x, y, z, w
 def model_path(urdf: str) -> Path:
     """Where PyBullet keeps a robot's description."""
     return Path(pybullet_data.getDataPath()) / urdf
+
+
+def euler_angles(quaternion: Vector) -> tuple[float, float, float]:
+    """Roll, pitch, yaw [rad] about fixed x, y, z of a quaternion (x, y, z, w)."""
+    return bullet.getEulerFromQuaternion(quaternion)  # type: ignore[no-any-return]
 
 
 class _Connection:
@@ -90,6 +97,16 @@ class _Connection:
             if bullet.isConnected(self.client):  # a window may have been closed by hand
                 with _silent_output():
                     bullet.disconnect(self.client)
+
+
+def _solid(shape: Shape) -> dict[str, Any]:
+    """A shape in PyBullet's terms."""
+    if isinstance(shape, Box):
+        return {"shapeType": bullet.GEOM_BOX, "halfExtents": shape.half_extents}
+    if isinstance(shape, Cylinder):
+        size = {"radius": shape.radius, "height": shape.height}
+        return {"shapeType": bullet.GEOM_CYLINDER, **size}
+    return {"shapeType": bullet.GEOM_SPHERE, "radius": shape.radius}
 
 
 def _wait_for_window(client: int) -> None:
@@ -132,9 +149,14 @@ class Simulation:
         self._urdf_flags = 0 if visual_meshes else bullet.URDF_IGNORE_VISUAL_SHAPES
         self._initial: Snapshot | None = None
         bullet.setAdditionalSearchPath(pybullet_data.getDataPath(), physicsClientId=self.client)
-        # Without ordered pairs, contacts depend on the order in which objects met before.
+        # Without ordered pairs, contacts depend on the order in which objects met before. Bodies
+        # that were close a while ago would be solved as one island, which takes other numbers of
+        # iterations; a state does not hold that, so all are solved as one.
         bullet.setPhysicsEngineParameter(
-            fixedTimeStep=TIMESTEP, deterministicOverlappingPairs=1, physicsClientId=self.client
+            fixedTimeStep=TIMESTEP,
+            deterministicOverlappingPairs=1,
+            minimumSolverIslandSize=ALL,
+            physicsClientId=self.client,
         )
         bullet.setGravity(0, 0, GRAVITY, physicsClientId=self.client)
         if gui:
@@ -146,31 +168,54 @@ class Simulation:
             urdf, position, useFixedBase=True, flags=self._urdf_flags, physicsClientId=self.client
         )
 
-    def add_box(self, half_extents: Vector, position: Vector, colour: Vector) -> int:
-        """Add a fixed box with (3,) half extents [m] and RGBA colour; returns its body id."""
-        client = self.client
-        shape = bullet.createCollisionShape(
-            bullet.GEOM_BOX, halfExtents=half_extents, physicsClientId=client
-        )
-        visual = bullet.createVisualShape(
-            bullet.GEOM_BOX,
-            halfExtents=half_extents,
-            rgbaColor=colour,
-            specularColor=[0, 0, 0],
-            physicsClientId=client,
-        )
+    def add_body(
+        self,
+        shape: Shape,
+        colour: Colour | SixColours,
+        position: Vector,
+        mass: float = 0.0,
+        ghost: bool = False,
+    ) -> int:
+        """Add a body; returns its id.
+
+        Args:
+            shape: see `shapes`.
+            colour: of all of it, or of each face of a box.
+            position: (3,) of its centre [m], world frame.
+            mass: [kg]; 0 for one that never moves.
+            ghost: it is seen and touches nothing.
+        """
+        solid = -1
+        if not ghost:
+            solid = bullet.createCollisionShape(**_solid(shape), physicsClientId=self.client)
         return bullet.createMultiBody(  # type: ignore[no-any-return]
-            0, shape, visual, basePosition=position, physicsClientId=client
+            mass,
+            solid,
+            self._visual(shape, colour),
+            basePosition=position,
+            physicsClientId=self.client,
         )
 
-    def add_ghost_sphere(self, radius: float, colour: Vector) -> int:
-        """Add a sphere that is seen and touches nothing; returns its body id."""
-        visual = bullet.createVisualShape(
-            bullet.GEOM_SPHERE, radius=radius, rgbaColor=colour, physicsClientId=self.client
+    def _visual(self, shape: Shape, colour: Colour | SixColours) -> int:
+        if isinstance(colour, SixColours):
+            assert isinstance(shape, Box)
+            faces = shape.faces()
+            # Lists: PyBullet crashes on tuples here.
+            return bullet.createVisualShapeArray(  # type: ignore[no-any-return]
+                shapeTypes=[bullet.GEOM_BOX] * len(faces),
+                halfExtents=[extents for extents, _ in faces],
+                visualFramePositions=[centre for _, centre in faces],
+                rgbaColors=[list(rgba) for rgba in colour.faces],
+                physicsClientId=self.client,
+            )
+        seen = _solid(shape)
+        if isinstance(shape, Cylinder):
+            seen["length"] = seen.pop("height")  # PyBullet has two names for it
+        return bullet.createVisualShape(  # type: ignore[no-any-return]
+            **seen, rgbaColor=colour, specularColor=[0, 0, 0], physicsClientId=self.client
         )
-        return bullet.createMultiBody(0, -1, visual, physicsClientId=self.client)  # type: ignore[no-any-return]
 
-    def set_friction(self, body: int, link: int, lateral: float, spinning: float) -> None:
+    def set_friction(self, body: int, link: int, lateral: float, spinning: float = 0.0) -> None:
         """Set the two friction coefficients of a link (-1: the base)."""
         bullet.changeDynamics(
             body,
@@ -189,6 +234,15 @@ class Simulation:
         bullet.resetBasePositionAndOrientation(
             body, position, orientation, physicsClientId=self.client
         )
+
+    def motion(self, body: int) -> tuple[Vector, Vector, Vector, Vector]:
+        """A body's base in the world, at this instant.
+
+        Position (3,) [m], quaternion (x, y, z, w), velocity (3,) [m/s], angular velocity (3,)
+        [rad/s].
+        """
+        position, quaternion = bullet.getBasePositionAndOrientation(body, self.client)
+        return position, quaternion, *bullet.getBaseVelocity(body, self.client)
 
     def place_joints(
         self, body: int, joints: Sequence[int], angles: Vector, velocities: Vector | None = None

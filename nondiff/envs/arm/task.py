@@ -7,16 +7,21 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.scene import Scene
+from nondiff.envs.arm.scene import Scene, Table
+
+SQUARE = 0.3  # [m] in which objects start, and goals lie
 
 
 class Task(ABC):
     """A goal for the arm: where it may lie, how far the arm is from it, when it is reached.
 
-    A task is built with the scene it may add objects to, before the initial state is frozen.
+    A task is built with the scene it may add objects to, before the initial state is frozen. It
+    remembers nothing from one step to the next: all that changes is in the simulation, so that
+    `ArmEnv.set_state` restores it.
     """
 
     arm_only = False  # nothing but the arm moves, and the goal is a place for the end effector
+    table = Table()
     gripper: bool  # whether the fingers are driven
     threshold: float  # a distance below it is success, in the unit of `distance`
     observation_bounds: tuple[float, ...]  # the largest magnitude of each entry of `observe`
@@ -50,6 +55,12 @@ class Task(ABC):
         self, achieved: NDArray[np.float32], desired: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Distance between goals of shape (..., goal); returns shape (...)."""
+
+
+def on_the_table(rng: np.random.Generator, height: float, x: float = 0.0) -> NDArray[np.float64]:
+    """A point (3,) [m] at a height, drawn from a square about (x, 0) within the arm's reach."""
+    dx, y = rng.uniform(-SQUARE / 2, SQUARE / 2, 2)
+    return np.array([x + dx, y, height])
 
 
 def euclidean(achieved: NDArray[np.float32], desired: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,76 @@
+"""PandaFlip: turn a cube to an orientation, wherever it lies."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nondiff.envs.arm.env import ArmEnv
+from nondiff.envs.arm.one_object import OBJECT_MASS
+from nondiff.envs.arm.rigid_object import QUATERNION_BOUNDS, QUATERNION_MOTION_BOUNDS
+from nondiff.envs.arm.scene import Scene
+from nondiff.envs.arm.shapes import SixColours, cube
+from nondiff.envs.arm.task import Task, on_the_table
+
+SIZE = 0.04  # [m]
+FACES = SixColours(
+    (
+        (0.85, 0.15, 0.15, 1.0),
+        (0.95, 0.55, 0.1, 1.0),
+        (0.15, 0.65, 0.25, 1.0),
+        (0.15, 0.35, 0.9, 1.0),
+        (0.95, 0.95, 0.95, 1.0),
+        (0.95, 0.85, 0.15, 1.0),
+    )
+)
+PATTERN_PLACE = (0.0, -0.28, 0.04)  # [m]: where a second cube shows the goal, out of the arm's way
+MARKER_PLACE = (0.0, -0.28, 0.1)
+MARKER_RADIUS = 0.012  # [m]
+
+
+class Flip(Task):
+    """Turn a cube to a goal, a quaternion (x, y, z, w), world frame (panda-gym 3.0.7).
+
+    Goals are uniform over all rotations. The distance is 1 - <a, b>^2, which is the squared sine of
+    half the angle between two orientations and the same for a quaternion and its negative.
+    """
+
+    gripper = True
+    threshold = 0.2  # an angle of 53 degrees
+    observation_bounds = QUATERNION_MOTION_BOUNDS
+    goal_bounds = QUATERNION_BOUNDS
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._cube = scene.add_object(cube(SIZE), OBJECT_MASS, FACES)
+        self._pattern = scene.add_ghost(cube(SIZE), FACES)
+        self._marker = scene.add_goal_marker(MARKER_RADIUS)
+
+    def reset(self, rng: np.random.Generator) -> None:
+        self._cube.place(on_the_table(rng, SIZE / 2).tolist())
+
+    def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        direction = rng.standard_normal(4)  # uniform on the sphere, so uniform over rotations
+        return (direction / np.linalg.norm(direction)).astype(np.float32)
+
+    def show_goal(self, goal: NDArray[np.float32]) -> None:
+        self._scene.place_ghost(self._pattern, PATTERN_PLACE, goal.tolist())
+        self._scene.place_ghost(self._marker, MARKER_PLACE)
+
+    def observe(self) -> list[float]:
+        return self._cube.observe_quaternion()
+
+    def achieved_goal(self, robot_observation: list[float]) -> list[float]:
+        return list(self._cube.quaternion())
+
+    def distance(
+        self, achieved: NDArray[np.float32], desired: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        inner = np.add.reduce(achieved * desired, axis=-1)
+        # Rounding may take it below 0, which would make a reward of it.
+        return np.maximum(1 - inner * inner, np.float32(0))  # type: ignore[no-any-return]
+
+
+panda_flip = partial(ArmEnv, Flip)

@@ -1,0 +1,47 @@
+"""An object that the arm can move."""
+
+from __future__ import annotations
+
+import math
+
+from nondiff.envs.arm.simulation import IDENTITY, Simulation, Vector, euler_angles
+
+# The largest magnitudes reported.
+POSITION_BOUNDS = (3.0,) * 3  # [m]: the floor's edge
+ANGLE_BOUNDS = (math.pi,) * 3
+QUATERNION_BOUNDS = (1.0,) * 4
+SPEED_BOUNDS = (10.0,) * 3 + (100.0,) * 3  # [m/s], [rad/s]
+
+
+class RigidObject:
+    """A body of one piece, not attached to anything."""
+
+    def __init__(self, simulation: Simulation, body: int) -> None:
+        self._simulation = simulation
+        self.body = body
+
+    def place(self, position: Vector, orientation: Vector = IDENTITY) -> None:
+        """Put it at rest at `position` (3,) [m] and a quaternion (x, y, z, w), world frame."""
+        self._simulation.place(self.body, position, orientation)
+
+    def position(self) -> Vector:
+        """Its centre (3,) [m], world frame."""
+        return self._simulation.motion(self.body)[0]
+
+    def quaternion(self) -> Vector:
+        """Its orientation (x, y, z, w), world frame."""
+        return self._simulation.motion(self.body)[1]
+
+    def observe(self) -> list[float]:
+        """Position (3,) [m], roll, pitch, yaw [rad], velocity (3,) [m/s] and (3,) [rad/s]."""
+        position, quaternion, velocity, spin = self._simulation.motion(self.body)
+        return [*position, *euler_angles(quaternion), *velocity, *spin]
+
+    def observe_quaternion(self) -> list[float]:
+        """The same with the quaternion (4,) in place of the angles."""
+        position, quaternion, velocity, spin = self._simulation.motion(self.body)
+        return [*position, *quaternion, *velocity, *spin]
+
+
+MOTION_BOUNDS = POSITION_BOUNDS + ANGLE_BOUNDS + SPEED_BOUNDS  # of `RigidObject.observe`
+QUATERNION_MOTION_BOUNDS = POSITION_BOUNDS + QUATERNION_BOUNDS + SPEED_BOUNDS

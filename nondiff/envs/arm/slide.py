@@ -1,0 +1,39 @@
+"""PandaSlide: strike a puck so that it slides to a place out of reach."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nondiff.envs.arm.env import ArmEnv
+from nondiff.envs.arm.one_object import OneObject
+from nondiff.envs.arm.scene import Table
+from nondiff.envs.arm.shapes import Cylinder
+from nondiff.envs.arm.task import on_the_table
+
+RADIUS = 0.03  # [m]
+HEIGHT = 0.03  # [m]
+FRICTION = 0.04
+GOAL_X = 0.4  # [m] of the middle of the goals
+
+
+class Slide(OneObject):
+    """Slide a puck to a goal (3,) [m] on the table, most of them out of reach (panda-gym 3.0.7).
+
+    As there, the puck starts half its height above the table, and goals are as high.
+    """
+
+    table = Table(length=1.4, x=-0.1)
+    gripper = False
+    shape = Cylinder(RADIUS, HEIGHT)
+    start_height = HEIGHT
+    friction = FRICTION
+    marker_radius = 0.02
+
+    def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        return on_the_table(rng, HEIGHT, GOAL_X).astype(np.float32)
+
+
+panda_slide = partial(ArmEnv, Slide)
