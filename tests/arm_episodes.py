@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.robot import (
-    EE_STEP,
-    JOINTS,
-)
+from nondiff.envs.arm.panda import PANDA
+from nondiff.envs.arm.robot import EE_STEP
 
 HORIZON = 30
 SMALL = {"render_width": 160, "render_height": 120}
@@ -20,7 +18,7 @@ MakeArm = Callable[..., ArmEnv]
 
 
 def angles(env: ArmEnv) -> NDArray[np.float64]:
-    return np.array(env._simulation.joint_positions(env._robot._body, JOINTS))
+    return np.array(env._simulation.joint_positions(env._robot._body, PANDA.joints))
 
 
 def random_actions(env: ArmEnv, count: int, seed: int = 0, scale: float = 1.0) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -10,21 +11,24 @@ import pytest
 from arm_episodes import HORIZON, MakeArm, angles, random_actions, towards_goal
 from stable_baselines3 import SAC, HerReplayBuffer
 
-from nondiff.envs.arm.reach import GOAL_HIGH, GOAL_LOW, Reach
+from nondiff.envs.arm.env import ArmEnv
+from nondiff.envs.arm.flip import panda_flip
+from nondiff.envs.arm.kuka_iiwa import KUKA_IIWA
+from nondiff.envs.arm.panda import PANDA
+from nondiff.envs.arm.push import Push
+from nondiff.envs.arm.reach import GOAL_HIGH, GOAL_LOW, Reach, kuka_reach, panda_reach
 from nondiff.envs.arm.robot import (
-    ARM_JOINTS,
     CONTROL_TYPES,
-    DOWNWARDS,
     EE_STEP,
-    END_EFFECTOR,
     IK_DAMPING,
     JOINT_STEP,
-    JOINTS,
-    NEUTRAL,
-    Panda,
+    Robot,
+    RobotModel,
 )
 from nondiff.envs.arm.simulation import Simulation
 from nondiff.envs.errors import InvalidOptionError
+
+BOTH_ARMS = pytest.mark.parametrize("model", [PANDA, KUKA_IIWA], ids=["panda", "kuka"])
 
 # Actions
 
@@ -41,13 +45,13 @@ def test_ee_actions_move_the_end_effector_along_an_axis(make: MakeArm, axis: int
     assert np.abs(np.delete(moved, axis)).max() < 0.1 * EE_STEP
 
 
-@pytest.mark.parametrize("joint", ARM_JOINTS)
+@pytest.mark.parametrize("joint", PANDA.arm_joints)
 def test_joint_actions_turn_their_joint(make: MakeArm, joint: int) -> None:
     env = make(control_type="joints")
     env.reset(seed=0)
     start = angles(env)
     for _ in range(3):
-        env.step(np.eye(len(ARM_JOINTS), dtype=np.float32)[joint])
+        env.step(np.eye(len(PANDA.arm_joints), dtype=np.float32)[joint])
     turned = angles(env) - start
     assert turned[joint] > JOINT_STEP
     assert np.abs(np.delete(turned, joint)).max() < 0.2 * JOINT_STEP
@@ -101,47 +105,102 @@ def test_reported_position_is_the_forward_kinematics_of_the_joints(
     make: MakeArm, control_type: str
 ) -> None:
     env = make(control_type=control_type)
-    simulation = Simulation()
-    robot = Panda(simulation, "ee", gripper=False)
+    robot = Robot(Simulation(), PANDA, "ee", gripper=False)
     env.reset(seed=0)
     for action in random_actions(env, HORIZON):
         observation = env.step(action)[0]
-        simulation.place_joints(robot._body, JOINTS, angles(env))
-        expected, _ = simulation.link_motion(robot._body, END_EFFECTOR)
+        robot.place(angles(env), np.zeros(9))
+        expected = robot.observe()[:3]
         for reported in (observation["achieved_goal"], observation["observation"][:3]):
             assert np.linalg.norm(reported - np.array(expected)) < 1e-6  # [m]
 
 
+@BOTH_ARMS
+def test_reported_velocity_is_the_change_of_the_position(model: RobotModel) -> None:
+    robot = Robot(Simulation(), model, "ee", gripper=False)
+    rng, step = np.random.default_rng(0), 1e-3  # poses have single precision
+    fingers = [0.0] * len(model.fingers)
+    for _ in range(20):
+        turning = np.array([*rng.normal(size=7), *fingers])
+        start = np.array([*rng.uniform(*robot.arm_limits()), *fingers])
+        ends = []
+        for side in (-step, step):
+            robot.place(start + side * turning, turning)
+            ends.append(np.array(robot.observe()[:3]))
+        robot.place(start, turning)
+        np.testing.assert_allclose((ends[1] - ends[0]) / (2 * step), robot.observe()[3:], atol=1e-4)
+
+
+@BOTH_ARMS
 @pytest.mark.parametrize("far", [False, True])
-def test_inverse_kinematics_arrives(far: bool) -> None:
+def test_inverse_kinematics_arrives(model: RobotModel, far: bool) -> None:
     simulation = Simulation()
-    robot = Panda(simulation, "ee", gripper=False)
+    robot = Robot(simulation, model, "ee", gripper=False)
+    still = [0.0] * len(model.joints)
     rng = np.random.default_rng(0)
     residuals = []
     for _ in range(500):
         if far:  # anywhere in the workspace from the neutral pose; else an action from the last
-            simulation.place_joints(robot._body, JOINTS, NEUTRAL)
-        position = np.array(simulation.link_motion(robot._body, END_EFFECTOR)[0])
+            robot.place(model.neutral, still)
+        position = np.array(robot.observe()[:3])
         target = position + rng.uniform(-EE_STEP, EE_STEP, 3)
         target = rng.uniform(GOAL_LOW, GOAL_HIGH) if far else target.clip(GOAL_LOW, GOAL_HIGH)
         solution = simulation.inverse_kinematics(
-            robot._body, END_EFFECTOR, target.tolist(), DOWNWARDS, IK_DAMPING
+            robot._body,
+            model.end_effector,
+            [*target[:2], target[2] + model.tool],
+            model.downwards,
+            [IK_DAMPING] * len(model.joints),
         )
-        simulation.place_joints(robot._body, JOINTS, solution)
-        reached, _ = simulation.link_motion(robot._body, END_EFFECTOR)
-        residuals.append(np.linalg.norm(reached - target))
+        robot.place(solution, still)
+        residuals.append(np.linalg.norm(robot.observe()[:3] - target))
     assert np.median(residuals) < 1e-4  # [m]
     assert np.percentile(residuals, 95) < 1e-3  # [m]
+
+
+# Robots
+
+
+def test_the_kuka_reaches_its_goals() -> None:
+    env = kuka_reach()
+    for seed in range(20):
+        observation, _ = env.reset(seed=seed)
+        terminated = truncated = False
+        while not (terminated or truncated):
+            observation, _, terminated, truncated, _ = env.step(towards_goal(observation))
+        assert terminated
+    assert env.black_box() is None
+    env.close()
+
+
+def test_a_robot_that_does_not_fit_is_refused() -> None:
+    class Grasp(Push):
+        gripper = True
+
+    def construct(**changes: Any) -> None:
+        ArmEnv(Grasp, replace(KUKA_IIWA, **changes)).close()
+
+    for changes, message in (
+        ({}, "needs a gripper, and kuka_iiwa/model.urdf has no fingers"),
+        ({"fingers": (7,)}, r"fingers \(7,\) are 1, not 0 or 2"),
+        ({"forces": (300.0,)}, r"forces has 1 entries; there are 7 joints"),
+        ({"urdf": "/nowhere.urdf", "fingers": (5, 6), "arm_joints": (0, 1, 2, 3, 4)}, "nowhere"),
+    ):
+        with pytest.raises(InvalidOptionError, match=message):
+            construct(**changes)
 
 
 # Hindsight
 
 
-@pytest.mark.parametrize("reward_type", ["sparse", "dense"])
+@pytest.mark.parametrize(
+    ("task", "reward_type"),
+    [(panda_reach, "sparse"), (panda_reach, "dense"), (panda_flip, "sparse")],
+)
 def test_hindsight_rewards_are_those_of_the_relabelled_goals(
-    make: MakeArm, reward_type: str
+    task: MakeArm, reward_type: str
 ) -> None:
-    env = make(reward_type=reward_type)
+    env = task(reward_type=reward_type)
     model = SAC(
         "MultiInputPolicy",
         env,
@@ -161,3 +220,4 @@ def test_hindsight_rewards_are_those_of_the_relabelled_goals(
     assert relabelled.any()
     assert (rewards[relabelled] == 0).all()
     assert np.unique(rewards).size > 1
+    env.close()

@@ -15,8 +15,9 @@ from nondiff.envs.arm.black_box import ArmBox
 from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.kinematics import Chain
 from nondiff.envs.arm.manual import jacobian_slopes
+from nondiff.envs.arm.panda import PANDA, TIP
 from nondiff.envs.arm.reach import Reach, panda_reach
-from nondiff.envs.arm.robot import BASE_POSITION, TIP, URDF, ControlType, Panda
+from nondiff.envs.arm.robot import ControlType, Robot
 from nondiff.envs.arm.simulation import SUBSTEPS, Simulation, model_path
 from nondiff.envs.arm.state import ANGLES, MOTION, POSITION, VELOCITIES, VELOCITY, WIDTH
 from nondiff.envs.black_box import BlackBoxEnv, Meter, capabilities, find_black_box
@@ -82,13 +83,13 @@ def cosines(first: Array, second: Array) -> Array:
     return np.asarray(products / np.linalg.norm(first, axis=-1) / np.linalg.norm(second, axis=-1))
 
 
-def robot_and_angles(count: int) -> tuple[Panda, Array]:
-    robot = Panda(Simulation(), "ee", False)
+def robot_and_angles(count: int) -> tuple[Robot, Array]:
+    robot = Robot(Simulation(), PANDA, "ee", False)
     return robot, np.random.default_rng(0).uniform(*robot.arm_limits(), (count, 7))
 
 
 def chain() -> Chain:
-    return Chain(model_path(URDF), TIP, BASE_POSITION)
+    return Chain(model_path(PANDA.urdf), TIP, PANDA.base_position)
 
 
 # Where the arm is, and what it weighs.
@@ -319,7 +320,7 @@ def test_a_task_that_moves_more_than_the_arm_offers_none() -> None:
     class Moving(Reach):
         arm_only = False
 
-    env = ArmEnv(Moving)
+    env = ArmEnv(Moving, PANDA)
     assert find_black_box(env) is None
     env.close()
 

@@ -32,6 +32,8 @@ ENVIRONMENTS: dict[str, tuple[str, dict[str, object]]] = {
     "nondiff/PandaStackDense-v0": ("nondiff.envs.arm.stack:panda_stack", {"reward_type": "dense"}),
     "nondiff/PandaFlip-v0": ("nondiff.envs.arm.flip:panda_flip", {"reward_type": "sparse"}),
     "nondiff/PandaFlipDense-v0": ("nondiff.envs.arm.flip:panda_flip", {"reward_type": "dense"}),
+    "nondiff/KukaReach-v0": ("nondiff.envs.arm.reach:kuka_reach", {"reward_type": "sparse"}),
+    "nondiff/KukaReachDense-v0": ("nondiff.envs.arm.reach:kuka_reach", {"reward_type": "dense"}),
     "nondiff/SurfaceWaves-v0": ("nondiff.envs.surface_waves.box:surface_waves", {"layers": 10}),
     "nondiff/SurfaceWaves6-v0": ("nondiff.envs.surface_waves.box:surface_waves", {"layers": 6}),
     "nondiff/DoomBasic-v0": ("nondiff.envs.doom.env:doom_basic", {}),

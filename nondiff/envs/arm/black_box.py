@@ -12,7 +12,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from nondiff.envs.arm import manual
-from nondiff.envs.arm.robot import ControlType, Panda
+from nondiff.envs.arm.panda import PANDA
+from nondiff.envs.arm.robot import ControlType, Robot
 from nondiff.envs.arm.scene import Scene
 from nondiff.envs.arm.simulation import SUBSTEPS, Simulation
 from nondiff.envs.arm.state import JOINT_STATE, MOTION, POSITION, WIDTH
@@ -27,13 +28,13 @@ class World:
     """A simulated arm with its task, and the start of every episode."""
 
     simulation: Simulation
-    robot: Panda
+    robot: Robot
     task: Task
     neutral: Array  # (24,)
 
 
 class ArmBox(BlackBox):
-    """A control step of a task in which nothing but the arm moves, from any state.
+    """A control step of the Panda in a task in which nothing else moves, from any state.
 
     A state and an outcome (24,) hold the angles and velocities of the nine joints [rad, m, and a
     second], then the end effector's position [m] and velocity [m/s], which follow from them. The
@@ -47,7 +48,7 @@ class ArmBox(BlackBox):
 
     Args:
         task: its class, with `arm_only`.
-        control_type: "ee" or "joints"; see `Panda`.
+        control_type: "ee" or "joints"; see `Robot`.
         sparse: whether the reward is that of `ArmEnv`'s "sparse", whose gradient is zero.
         horizon: control steps an episode.
         observation_space: of `ArmEnv`.
@@ -84,7 +85,7 @@ class ArmBox(BlackBox):
     def _world(self) -> World:
         simulation = Simulation()
         scene = Scene(simulation, self._task.table)
-        robot = Panda(simulation, self._control_type, self._task.gripper)
+        robot = Robot(simulation, PANDA, self._control_type, self._task.gripper)
         task = self._task(scene)
         simulation.freeze_initial_state()
         neutral = np.array(robot.joint_state() + robot.observe())

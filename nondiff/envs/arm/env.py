@@ -11,7 +11,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.robot import ControlType, Panda
+from nondiff.envs.arm.panda import PANDA
+from nondiff.envs.arm.robot import ControlType, Robot, RobotModel
 from nondiff.envs.arm.scene import Scene
 from nondiff.envs.arm.simulation import SUBSTEPS, TIMESTEP, Simulation, Snapshot
 from nondiff.envs.arm.task import Task
@@ -41,10 +42,10 @@ class ArmState:
 
 
 class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
-    """A goal-conditioned environment on a Franka Panda at 25 Hz.
+    """A goal-conditioned environment on a robot arm at 25 Hz.
 
     Observations hold `achieved_goal`, `desired_goal` and `observation`: the robot's state, then the
-    task's; see `Panda.observe` and the task. What would leave its Box, such as an object that
+    task's; see `Robot.observe` and the task. What would leave its Box, such as an object that
     was shot off the table, saturates. An episode
     terminates on success and is truncated after `horizon` steps, counted here rather than by a
     wrapper so that `set_state` restores the count too. `info` holds `is_success`, `distance`,
@@ -52,8 +53,9 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     Args:
         task: the task's class.
+        robot: which arm.
         reward_type: "sparse", 0 on success and -1 otherwise; or "dense", minus the distance.
-        control_type: "ee" or "joints"; see `Panda`.
+        control_type: "ee" or "joints"; see `Robot`.
         horizon: control steps an episode.
         render_mode: None; "rgb_array", a picture a call; "rgb_array_list", the pictures since the
             last call, several a control step, for slow motion; or "human", PyBullet's own window.
@@ -75,6 +77,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def __init__(
         self,
         task: type[Task],
+        robot: RobotModel,
         reward_type: RewardType = "sparse",
         control_type: ControlType = "ee",
         horizon: int = 50,
@@ -93,7 +96,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             gui=render_mode == "human", visual_meshes=render_mode is not None
         )
         self._scene = Scene(self._simulation, task.table)
-        self._robot = Panda(self._simulation, control_type, task.gripper)
+        self._robot = Robot(self._simulation, robot, control_type, task.gripper)
         self._task = task(self._scene)
         self._simulation.freeze_initial_state()
         self._goal = np.zeros(len(task.goal_bounds), np.float32)
@@ -232,8 +235,8 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return observation
 
     def black_box(self) -> ArmBox | None:
-        """The same as a black box with gradients; None where more than the arm moves."""
-        if not self._task_class.arm_only:
+        """The same as a black box with gradients; None where more moves than a Panda."""
+        if not self._task_class.arm_only or self._robot.model != PANDA:
             return None
         from nondiff.envs.arm.black_box import ArmBox
 

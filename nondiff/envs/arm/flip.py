@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.one_object import OBJECT_MASS
+from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.rigid_object import QUATERNION_BOUNDS, QUATERNION_MOTION_BOUNDS
 from nondiff.envs.arm.scene import Scene
 from nondiff.envs.arm.shapes import SixColours, cube
@@ -73,4 +74,4 @@ class Flip(Task):
         return np.maximum(1 - inner * inner, np.float32(0))  # type: ignore[no-any-return]
 
 
-panda_flip = partial(ArmEnv, Flip)
+panda_flip = partial(ArmEnv, Flip, PANDA)

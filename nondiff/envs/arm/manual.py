@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from nondiff.envs.arm import motors
-from nondiff.envs.arm.robot import EE_STEP, FORCES, IK_DAMPING, JOINT_STEP, Panda
+from nondiff.envs.arm.panda import PANDA
+from nondiff.envs.arm.robot import EE_STEP, IK_DAMPING, JOINT_STEP, Robot
 from nondiff.envs.arm.simulation import IK_ITERATIONS
 from nondiff.envs.arm.state import ANGLES, ARM, JOINT_STATE, POSITION, VELOCITIES, VELOCITY
 from nondiff.envs.black_box.contract import Array
 
 
 def vjp(
-    robot: Panda, substeps: int, state: Array, action: Array, outcome: Array, cotangent: Array
+    robot: Robot, substeps: int, state: Array, action: Array, outcome: Array, cotangent: Array
 ) -> tuple[Array, Array]:
     """Cotangents of states (n, 24) and actions (n, action), as `HasVjp` defines them.
 
@@ -28,7 +29,7 @@ def vjp(
     targets at the start, and from the targets to angles and action.
 
     Args:
-        robot: whose joints are moved about, at no consequence for a black box.
+        robot: a Panda, whose joints are moved about, at no consequence for a black box.
         substeps: of the control step.
         state: (n, 24).
         action: (n, action).
@@ -37,7 +38,7 @@ def vjp(
     """
     targets, by_angles, by_action = _targets(robot, state, action)
     start = torch.from_numpy(state[:, ANGLES]), torch.from_numpy(state[:, VELOCITIES])
-    forces = torch.tensor(FORCES[:ARM], dtype=torch.float64)
+    forces = torch.tensor(PANDA.forces[:ARM], dtype=torch.float64)
     course = motors.drive(
         start, torch.from_numpy(targets), forces, partial(_inertia, robot), substeps
     )
@@ -49,20 +50,20 @@ def vjp(
     return of_state, np.einsum("ni,nij->nj", of_targets, by_action)
 
 
-def _inertia(robot: Panda, angles: Tensor, velocities: Tensor) -> tuple[Tensor, Tensor]:
+def _inertia(robot: Robot, angles: Tensor, velocities: Tensor) -> tuple[Tensor, Tensor]:
     rows = zip(angles.tolist(), velocities.tolist(), strict=True)
     parts = [np.concatenate([m, t[:, None]], 1) for m, t in (robot.arm_inertia(*r) for r in rows)]
     both = torch.from_numpy(np.array(parts).reshape(-1, ARM, ARM + 1))
     return both[..., :ARM], both[..., ARM]
 
 
-def _jacobians(robot: Panda, angles: Array) -> Array:
+def _jacobians(robot: Robot, angles: Array) -> Array:
     """Of the end effector, (n, 6, 7)."""
     rows = [robot.jacobian(row) for row in angles.tolist()]
     return np.array(rows).reshape(-1, 6, ARM)
 
 
-def _of_joints(robot: Panda, outcome: Array, cotangent: Array) -> tuple[Array, Array]:
+def _of_joints(robot: Robot, outcome: Array, cotangent: Array) -> tuple[Array, Array]:
     """Cotangents of the arm's angles and velocities (n, 7), what follows from them included."""
     jacobian = _jacobians(robot, outcome[:, ANGLES])
     turning = np.einsum("nxji,nj->nxi", jacobian_slopes(jacobian)[:, :3], outcome[:, VELOCITIES])
@@ -73,7 +74,7 @@ def _of_joints(robot: Panda, outcome: Array, cotangent: Array) -> tuple[Array, A
     return cotangent[:, ANGLES] + angles, cotangent[:, VELOCITIES] + velocities
 
 
-def _targets(robot: Panda, state: Array, action: Array) -> tuple[Array, Array, Array]:
+def _targets(robot: Robot, state: Array, action: Array) -> tuple[Array, Array, Array]:
     """Targets (n, 7), their derivatives (n, 7, 7) and (n, 7, action)."""
     targets = np.empty((len(state), ARM))
     for row, (joints, command) in enumerate(zip(state[:, JOINT_STATE], action, strict=True)):
@@ -89,7 +90,7 @@ def _targets(robot: Panda, state: Array, action: Array) -> tuple[Array, Array, A
     return targets, by_angles * inside, by_action * inside
 
 
-def _reaching(robot: Panda, state: Array, action: Array) -> tuple[Array, Array]:
+def _reaching(robot: Robot, state: Array, action: Array) -> tuple[Array, Array]:
     """Derivatives (n, 7, 7) and (n, 7, 3) of inverse kinematics, iteration by iteration.
 
     Each adds J+ e to the angles, with J+ the damped pseudo-inverse and e the error of the pose;
@@ -105,7 +106,7 @@ def _reaching(robot: Panda, state: Array, action: Array) -> tuple[Array, Array]:
     slopes = np.tile(np.eye(ARM, ARM + 3), (len(state), 1, 1))
     for _ in range(IK_ITERATIONS):
         jacobian = _jacobians(robot, angles)
-        inverted = np.linalg.inv(jacobian @ jacobian.swapaxes(1, 2) + IK_DAMPING[0] * np.eye(6))
+        inverted = np.linalg.inv(jacobian @ jacobian.swapaxes(1, 2) + IK_DAMPING * np.eye(6))
         rows = zip(angles.tolist(), goal.tolist(), strict=True)
         error = np.array([robot.pose_error(*row) for row in rows]).reshape(-1, 6, 1)
         weights = inverted @ error

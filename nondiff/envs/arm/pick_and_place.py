@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.one_object import OneObject
+from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.shapes import cube
 from nondiff.envs.arm.task import on_the_table
 
@@ -33,4 +34,4 @@ class PickAndPlace(OneObject):
         return goal.astype(np.float32)
 
 
-panda_pick_and_place = partial(ArmEnv, PickAndPlace)
+panda_pick_and_place = partial(ArmEnv, PickAndPlace, PANDA)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.one_object import OneObject
+from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.shapes import cube
 from nondiff.envs.arm.task import on_the_table
 
@@ -27,4 +28,4 @@ class Push(OneObject):
         return on_the_table(rng, SIZE / 2).astype(np.float32)
 
 
-panda_push = partial(ArmEnv, Push)
+panda_push = partial(ArmEnv, Push, PANDA)

@@ -1,4 +1,4 @@
-"""PandaReach: bring the end effector to a point in the air."""
+"""PandaReach and KukaReach: bring the end effector to a point in the air."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.envs.arm.env import ArmEnv
+from nondiff.envs.arm.kuka_iiwa import KUKA_IIWA
+from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.scene import Scene
 from nondiff.envs.arm.task import Task, euclidean
 
@@ -50,4 +52,5 @@ class Reach(Task):
         return euclidean(achieved, desired)
 
 
-panda_reach = partial(ArmEnv, Reach)
+panda_reach = partial(ArmEnv, Reach, PANDA)
+kuka_reach = partial(ArmEnv, Reach, KUKA_IIWA)

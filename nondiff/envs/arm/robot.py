@@ -1,74 +1,120 @@
-"""The Franka Panda: its joints, what an action means, what it reports."""
+"""A robot arm: its joints, what an action means, what it reports."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.simulation import Simulation
+from nondiff.envs.arm.simulation import Simulation, rotation_matrix
 from nondiff.envs.errors import InvalidActionError, InvalidOptionError
 
 ControlType = Literal["ee", "joints"]
 CONTROL_TYPES = ("ee", "joints")
 
-URDF = "franka_panda/panda.urdf"
-BASE_POSITION = (-0.6, 0.0, 0.0)  # [m]
-ARM_JOINTS = (0, 1, 2, 3, 4, 5, 6)
-FINGER_JOINTS = (9, 10)
-JOINTS = ARM_JOINTS + FINGER_JOINTS
-FORCES = (87.0, 87.0, 87.0, 87.0, 12.0, 120.0, 120.0, 170.0, 170.0)  # [N m], fingers [N]
-TIP = "panda_grasptarget"
-END_EFFECTOR = 11  # TIP's link: the point between the fingertips
-NEUTRAL = (0.0, 0.41, 0.0, -1.85, 0.0, 2.26, 0.79, 0.0, 0.0)  # [rad], fingers [m]
-DOWNWARDS = (1.0, 0.0, 0.0, 0.0)  # quaternion x, y, z, w of the hand
-DOWNWARDS_ROTATION = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))  # the same
-IK_DAMPING = (0.001,) * len(JOINTS)
-
 EE_STEP = 0.05  # [m] an action of 1 moves the end effector's target
 JOINT_STEP = 0.05  # [rad] an action of 1 moves a joint's target
 FINGER_STEP = 0.2  # [m] an action of 1 changes the target opening
+FINGER_FRICTION, FINGER_SPINNING_FRICTION = 1.0, 0.001
+IK_DAMPING = 0.001
 LARGEST_SPEED = 10.0  # [m/s] reported; the arm itself stays well below
 
 
-class Panda:
-    """A Franka Panda on a table, driven through position controllers.
+@dataclass(frozen=True)
+class RobotModel:
+    """All that tells one robot arm from another.
+
+    Args:
+        urdf: the description: a file, or the name of one that comes with PyBullet.
+        base_position: (3,) where it is bolted down [m], world frame.
+        arm_joints: numbers of the arm's joints, as PyBullet counts them.
+        forces: the motors' largest, of the arm's joints, then the fingers' [N m; N].
+        neutral: where the joints start, in the same order [rad; m].
+        end_effector: number of the link that is moved about.
+        downwards: orientation of that link, a quaternion (x, y, z, w), in which the hand points
+            down: its z axis is minus the world's.
+        fingers: numbers of the two joints of a gripper, if there is one.
+        tool: [m] from that link to the point that counts, along the link's z axis.
+
+    Raises:
+        InvalidOptionError: lengths that do not fit each other.
+    """
+
+    urdf: str
+    base_position: tuple[float, float, float]
+    arm_joints: tuple[int, ...]
+    forces: tuple[float, ...]
+    neutral: tuple[float, ...]
+    end_effector: int
+    downwards: tuple[float, float, float, float]
+    fingers: tuple[int, ...] = ()
+    tool: float = 0.0
+
+    def __post_init__(self) -> None:
+        if len(self.fingers) not in (0, 2):
+            raise InvalidOptionError(f"fingers {self.fingers} are {len(self.fingers)}, not 0 or 2")
+        for name in ("forces", "neutral"):
+            size = len(getattr(self, name))
+            if size != len(self.joints):
+                raise InvalidOptionError(
+                    f"{name} has {size} entries; there are {len(self.joints)} joints: "
+                    f"arm {self.arm_joints} and fingers {self.fingers}"
+                )
+
+    @property
+    def joints(self) -> tuple[int, ...]:
+        """Numbers of all joints with a motor."""
+        return self.arm_joints + self.fingers
+
+
+class Robot:
+    """A robot arm on a table, driven through position controllers.
 
     The end effector's (or the joints') target is its present value plus the action times a step, as
     in panda-gym 3.0.7; unlike there, inverse kinematics is converged and positions are read fresh.
 
     Args:
         simulation: the world to stand in.
+        model: which arm.
         control_type: "ee", displacements (3,) of the end effector along world x, y, z, the hand
-            held downwards; or "joints", changes (7,) of the arm's joint angles.
+            held downwards; or "joints", changes (joints,) of the arm's joint angles.
         gripper: whether the last action opens and closes the fingers; closed if not.
 
     Raises:
-        InvalidOptionError: `control_type` is neither.
+        InvalidOptionError: `control_type` is neither; there are no fingers to drive; no such URDF.
     """
 
-    def __init__(self, simulation: Simulation, control_type: ControlType, gripper: bool) -> None:
+    def __init__(
+        self, simulation: Simulation, model: RobotModel, control_type: ControlType, gripper: bool
+    ) -> None:
         if control_type not in CONTROL_TYPES:
             raise InvalidOptionError(
                 f"control_type {control_type!r} is unknown; choose from {', '.join(CONTROL_TYPES)}"
             )
+        if gripper and not model.fingers:
+            raise InvalidOptionError(f"the task needs a gripper, and {model.urdf} has no fingers")
         self._simulation = simulation
+        self.model = model
         self.ee_control = control_type == "ee"
         self._gripper = gripper
-        self._size = (3 if self.ee_control else len(ARM_JOINTS)) + gripper
-        self._body = simulation.load_robot(URDF, BASE_POSITION)
-        self._limits = simulation.joint_limits(self._body, ARM_JOINTS)
-        for finger in FINGER_JOINTS:
-            simulation.set_friction(self._body, finger, lateral=1.0, spinning=0.001)
-        simulation.place_joints(self._body, JOINTS, NEUTRAL)
+        self._arm = len(model.arm_joints)
+        self._closed = [0.0] * len(model.fingers)
+        self._damping = (IK_DAMPING,) * len(model.joints)
+        self._size = (3 if self.ee_control else self._arm) + gripper
+        self._body = simulation.load_robot(model.urdf, model.base_position)
+        self._limits = simulation.joint_limits(self._body, model.arm_joints)
+        for finger in model.fingers:
+            simulation.set_friction(self._body, finger, FINGER_FRICTION, FINGER_SPINNING_FRICTION)
+        simulation.place_joints(self._body, model.joints, model.neutral)
 
     @property
     def action_space(self) -> spaces.Box:
-        """[-1, 1] for displacements (3,) or joint changes (7,), then the fingers if driven."""
+        """[-1, 1] for displacements (3,) or joint changes (joints,), then fingers if driven."""
         return spaces.Box(-1.0, 1.0, (self._size,), np.float32)
 
     @property
@@ -82,13 +128,17 @@ class Panda:
         Raises:
             InvalidActionError: the wrong shape, or an entry that is NaN or infinite.
         """
-        self._simulation.drive_joints(self._body, JOINTS, self.targets(action), FORCES)
+        self._simulation.drive_joints(
+            self._body, self.model.joints, self.targets(action), self.model.forces
+        )
 
     def targets(self, action: NDArray[np.floating]) -> list[float]:
-        """The joint targets (9,) [rad or m] that an action asks for from where the arm stands."""
+        """The joint targets [rad or m] that an action asks for from where the arm stands."""
         command = self._checked(action)
         arm = self._reach(command) if self.ee_control else self._turn(command)
-        opening = self._opening() + FINGER_STEP * command[-1] if self._gripper else 0.0
+        if not self._gripper:
+            return arm + self._closed
+        opening = self._opening() + FINGER_STEP * command[-1]
         return [*arm, opening / 2, opening / 2]
 
     def _checked(self, action: NDArray[np.floating]) -> list[float]:
@@ -106,16 +156,17 @@ class Panda:
         return [min(max(value, -1.0), 1.0) for value in command]
 
     def _reach(self, displacement: Sequence[float]) -> list[float]:
-        x, y, z = self._simulation.link_motion(self._body, END_EFFECTOR)[0]
+        x, y, z = self._tip()[0]
         dx, dy, dz = displacement[:3]
-        target = (x + EE_STEP * dx, y + EE_STEP * dy, max(z + EE_STEP * dz, 0.0))
+        height = max(z + EE_STEP * dz, 0.0) + self.model.tool  # of the link, the tool held down
+        target = (x + EE_STEP * dx, y + EE_STEP * dy, height)
         angles = self._simulation.inverse_kinematics(
-            self._body, END_EFFECTOR, target, DOWNWARDS, IK_DAMPING
+            self._body, self.model.end_effector, target, self.model.downwards, self._damping
         )
-        return self._within_limits(angles[: len(ARM_JOINTS)])
+        return self._within_limits(angles[: self._arm])
 
     def _turn(self, changes: Sequence[float]) -> list[float]:
-        angles = self._simulation.joint_positions(self._body, ARM_JOINTS)
+        angles = self._simulation.joint_positions(self._body, self.model.arm_joints)
         moved = [a + JOINT_STEP * change for a, change in zip(angles, changes, strict=False)]
         return self._within_limits(moved)
 
@@ -125,46 +176,48 @@ class Panda:
             for angle, (low, high) in zip(angles, self._limits, strict=True)
         ]
 
+    def _tip(self) -> tuple[Sequence[float], Sequence[float]]:
+        return self._simulation.link_motion(self._body, self.model.end_effector, self.model.tool)
+
     def _opening(self) -> float:
-        return sum(self._simulation.joint_positions(self._body, FINGER_JOINTS))
+        return sum(self._simulation.joint_positions(self._body, self.model.fingers))
 
     def place(self, angles: Sequence[float], velocities: Sequence[float]) -> None:
-        """Put the joints (9,) at angles [rad or m] and velocities [rad/s or m/s]."""
-        self._simulation.place_joints(self._body, JOINTS, angles, velocities)
+        """Put the joints at angles [rad or m] and velocities [rad/s or m/s]."""
+        self._simulation.place_joints(self._body, self.model.joints, angles, velocities)
 
     def joint_state(self) -> list[float]:
-        """The angles (9,) [rad or m], then the velocities (9,) [rad/s or m/s] of the joints."""
-        positions = self._simulation.joint_positions(self._body, JOINTS)
-        return positions + self._simulation.joint_velocities(self._body, JOINTS)
+        """The angles [rad or m], then the velocities [rad/s or m/s] of the joints."""
+        positions = self._simulation.joint_positions(self._body, self.model.joints)
+        return positions + self._simulation.joint_velocities(self._body, self.model.joints)
 
     def arm_limits(self) -> NDArray[np.float64]:
-        """The lower and upper limits (2, 7) of the arm's joints [rad]."""
+        """The lower and upper limits (2, joints) of the arm's joints [rad]."""
         return np.array(self._limits).T
 
     def jacobian(self, angles: Sequence[float]) -> NDArray[np.float64]:
-        """The end effector's velocity (6,) [m/s, rad/s], world, a unit of arm joint speed (7,)."""
-        closed = [*angles, 0.0, 0.0]
-        return self._simulation.jacobian(self._body, END_EFFECTOR, closed)[:, : len(ARM_JOINTS)]
+        """The end effector's velocity (6,) [m/s, rad/s], world, a unit of arm joint speed."""
+        link, closed = self.model.end_effector, [*angles, *self._closed]
+        return self._simulation.jacobian(self._body, link, closed)[:, : self._arm]
 
     def pose_error(self, angles: Sequence[float], goal: Sequence[float]) -> NDArray[np.float64]:
-        """What the end effector at arm angles (7,) lacks to a goal (3,) [m], the hand downwards.
+        """What the end effector at arm angles lacks to a goal (3,) [m], the hand downwards.
 
         A displacement (3,) [m] and a turn (3,), the axis times the sine of the angle.
         """
-        self.place([*angles, 0.0, 0.0], [0.0] * len(JOINTS))
-        position, rotation = self._simulation.link_pose(self._body, END_EFFECTOR)
-        turn = np.array(DOWNWARDS_ROTATION) @ rotation.T
+        self.place([*angles, *self._closed], [0.0] * len(self.model.joints))
+        position, rotation = self._simulation.link_pose(self._body, self.model.end_effector)
+        turn = rotation_matrix(self.model.downwards) @ rotation.T
         skew = (turn - turn.T) / 2
         return np.array([*np.subtract(goal, position), skew[2, 1], skew[0, 2], skew[1, 0]])
 
     def arm_inertia(
         self, angles: Sequence[float], velocities: Sequence[float]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The arm's mass matrix (7, 7) [kg m^2] and the torques (7,) [N m] of gravity and speed."""
-        closed, still = [*angles, 0.0, 0.0], [*velocities, 0.0, 0.0]
+        """The arm's mass matrix [kg m^2] and the torques [N m] of gravity and speed."""
+        closed, still = [*angles, *self._closed], [*velocities, *self._closed]
         mass, forces = self._simulation.joint_inertia(self._body, closed, still)
-        arm = len(ARM_JOINTS)
-        return mass[:arm, :arm], forces[:arm]
+        return mass[: self._arm, : self._arm], forces[: self._arm]
 
     def link_inertias(self) -> list[tuple[float, Sequence[float], Sequence[float]]]:
         """Masses, moments and centres of the links; see `Simulation.link_inertias`."""
@@ -172,7 +225,7 @@ class Panda:
 
     def observe(self) -> list[float]:
         """End-effector position (3,) [m] and velocity (3,) [m/s]; opening [m] if driven."""
-        position, velocity = self._simulation.link_motion(self._body, END_EFFECTOR)
+        position, velocity = self._tip()
         observation = [*position, *velocity]
         if self._gripper:
             observation.append(self._opening())

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.envs.arm.shapes import Box, Colour, Cylinder, Shape, SixColours
-from nondiff.envs.errors import MissingDependencyError
+from nondiff.envs.errors import InvalidOptionError, MissingDependencyError
 
 _LIBC = ctypes.CDLL(None) if os.name == "posix" else None
 
@@ -68,13 +68,18 @@ IDENTITY = (0.0, 0.0, 0.0, 1.0)  # quaternion x, y, z, w
 
 
 def model_path(urdf: str) -> Path:
-    """Where PyBullet keeps a robot's description."""
+    """A robot's description: a file, or one of those that come with PyBullet."""
     return Path(pybullet_data.getDataPath()) / urdf
 
 
 def euler_angles(quaternion: Vector) -> tuple[float, float, float]:
     """Roll, pitch, yaw [rad] about fixed x, y, z of a quaternion (x, y, z, w)."""
     return bullet.getEulerFromQuaternion(quaternion)  # type: ignore[no-any-return]
+
+
+def rotation_matrix(quaternion: Vector) -> NDArray[np.float64]:
+    """The rotation (3, 3) of a quaternion (x, y, z, w)."""
+    return np.reshape(bullet.getMatrixFromQuaternion(quaternion), (3, 3))
 
 
 class _Connection:
@@ -163,7 +168,13 @@ class Simulation:
             bullet.configureDebugVisualizer(bullet.COV_ENABLE_GUI, 0, physicsClientId=self.client)
 
     def load_robot(self, urdf: str, position: Vector) -> int:
-        """Load a URDF with its base fixed at `position` (3,) [m]; returns its body id."""
+        """Load a URDF with its base fixed at `position` (3,) [m]; returns its body id.
+
+        Raises:
+            InvalidOptionError: there is no such file.
+        """
+        if not model_path(urdf).is_file():
+            raise InvalidOptionError(f"there is no robot description {model_path(urdf)}")
         return bullet.loadURDF(  # type: ignore[no-any-return]
             urdf, position, useFixedBase=True, flags=self._urdf_flags, physicsClientId=self.client
         )
@@ -299,16 +310,23 @@ class Simulation:
         )
         return np.array(mass), np.array(forces)
 
-    def link_motion(self, body: int, link: int) -> tuple[Vector, Vector]:
-        """Position (3,) [m] and velocity (3,) [m/s] of a link in the world, at this instant."""
+    def link_motion(self, body: int, link: int, along: float = 0.0) -> tuple[Vector, Vector]:
+        """Position (3,) [m] and velocity (3,) [m/s] of a link in the world, at this instant.
+
+        They are those of the point `along` [m] the link's z axis from its origin.
+        """
         # PyBullet otherwise returns the position of one substep ago.
         state = bullet.getLinkState(body, link, 1, 1, self.client)
-        return state[4], state[6]
+        if along == 0 and not any(state[2]):  # the centre of mass is at the origin
+            return state[4], state[6]
+        point = state[4] + along * rotation_matrix(state[5])[:, 2]
+        velocity = state[6] + np.cross(state[7], point - state[0])  # state[6] is the centre's
+        return point.tolist(), velocity.tolist()
 
     def link_pose(self, body: int, link: int) -> tuple[Vector, NDArray[np.float64]]:
         """Position (3,) [m] and rotation (3, 3) of a link in the world."""
         state = bullet.getLinkState(body, link, 0, 1, self.client)
-        return state[4], np.reshape(bullet.getMatrixFromQuaternion(state[5]), (3, 3))
+        return state[4], rotation_matrix(state[5])
 
     def inverse_kinematics(
         self, body: int, link: int, position: Vector, orientation: Vector, damping: Vector

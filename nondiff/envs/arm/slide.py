@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.one_object import OneObject
+from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.scene import Table
 from nondiff.envs.arm.shapes import Cylinder
 from nondiff.envs.arm.task import on_the_table
@@ -36,4 +37,4 @@ class Slide(OneObject):
         return on_the_table(rng, HEIGHT, GOAL_X).astype(np.float32)
 
 
-panda_slide = partial(ArmEnv, Slide)
+panda_slide = partial(ArmEnv, Slide, PANDA)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.envs.arm.env import ArmEnv
+from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.rigid_object import MOTION_BOUNDS, POSITION_BOUNDS
 from nondiff.envs.arm.scene import FIRST_COLOUR, SECOND_COLOUR, Scene
 from nondiff.envs.arm.shapes import cube
@@ -69,4 +70,4 @@ class Stack(Task):
         return euclidean(achieved, desired)
 
 
-panda_stack = partial(ArmEnv, Stack, horizon=HORIZON)
+panda_stack = partial(ArmEnv, Stack, PANDA, horizon=HORIZON)

@@ -7,20 +7,10 @@ from torch import Tensor
 
 from nondiff.envs.arm import motors
 from nondiff.envs.arm.kinematics import Chain
-from nondiff.envs.arm.robot import (
-    BASE_POSITION,
-    DOWNWARDS_ROTATION,
-    EE_STEP,
-    FORCES,
-    IK_DAMPING,
-    JOINT_STEP,
-    JOINTS,
-    TIP,
-    URDF,
-    Panda,
-)
-from nondiff.envs.arm.simulation import IK_ITERATIONS, model_path
-from nondiff.envs.arm.state import ANGLES, ARM, VELOCITIES
+from nondiff.envs.arm.panda import PANDA, TIP
+from nondiff.envs.arm.robot import EE_STEP, IK_DAMPING, JOINT_STEP, Robot
+from nondiff.envs.arm.simulation import IK_ITERATIONS, model_path, rotation_matrix
+from nondiff.envs.arm.state import ANGLES, ARM, JOINTS, VELOCITIES
 
 
 class Twin:
@@ -33,16 +23,16 @@ class Twin:
     micrometres.
 
     Args:
-        robot: whose limits and masses count.
+        robot: a Panda, whose limits and masses count.
         substeps: of a control step.
     """
 
-    def __init__(self, robot: Panda, substeps: int) -> None:
+    def __init__(self, robot: Robot, substeps: int) -> None:
         self._substeps = substeps
         self._ee_control = robot.ee_control
-        self._chain = Chain(model_path(URDF), TIP, BASE_POSITION)
+        self._chain = Chain(model_path(PANDA.urdf), TIP, PANDA.base_position)
         self._limits = torch.from_numpy(robot.arm_limits())
-        self._forces = torch.tensor(FORCES[:ARM], dtype=torch.float64)
+        self._forces = torch.tensor(PANDA.forces[:ARM], dtype=torch.float64)
         parts = zip(*robot.link_inertias(), strict=True)
         self._masses = [torch.tensor(part, dtype=torch.float64) for part in parts]
 
@@ -55,7 +45,7 @@ class Twin:
         position, _ = self._chain.tip_pose(poses)
         linear = self._chain.jacobian(poses)[:, :3]
         velocity = (linear @ course.velocities[..., None])[..., 0]
-        closed = torch.zeros_like(state[:, : len(JOINTS) - ARM])
+        closed = torch.zeros_like(state[:, : JOINTS - ARM])
         joints = course.angles, closed, course.velocities, closed
         return torch.cat([*joints, position, velocity], 1)
 
@@ -66,8 +56,8 @@ class Twin:
             position, _ = self._chain.tip_pose(self._chain.poses(angles))
             goal = position + EE_STEP * command
             goal = torch.cat([goal[:, :2], goal[:, 2:].clamp(min=0)], 1)
-            down = torch.tensor(DOWNWARDS_ROTATION, dtype=torch.float64)
-            targets = self._chain.reach(angles, goal, down, IK_DAMPING[0], IK_ITERATIONS)
+            down = torch.from_numpy(rotation_matrix(PANDA.downwards))
+            targets = self._chain.reach(angles, goal, down, IK_DAMPING, IK_ITERATIONS)
         else:
             targets = angles + JOINT_STEP * command
         return targets.clamp(*self._limits)
