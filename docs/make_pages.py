@@ -54,7 +54,7 @@ def _facts(env_id: str) -> dict[str, str]:
         gradients = sorted(capabilities(box)) if box is not None else []
         modes = [mode for mode in env.metadata.get("render_modes", ()) if mode]
         return {
-            "observation space": f"`{env.observation_space}`",
+            "observation space": _space(env.observation_space),
             "action space": f"`{env.action_space}`",
             "arguments": _arguments(spec),
             "pictures": ", ".join(f"`{mode}`" for mode in modes) or "none",
@@ -62,6 +62,14 @@ def _facts(env_id: str) -> dict[str, str]:
             "strategies": ", ".join(f"`{name}`" for name in supported(env)),
             "needs": "; ".join(f"`{n.install}`" for n in needs_of(spec.entry_point)) or "nothing",
         }
+
+
+def _space(space: gymnasium.Space) -> str:
+    if isinstance(space, gymnasium.spaces.Dict):
+        return "; ".join(f"`{name}`: {_space(part)}" for name, part in space.spaces.items())
+    text = str(space)
+    one_line = "\n" not in text and len(text) < 80  # else it lists the bounds of every entry
+    return f"`{text}`" if one_line else f"`Box({space.shape}, {space.dtype})`"
 
 
 def _arguments(spec: gymnasium.envs.registration.EnvSpec) -> str:

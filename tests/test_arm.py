@@ -177,6 +177,8 @@ def test_a_robot_that_does_not_fit_is_refused() -> None:
     class Grasp(Push):
         gripper = True
 
+    five_joints = {"fingers": (5, 6), "arm_joints": (0, 1, 2, 3, 4)}
+
     def construct(**changes: Any) -> None:
         ArmEnv(Grasp, replace(KUKA_IIWA, **changes)).close()
 
@@ -184,7 +186,11 @@ def test_a_robot_that_does_not_fit_is_refused() -> None:
         ({}, "needs a gripper, and kuka_iiwa/model.urdf has no fingers"),
         ({"fingers": (7,)}, r"fingers \(7,\) are 1, not 0 or 2"),
         ({"forces": (300.0,)}, r"forces has 1 entries; there are 7 joints"),
-        ({"urdf": "/nowhere.urdf", "fingers": (5, 6), "arm_joints": (0, 1, 2, 3, 4)}, "nowhere"),
+        ({"urdf": "/nowhere.urdf", **five_joints}, "no robot description /nowhere.urdf"),
+        (
+            {"urdf": PANDA.urdf, **five_joints},
+            r"that move are \(0, 1, .*has \(0, 1, 2, 3, 4, 5, 6\)",
+        ),
     ):
         with pytest.raises(InvalidOptionError, match=message):
             construct(**changes)

@@ -32,7 +32,8 @@ class RobotModel:
     Args:
         urdf: the description: a file, or the name of one that comes with PyBullet.
         base_position: (3,) where it is bolted down [m], world frame.
-        arm_joints: numbers of the arm's joints, as PyBullet counts them.
+        arm_joints: numbers of the arm's joints, as PyBullet counts them; with the fingers', all
+            that move, in ascending order.
         forces: the motors' largest, of the arm's joints, then the fingers' [N m; N].
         neutral: where the joints start, in the same order [rad; m].
         end_effector: number of the link that is moved about.
@@ -86,7 +87,8 @@ class Robot:
         gripper: whether the last action opens and closes the fingers; closed if not.
 
     Raises:
-        InvalidOptionError: `control_type` is neither; there are no fingers to drive; no such URDF.
+        InvalidOptionError: `control_type` is neither; there are no fingers to drive; there is no
+            such URDF, or it has other joints than the model.
     """
 
     def __init__(
@@ -107,6 +109,11 @@ class Robot:
         self._damping = (IK_DAMPING,) * len(model.joints)
         self._size = (3 if self.ee_control else self._arm) + gripper
         self._body = simulation.load_robot(model.urdf, model.base_position)
+        movable = simulation.movable_joints(self._body)
+        if movable != model.joints:  # inverse kinematics moves them all, in this order
+            raise InvalidOptionError(
+                f"the joints of {model.urdf} that move are {movable}; the model has {model.joints}"
+            )
         self._limits = simulation.joint_limits(self._body, model.arm_joints)
         for finger in model.fingers:
             simulation.set_friction(self._body, finger, FINGER_FRICTION, FINGER_SPINNING_FRICTION)

@@ -263,6 +263,12 @@ class Simulation:
         for joint, angle, velocity in zip(joints, angles, moving, strict=True):
             bullet.resetJointState(body, joint, angle, velocity, self.client)
 
+    def movable_joints(self, body: int) -> tuple[int, ...]:
+        """The numbers of the joints that are not fixed."""
+        joints = range(bullet.getNumJoints(body, self.client))
+        rows = [bullet.getJointInfo(body, joint, physicsClientId=self.client) for joint in joints]
+        return tuple(row[0] for row in rows if row[2] != bullet.JOINT_FIXED)
+
     def joint_limits(self, body: int, joints: Sequence[int]) -> list[tuple[float, float]]:
         """The (lower, upper) limit of each joint [rad or m]."""
         rows = [bullet.getJointInfo(body, joint, physicsClientId=self.client) for joint in joints]
