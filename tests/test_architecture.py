@@ -30,7 +30,7 @@ ENGINES = {
 # What every environment family may import of its own floor.
 SHARED_BY_FAMILIES = tuple(
     f"nondiff.envs.{name}"
-    for name in ("errors", "needs", "cpu_time", "black_box", "process", "executable")
+    for name in ("errors", "needs", "cpu_time", "black_box", "process", "executable", "parallel")
 )
 # What makes environments and runs them, whichever they are.
 ROUND_ENVIRONMENTS = tuple(

@@ -44,6 +44,15 @@ ENVIRONMENTS: dict[str, tuple[str, dict[str, object]]] = {
 
 # Those that step many episodes at once by themselves, for `gymnasium.make_vec`.
 VECTOR_ENTRY_POINTS: dict[str, str] = {
+    "nondiff.envs.arm.reach:panda_reach": "nondiff.envs.arm.vector:panda_reach_vector",
+    "nondiff.envs.arm.push:panda_push": "nondiff.envs.arm.vector:panda_push_vector",
+    "nondiff.envs.arm.slide:panda_slide": "nondiff.envs.arm.vector:panda_slide_vector",
+    "nondiff.envs.arm.pick_and_place:panda_pick_and_place": (
+        "nondiff.envs.arm.vector:panda_pick_and_place_vector"
+    ),
+    "nondiff.envs.arm.stack:panda_stack": "nondiff.envs.arm.vector:panda_stack_vector",
+    "nondiff.envs.arm.flip:panda_flip": "nondiff.envs.arm.vector:panda_flip_vector",
+    "nondiff.envs.arm.reach:kuka_reach": "nondiff.envs.arm.vector:kuka_reach_vector",
     "nondiff.envs.surface_waves.box:surface_waves": (
         "nondiff.envs.surface_waves.box:surface_waves_vector"
     ),

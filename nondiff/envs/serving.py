@@ -34,7 +34,9 @@ def kill_descendants(root: psutil.Process) -> None:
             descendant.kill()
 
 
-def work(pipe: connection.Connection, parent: int, bound: bool, order: bytes, mark: str) -> None:
+def work(
+    pipe: connection.Connection, parent: int, bound: bool, order: bytes, mark: str, memory: Any
+) -> None:
     """Serve an environment until nobody listens any more; the body of the process.
 
     Args:
@@ -43,13 +45,14 @@ def work(pipe: connection.Connection, parent: int, bound: bool, order: bytes, ma
         bound: whether that one's main thread starts it.
         order: pickle of the recipe and the wrapper.
         mark: put among the variables of whatever the environment starts.
+        memory: shared with the parent, for the recipe; or None.
     """
     _end_with(parent, bound)
     _take_signals()
     os.environ[MARK] = mark
     try:
         with contextlib.suppress(EOFError, OSError):  # nobody listens any more
-            _serve(pipe, order)
+            _serve(pipe, order, memory)
     finally:
         kill_descendants(psutil.Process())
 
@@ -86,10 +89,10 @@ def _do_nothing(number: int, frame: object) -> None:
     pass
 
 
-def _serve(pipe: connection.Connection, order: bytes) -> None:
+def _serve(pipe: connection.Connection, order: bytes, memory: Any) -> None:
     """Make the environment and say so, then answer commands until the empty one."""
     try:
-        env = _make(order)
+        env = _make(order, memory)
     except BaseException as error:
         pipe.send_bytes(_failure(error, making=True))
         return
@@ -104,9 +107,9 @@ def _serve(pipe: connection.Connection, order: bytes) -> None:
             traceback.print_exc()
 
 
-def _make(order: bytes) -> Env:
+def _make(order: bytes, memory: Any) -> Env:
     recipe, wrap = pickle.loads(order)  # noqa: S301 - a process of ours sent it
-    env: Env = recipe.make()
+    env: Env = recipe.make() if memory is None else recipe.make(memory)
     return env if wrap is None else wrap(env)
 
 

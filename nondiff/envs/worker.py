@@ -20,13 +20,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing import connection, process, resource_tracker
 from multiprocessing.util import Finalize
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import psutil
 
 from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.recipe import EnvRecipe
 from nondiff.envs.serving import MARK, SIGNALS, Env, kill_descendants, work
 
 Wrap = Callable[[Env], Env]
@@ -55,6 +54,20 @@ class EnvironmentRaised(Exception):  # noqa: N818
         self.making = making
 
 
+class Recipe(Protocol):
+    """How to make an environment, such as an `EnvRecipe`; pickled by reference."""
+
+    @property
+    def id(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def make(self) -> Callable[..., Env]:
+        """Makes the environment; is given the `memory` of the worker if it has some."""
+        ...
+
+
 class Worker:
     """One environment in a process; several that are constructed in a row start at once.
 
@@ -62,12 +75,15 @@ class Worker:
         recipe: the environment.
         timeout: the longest it may take to answer [s]; being made is given `START_SECONDS` too.
         wrap: applied to the environment in its process; pickled by reference.
+        memory: shared with the process, such as a `RawArray`, and given to the recipe there.
 
     Raises:
         InvalidOptionError: the recipe's arguments or `wrap` can't be pickled.
     """
 
-    def __init__(self, recipe: EnvRecipe, timeout: float, wrap: Wrap | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, timeout: float, wrap: Wrap | None = None, memory: Any = None
+    ) -> None:
         self._timeout = timeout
         self._made = False
         self._unread = 0
@@ -76,7 +92,9 @@ class Worker:
         self._connection, theirs = _SPAWN.Pipe()
         _limit_stalls(self._connection, timeout)
         bound = threading.current_thread() is threading.main_thread()
-        self._process = _SPAWN.Process(target=work, args=(theirs, os.getpid(), bound, order, mark))
+        self._process = _SPAWN.Process(
+            target=work, args=(theirs, os.getpid(), bound, order, mark, memory)
+        )
         with theirs, _signals_held():
             self._process.start()
         self.pid = self._process.pid
@@ -114,8 +132,15 @@ class Worker:
         while self._unread > 1:
             self._read()
             self._unread -= 1
-        self._unread = 0
-        return _unpacked(self._read())
+        answer = self._read()
+        self._unread = 0  # not before: an interrupt in between leaves the answer to be dropped
+        return _unpacked(answer)
+
+    def settle(self) -> None:
+        """Wait until it does nothing: for the answers that an interrupt kept from being read."""
+        if self._unread:
+            with contextlib.suppress(EnvironmentRaised, WorkerLost):
+                self.receive()
 
     def call(self, name: str, *arguments: object) -> Any:
         """`send`, then `receive`."""
@@ -200,7 +225,7 @@ class _AwakeClock:
 _clock = _AwakeClock()
 
 
-def _pickled_order(recipe: EnvRecipe, wrap: Wrap | None) -> bytes:
+def _pickled_order(recipe: Recipe, wrap: Wrap | None) -> bytes:
     try:
         return pickle.dumps((recipe, wrap))
     except Exception as error:

@@ -24,7 +24,8 @@ class BatchedVecEnv(VecEnv):
     """Gives what `DummyVecEnv` gives, of environments that are stepped by one call.
 
     Args:
-        env: a vector environment that begins again in the same step, as `BlackBoxVectorEnv` does.
+        env: a vector environment that begins again in the same step, as `BlackBoxVectorEnv` and
+            `ParallelVectorEnv` do.
 
     Attributes:
         steps: of each environment, which messages name.
@@ -50,9 +51,10 @@ class BatchedVecEnv(VecEnv):
     def reset(self) -> VecEnvObs:
         seeds: Any = self._seeds if any(seed is not None for seed in self._seeds) else None
         with self._named("in a reset after"):
-            observation, _ = self.env.reset(seed=seeds)
+            observation, info = self.env.reset(seed=seeds)
         self._reset_seeds()
         self._reset_options()
+        self.reset_infos = [_row(info, number) for number in range(self.num_envs)]
         self._rewards = [[] for _ in range(self.num_envs)]
         return observation  # type: ignore[no-any-return]
 
@@ -63,36 +65,40 @@ class BatchedVecEnv(VecEnv):
         self.steps += 1
         with self._named("at"):
             observation, reward, terminated, truncated, info = self.env.step(self._actions)
-        reward = np.asarray(reward, np.float32)
-        infos = [
-            self._info(index, info, bool(terminated[index]), bool(truncated[index]), reward[index])
-            for index in range(self.num_envs)
-        ]
-        return observation, reward, terminated | truncated, infos
+        dones = terminated | truncated
+        final = info.pop("final_obs", None)
+        infos = []
+        for number in range(self.num_envs):
+            own = _row(info, number)
+            if dones[number]:
+                own = self._final_info(number, own, _observation(final, number))
+            own["TimeLimit.truncated"] = bool(truncated[number] and not terminated[number])
+            self._add_up(number, own, float(reward[number]), bool(dones[number]))
+            infos.append(own)
+        return observation, np.asarray(reward, np.float32), dones, infos
 
-    def _info(
-        self, index: int, info: dict[str, Any], terminated: bool, truncated: bool, reward: float
-    ) -> dict[str, Any]:
-        """What `DummyVecEnv` and `EpisodeRecord` say of one environment's step."""
-        names = ("is_success", "failed")
-        own: dict[str, Any] = {name: bool(info[name][index]) for name in names if name in info}
-        own["TimeLimit.truncated"] = truncated and not terminated
-        rewards = self._rewards[index]
-        rewards.append(float(reward))
-        if terminated or truncated:
-            own["episode"] = {"r": round(sum(rewards), 6), "l": len(rewards), "t": 0.0}
-            final = info["final_obs"]
-            if isinstance(final, dict):
-                own["terminal_observation"] = {key: part[index] for key, part in final.items()}
-            else:
-                own["terminal_observation"] = final[index]
-            self._rewards[index] = []
-        return own
+    def _final_info(self, number: int, info: dict[str, Any], observation: Any) -> dict[str, Any]:
+        """The info of an episode's last step; what is beside it there is the next one's first."""
+        last: dict[str, Any] = info.pop("final_info", None) or {}
+        if last:
+            self.reset_infos[number] = info
+        return {**(last or info), "terminal_observation": observation}
+
+    def _add_up(self, number: int, info: dict[str, Any], reward: float, done: bool) -> None:
+        """Say of an episode that has ended what `EpisodeRecord` says."""
+        rewards = self._rewards[number]
+        rewards.append(reward)
+        if done:
+            info["episode"] = {"r": round(sum(rewards), 6), "l": len(rewards), "t": 0.0}
+            self._rewards[number] = []
 
     @contextmanager
     def _named(self, when: str) -> Iterator[None]:
         try:
             yield
+        except EnvironmentFailedError as error:  # it says what failed
+            message = f"{error}, {when} their step {self.steps}"
+            raise EnvironmentFailedError(message, error.details) from error
         except Exception as error:
             raise EnvironmentFailedError(
                 f"the environments raised {type(error).__name__}: {error}, {when} their step "
@@ -128,3 +134,24 @@ class BatchedVecEnv(VecEnv):
 
     def _chosen(self, indices: VecEnvIndices) -> list[int]:
         return list(self._get_indices(indices))
+
+
+def _row(infos: dict[str, Any], number: int) -> dict[str, Any]:
+    """One environment's infos; Gymnasium says under "_" + key which environments have a key."""
+    row: dict[str, Any] = {}
+    for key, column in infos.items():
+        has = infos.get(f"_{key}")
+        if key.startswith("_") or (has is not None and not has[number]):
+            continue
+        if isinstance(column, dict):
+            row[key] = _row(column, number)
+        else:
+            value = column[number]
+            row[key] = value.item() if isinstance(value, np.generic) else value
+    return row
+
+
+def _observation(batch: Any, number: int) -> Any:
+    if isinstance(batch, dict):
+        return {key: part[number] for key, part in batch.items()}
+    return batch[number]

@@ -1,0 +1,132 @@
+"""The worker processes among which a vector environment divides its environments."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from typing import Any
+
+from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
+from nondiff.envs.parallel.group import Env, GroupRecipe
+from nondiff.envs.parallel.rows import Layout
+from nondiff.envs.worker import EnvironmentRaised, Worker, WorkerLost
+
+_OURS = f"{EnvironmentFailedError.__name__}: "  # an `EnvGroup` has named the environment
+
+
+class Crew:
+    """Workers that each serve an `EnvGroup`; all are asked, then all are waited for.
+
+    Args:
+        make_one: makes an environment; pickled by reference.
+        layout: of the memory that they share.
+        memory: that memory.
+        shares: the numbers of each worker's environments.
+        timeout: the longest that one may take to answer [s].
+
+    Raises:
+        InvalidOptionError: `make_one` can't be pickled.
+        EnvironmentFailedError: from `ask` and `ask_first`, an environment can't be made or raised,
+            or a process died or hung.
+    """
+
+    def __init__(
+        self,
+        make_one: Callable[[], Env],
+        layout: Layout,
+        memory: Any,
+        shares: list[range],
+        timeout: float,
+    ) -> None:
+        self._shares = shares
+        self._workers: list[Worker] = []
+        try:
+            for numbers in shares:
+                recipe = GroupRecipe(make_one, numbers, layout)
+                self._workers.append(Worker(recipe, timeout, memory=memory))
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, name: str, *arguments: Any) -> list[Any]:
+        """What a method of `EnvGroup` gives, of all environments in order."""
+        for worker in self._workers:
+            worker.send("method", name, arguments, {})
+        answers, failures = [], []
+        for worker, numbers in zip(self._workers, self._shares, strict=True):
+            try:
+                answers.extend(_answer(worker, numbers))
+            except EnvironmentFailedError as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
+        return answers
+
+    def ask_first(self, name: str, *arguments: Any) -> Any:
+        """What a method of the first `EnvGroup` gives."""
+        self._workers[0].send("method", name, arguments, {})
+        return _answer(self._workers[0], self._shares[0])
+
+    def settle(self) -> None:
+        """Wait until all do nothing, also after an interrupt, so that they read no more memory."""
+        for worker in self._workers:
+            worker.settle()
+
+    def close(self) -> None:
+        """Close the environments and end the processes."""
+        for worker in self._workers:
+            worker.ask_to_close()
+        for worker in self._workers:
+            worker.close()
+
+
+def _answer(worker: Worker, numbers: range) -> Any:
+    try:
+        return worker.receive()
+    except EnvironmentRaised as raised:
+        summary = raised.summary.removeprefix(_OURS)
+        if raised.making:
+            summary = f"{_named(numbers)} can't be made: {summary}"
+        raise EnvironmentFailedError(summary, raised.traceback) from raised
+    except WorkerLost as lost:
+        raise EnvironmentFailedError(f"the process of {_named(numbers)} {lost.reason}") from lost
+
+
+def _named(numbers: range) -> str:
+    if len(numbers) == 1:
+        return f"environment {numbers[0]}"
+    return f"environments {numbers[0]} to {numbers[-1]}"
+
+
+def shares_of(num_envs: int, processes: int | None) -> list[range]:
+    """The numbers of each process's environments, which differ by one in how many they are.
+
+    Args:
+        num_envs: environments.
+        processes: processes; None: as many as there are cores, and environments for.
+
+    Raises:
+        InvalidOptionError: a number out of its range.
+    """
+    if not _counts(num_envs):
+        raise InvalidOptionError(f"num_envs must be a positive whole number, not {num_envs!r}")
+    if processes is None:
+        processes = min(num_envs, available_cores())
+    if not _counts(processes) or processes > num_envs:
+        raise InvalidOptionError(
+            f"processes must be a whole number from 1 to num_envs = {num_envs}, not {processes!r}"
+        )
+    bounds = [num_envs * index // processes for index in range(processes + 1)]
+    return [range(*pair) for pair in itertools.pairwise(bounds)]
+
+
+def _counts(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

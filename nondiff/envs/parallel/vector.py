@@ -1,0 +1,165 @@
+"""A Gymnasium vector environment whose environments are stepped by worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from nondiff.envs.errors import InvalidActionError, InvalidOptionError
+from nondiff.envs.parallel.crew import Crew, shares_of
+from nondiff.envs.parallel.group import Env, Info
+from nondiff.envs.parallel.rows import Layout, Parts
+
+TIMEOUT = 300.0  # [s]
+
+
+class ParallelVectorEnv(VectorEnv[Any, Any, Any]):
+    """Gives what each environment gives alone, bit for bit, and begins again in the same step.
+
+    Each process is sent one short message a step; actions, observations, rewards and flags are in
+    memory that all share. Where an episode ends, `info` holds `final_obs` and `final_info`, and
+    the observation is the first of the next, as Gymnasium's `AutoresetMode.SAME_STEP` has it.
+
+    The processes are spawned: a script that makes one does so below `if __name__ == "__main__"`.
+
+    Args:
+        make: makes one environment; pickled by reference.
+        num_envs: how many.
+        processes: among how many processes they are divided; None: as many as there are cores,
+            and environments for.
+        timeout: the longest that a step of a process's share may take [s].
+        arguments: for `make`.
+
+    Raises:
+        InvalidOptionError: an argument out of its range; spaces that are no arrays; a `make` that
+            can't be pickled; and what `make` raises.
+        InvalidActionError: from `step`, actions of the wrong shape or not finite; none is done.
+        EnvironmentFailedError: from any method, an environment raised, or a process died or hung.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP}  # type: ignore[misc]
+
+    def __init__(
+        self,
+        make: Callable[..., Env],
+        num_envs: int = 1,
+        *,
+        processes: int | None = None,
+        timeout: float = TIMEOUT,
+        **arguments: Any,
+    ) -> None:
+        self.closed = True  # until there is something to close
+        shares = shares_of(num_envs, processes)
+        if not timeout > 0:
+            raise InvalidOptionError(f"timeout must be a positive number [s], not {timeout!r}")
+        self.num_envs = num_envs
+        make_one = partial(make, **arguments)
+        self._learn_from(make_one())
+        layout = Layout(num_envs, self.single_observation_space, self.single_action_space)
+        memory = layout.allocate()
+        self._rows = layout.rows(memory)
+        self._crew = Crew(make_one, layout, memory, shares, timeout)
+        self.closed = False
+
+    def _learn_from(self, env: Env) -> None:
+        try:
+            self.single_observation_space = env.observation_space
+            self.single_action_space = env.action_space
+            self.metadata = {**env.metadata, **type(self).metadata}  # type: ignore[misc]
+            self.render_mode = env.render_mode
+        finally:
+            env.close()
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Any, Info]:
+        """Begin all episodes; environment i is seeded with seed + i, or the i-th of a list."""
+        info: Info = {}
+        for number, one in enumerate(self._crew.ask("reset_all", self._seeds(seed), options)):
+            info = self._add_info(info, one, number)
+        return _batch(self._rows.observation), info
+
+    def step(
+        self, actions: Any
+    ) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Info]:
+        """Step all environments; actions are cast to the action space's type."""
+        actions = self._checked(actions)
+        self._crew.settle()
+        rows = self._rows
+        rows.action[...] = actions
+        infos = self._crew.ask("step_all")
+        terminated, truncated = rows.terminated.copy(), rows.truncated.copy()
+        info = self._step_info(infos, terminated | truncated)
+        return _batch(rows.observation), rows.reward.copy(), terminated, truncated, info
+
+    def _step_info(self, infos: list[Any], ended: NDArray[np.bool_]) -> Info:
+        info: Info = {}
+        for number, (final, last) in enumerate(infos):
+            if final is not None:
+                info = self._add_info(info, {"final_info": final}, number)
+            info = self._add_info(info, last, number)
+        if ended.any():
+            final_rows = {key: part.copy() for key, part in self._rows.final.items()}
+            for part in final_rows.values():
+                part[~ended] = 0
+            info |= {"final_obs": _batch(final_rows), "_final_obs": ended}
+        return info
+
+    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+        """The rewards (batch,) for goals (batch, goal), where the environments have goals."""
+        goals = (achieved_goal, desired_goal, info)
+        return self._crew.ask_first("call_first", "compute_reward", goals)
+
+    def call(self, name: str, *some: Any, **named: Any) -> tuple[Any, ...]:
+        """The values of an attribute of each environment, called if it can be."""
+        return tuple(self._crew.ask("call", name, some, named))
+
+    def render(self) -> tuple[Any, ...]:
+        """What each environment renders."""
+        return self.call("render")
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the processes."""
+        self._crew.close()
+
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, int | np.integer):
+            return [int(seed) + number for number in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise InvalidOptionError(f"{len(seed)} seeds do not fit num_envs = {self.num_envs}")
+        return list(seed)
+
+    def _checked(self, actions: Any) -> NDArray[Any]:
+        space = self.action_space
+        assert space.dtype is not None
+        try:
+            values = np.asarray(actions)
+        except ValueError:
+            raise InvalidActionError(f"actions {actions!r} are no array") from None
+        if values.shape != space.shape or not np.can_cast(values.dtype, space.dtype, "same_kind"):
+            raise InvalidActionError(
+                f"actions have shape {values.shape} and type {values.dtype}; "
+                f"{self.num_envs} environments take {space.shape} and {space.dtype}"
+            )
+        if not np.isfinite(values).all():
+            raise InvalidActionError(f"actions {values.tolist()} are not all finite")
+        return values
+
+
+def _batch(parts: Parts) -> Any:
+    """A copy, so that observations that were returned are never changed."""
+    copies = {key: part.copy() for key, part in parts.items()}
+    return copies.get("", copies)
