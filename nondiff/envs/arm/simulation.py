@@ -393,7 +393,12 @@ class Simulation:
         return Snapshot(self._connection)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Return to a saved state, bit for bit."""
+        """Return to a saved state, bit for bit.
+
+        By way of the initial one: where a pair of bodies is close in both the present and the saved
+        state, and was not seen to touch in the latter, what is left of the present one counts.
+        """
+        self.reset()
         bullet.restoreState(snapshot.id, physicsClientId=self.client)
 
     def image(
