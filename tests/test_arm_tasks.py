@@ -28,6 +28,7 @@ WITH_OBJECTS = {
 }
 TASKS = {"reach": panda_reach, **WITH_OBJECTS}
 LONG = 1_000  # control steps: no episode ends by itself
+SEED = 4  # with it, what Bullet remembers of bodies that no longer touch once changed bits
 
 
 @pytest.fixture(params=WITH_OBJECTS)
@@ -166,21 +167,20 @@ def test_all_faces_of_the_cube_to_flip_have_their_colour() -> None:
 
 def test_state_restores_every_bit_in_the_middle_of_contact(make_task: MakeArm) -> None:
     env = make_task(horizon=LONG)
-    for seed in (1, 4):  # at one of them, Bullet once had bodies that no longer touch in an island
-        actions = grasping(env, seed)
-        env.reset(seed=seed)
-        states, record = [], []
-        for step, action in enumerate(actions):
-            if step in (5, 13, 30):
-                states.append((step, touches(env), env.get_state()))
-            record += follow(env, [action])
-        assert any(contacts for _, contacts, _ in states)
-        for step, _, state in states:
-            for other in (None, 9):
-                if other is not None:
-                    grasping(env, other, 20)
-                env.set_state(state)
-                assert follow(env, actions[step:]) == record[step:]
+    actions = grasping(env, SEED)
+    env.reset(seed=SEED)
+    states, record = [], []
+    for step, action in enumerate(actions):
+        if step in (5, 13, 30):
+            states.append((step, touches(env), env.get_state()))
+        record += follow(env, [action])
+    assert any(contacts for _, contacts, _ in states)
+    for step, _, state in states:
+        for other in (None, 9):
+            if other is not None:
+                grasping(env, other, 20)
+            env.set_state(state)
+            assert follow(env, actions[step:]) == record[step:]
 
 
 def test_reset_forgets_contacts_with_objects(make_task: MakeArm) -> None:
