@@ -1,0 +1,50 @@
+"""Stack: bring the lower cube to its place, then hold the upper one over it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nondiff.envs.arm.experts.motion import (
+    Array,
+    Seen,
+    carry,
+    fetch,
+    holds,
+    let_go,
+)
+
+SIZE_OF_STATE = 12  # of a cube: position, angles, velocity, angular velocity
+PLACED = 0.03  # [m] off its goal: near enough for the lower cube
+IN_THE_WAY = 0.075  # [m] from the lower cube's goal, where the fingers would meet the upper one
+ASIDE = 0.11  # [m] from there, where the upper cube is put
+LIFTED = 0.1  # [m] of a cube that is carried over another
+
+
+def stack(observation: dict[str, Any]) -> Array:
+    """The action (4,)."""
+    seen = Seen.of(observation, gripper=True)
+    lower, upper = seen.rest[:SIZE_OF_STATE], seen.rest[SIZE_OF_STATE:]
+    low_goal, high_goal = seen.goal[:3], seen.goal[3:]
+    placed = float(np.abs(lower[:3] - low_goal).max()) < PLACED
+    blocked = float(np.hypot(*(upper[:3] - low_goal)[:2])) < IN_THE_WAY
+    if placed:
+        return _bring(seen, upper, lower, high_goal)
+    if blocked:
+        away = low_goal[:2] - lower[:2]
+        away = away / max(float(np.hypot(*away)), 1e-6)
+        return _bring(seen, upper, lower, np.array([*(low_goal[:2] + ASIDE * away), upper[2]]))
+    return _bring(seen, lower, upper, low_goal)
+
+
+def _bring(seen: Seen, thing: Array, other: Array, goal: Array) -> Array:
+    """Let go of the other cube, fetch this one, carry it over and down."""
+    place = thing[:3]
+    if holds(seen, other[:3]):
+        return let_go(seen, other[6:9])
+    if not holds(seen, place):
+        return fetch(seen, place)
+    far = float(np.hypot(*(place - goal)[:2])) > PLACED / 2
+    goal = np.array([*goal[:2], max(LIFTED, goal[2])]) if far else goal
+    return carry(seen, place, thing[6:9], goal)
