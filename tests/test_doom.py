@@ -103,7 +103,7 @@ def play_out(env: DoomEnv, action: int, seed: int = 0) -> tuple[list[float], boo
 
 def test_basic_costs_one_a_tic_and_is_over_after_300(make: Make) -> None:
     rewards, terminated, info = play_out(make(), WAIT)
-    assert rewards == [-4.0] * 75
+    assert rewards == [-2.0] * 150
     assert not terminated
     assert info == {
         "kills": 0.0,
@@ -241,7 +241,7 @@ def test_films_have_a_picture_a_tic(make: Make) -> None:
     env.reset(seed=0)
     assert len(env.render()) == 1
     env.step(np.int64(LEFT))
-    assert len(env.render()) == 4 == env.metadata["frames_per_step"]
+    assert len(env.render()) == 2 == env.metadata["frames_per_step"]
     assert env.render() == []
 
 

@@ -13,7 +13,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-ENGINE_FILE = "engine"  # holds the numbers of both processes and the name of the shared memory
+INSTANCE_FILE = "instance"  # holds what the names of the shared memory end with
+ENGINE_FILE = "engine"  # holds the numbers of both processes
 FAILED_FILE = "failed"  # is there if the engine ended before its start was over
 CANCELLED_FILE = "cancelled"  # is there if nobody waits for the start any more
 _PR_SET_PDEATHSIG = 1
@@ -27,14 +28,15 @@ def main(engine: str, owner: str, *arguments: str) -> None:
     """
     os.setpgid(0, 0)  # hears no Ctrl-C that is meant for its owner
     _end_with(int(owner))
+    instance = arguments[arguments.index("+viz_instance_id") + 1]
+    Path(INSTANCE_FILE).write_text(instance)
     supervisor = os.getpid()
     child = os.fork()
     if child == 0:
         _end_with(supervisor)
         if Path(CANCELLED_FILE).exists():
             os._exit(1)
-        instance = arguments[arguments.index("+viz_instance_id") + 1]
-        Path(ENGINE_FILE).write_text(f"{os.getpid()} {supervisor} {instance}")
+        Path(ENGINE_FILE).write_text(f"{os.getpid()} {supervisor}")
         os.execv(engine, [engine, *arguments])  # noqa: S606
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     os.waitpid(child, 0)

@@ -120,8 +120,8 @@ class Launch:
         return None
 
     def _noted(self) -> list[str]:
-        engine, supervisor, instance = (self._folder / boot.ENGINE_FILE).read_text().split()
-        return [engine, supervisor, instance]
+        engine, supervisor = (self._folder / boot.ENGINE_FILE).read_text().split()
+        return [engine, supervisor]
 
 
 def remove_leftovers() -> None:
@@ -133,8 +133,8 @@ def remove_leftovers() -> None:
 
 
 def _remove(folder: Path) -> None:
-    with suppress(OSError, IndexError):
-        instance = (folder / boot.ENGINE_FILE).read_text().split()[-1]
+    with suppress(OSError):
+        instance = (folder / boot.INSTANCE_FILE).read_text()
         for segment in SEGMENTS:
             (SHARED_MEMORY / f"{segment}{instance}").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
