@@ -7,6 +7,7 @@ EXPERTS: dict[str, str] = {
     "nondiff.envs.arm.reach:panda_reach": "nondiff.envs.arm.experts.reach:reach",
     "nondiff.envs.arm.reach:kuka_reach": "nondiff.envs.arm.experts.reach:reach",
     "nondiff.envs.arm.push:panda_push": "nondiff.envs.arm.experts.push:push",
+    "nondiff.envs.arm.slide:panda_slide": "nondiff.envs.arm.experts.slide:slide",
     "nondiff.envs.arm.pick_and_place:panda_pick_and_place": (
         "nondiff.envs.arm.experts.pick_and_place:pick_and_place"
     ),

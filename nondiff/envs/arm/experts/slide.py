@@ -1,0 +1,67 @@
+"""Slide: strike the puck so that it slides through the goal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nondiff.envs.arm.experts.motion import Array, Seen, move, up
+from nondiff.envs.arm.robot import EE_STEP
+from nondiff.envs.arm.slide import RADIUS
+
+FINGERS = np.array([0.0105, 0.018])  # [m]: half the closed fingertips along x and y, near the table
+DECELERATION = 0.2  # [m/s^2] of the puck by friction
+NEAR_MISS = 0.04  # [m] off the goal's centre, at which a sliding puck is left alone
+FAST_ENOUGH = 0.8  # of the speed that carries the puck to the goal's centre; its edge comes first
+BACKSWING = 0.03  # [m] from the puck to the hand that comes down behind it
+EXACT = 0.002  # [m] off its place, at which the hand comes down: a corner off the line deflects
+LANE = 0.02  # [m] beside the line, within which the hand strikes
+ABOVE, STRIKING = 0.065, 0.02  # [m]: heights of the hand over the puck, and beside it
+LOW, CLEAR = 0.03, 0.045  # [m]: below, the hand can strike; above, it passes over the puck
+STROKE = 0.4  # of a full action
+AHEAD = 0.08  # [s] by which the puck's way is foreseen
+RETREAT = 0.3  # of a full action, back and up from a puck that slides
+
+
+def slide(observation: dict[str, Any]) -> Array:
+    """The action (3,) of a closed hand.
+
+    A puck has next to no friction with the fingers: it moves off along the line from where it is
+    touched to its centre. So it is touched with the corner of the fingertips that lies farthest
+    along the wanted change of its velocity.
+    """
+    seen = Seen.of(observation, gripper=False)
+    puck, velocity = seen.rest[:2], seen.rest[6:8]
+    way = seen.goal[:2] - puck
+    distance = max(float(np.hypot(*way)), 1e-6)
+    ahead = way / distance
+    needed = np.sqrt(2 * DECELERATION * distance)
+    if _will_pass(velocity, ahead, distance, float(needed)):
+        return RETREAT * np.array([*-ahead, 1.0])
+    change = needed * ahead - velocity
+    return _strike(seen, puck + AHEAD * velocity, change / max(float(np.hypot(*change)), 1e-6))
+
+
+def _will_pass(velocity: Array, ahead: Array, distance: float, needed: float) -> bool:
+    """Whether the puck will slide through the goal as it is."""
+    speed = float(velocity @ ahead)
+    miss = float(np.hypot(*(velocity - speed * ahead))) * distance / max(speed, 1e-6)
+    return speed > FAST_ENOUGH * needed and miss < NEAR_MISS
+
+
+def _strike(seen: Seen, puck: Array, along: Array) -> Array:
+    """The action (3,) next on the way to a stroke at a puck (2,) [m] along a unit vector (2,)."""
+    corner = FINGERS * np.sign(along)
+    off = seen.hand[:2] + corner - puck
+    reached = float(off @ along)
+    aside = off - reached * along
+    if seen.hand[2] < LOW and reached < 0 and float(np.hypot(*aside)) < LANE:
+        target = seen.hand[:2] + STROKE * EE_STEP * along - aside
+        return move(seen.hand, np.array([*target, STRIKING]))
+    place = puck - (RADIUS + BACKSWING) * along - corner
+    there = float(np.hypot(*(seen.hand[:2] - place))) < EXACT
+    if not there and seen.hand[2] < CLEAR and reached > -0.8 * (RADIUS + BACKSWING):
+        return move(seen.hand, up(seen.hand))
+    down = there or seen.hand[2] < LOW
+    return move(seen.hand, np.array([*place, STRIKING if down else ABOVE]))
