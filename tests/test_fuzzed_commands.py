@@ -23,6 +23,7 @@ from nondiff.agents.reinforcement.configs import OffPolicy
 from nondiff.experiments.check_gradients import CheckGradientsOptions
 from nondiff.experiments.cli import COMMANDS
 from nondiff.experiments.compare import CompareOptions
+from nondiff.experiments.demonstrate import DemonstrateOptions
 from nondiff.experiments.doctor import DoctorOptions
 from nondiff.experiments.evaluate import EvaluateOptions
 from nondiff.experiments.exchange import ExportOptions, ImportOptions
@@ -233,6 +234,7 @@ FEW = (
 ONCE = ("--episodes", "1", "--random-episodes", "0", "--video-episodes", "1")
 BREAKS, GO_TO = "faulty_envs:Breaks-v0", "small_envs:GoTo-v0"
 WAVES, FEW_POINTS = "nondiff/SurfaceWaves6-v0", ("--env-arg", "pool=held-out", "--points", "2")
+REACH, FEW_PLAYED = "nondiff/PandaReach-v0", ("--out", "new", "--episodes", "2")
 IMPORT = ("--env", BREAKS, "--strategy", "ppo", "--trust-pickle")
 TO, BOTH = ("--to", "new.zip"), ("--to", "new.zip", "--statistics", "new.pkl")
 
@@ -259,6 +261,7 @@ FUZZED = {
     "check-gradients": lines(
         ("check-gradients", "--env"), WAVES, FEW_POINTS, CheckGradientsOptions
     ),
+    "demonstrate": lines(("demonstrate", "--env"), REACH, FEW_PLAYED, DemonstrateOptions),
     "doctor": lines(("doctor", "--env"), "CartPole-v1", (), DoctorOptions),
     "runs": lines(("runs",), "runs", (), RunsOptions),
     "export": lines(("export",), "runs/mine", TO, ExportOptions),
@@ -346,7 +349,19 @@ def check_comparison(sandbox: Sandbox, changed: list[str], code: object, line: L
     assert not kept & set(changed), changed
 
 
+def check_dataset(sandbox: Sandbox, changed: list[str], code: object, line: Line) -> None:
+    """Nothing but a new dataset, which is whole."""
+    assert code == 0, changed
+    assert not sandbox.before.keys() & set(changed), changed
+    (place,) = (place for place in changed if place.endswith("data/metadata.json"))
+    data = (sandbox.folder / place).parent
+    assert json.loads((data / "metadata.json").read_text())["total_episodes"] > 0
+    for path in map(sandbox.folder.joinpath, changed):
+        assert path in (data, *data.parents) or data in path.parents, changed
+
+
 CHECKS: dict[str, Callable[[Sandbox, list[str], object, Line], None]] = {
+    "demonstrate": check_dataset,
     "train": check_new_run,
     "import": check_new_run,
     "evaluate": check_new_files,

@@ -1,4 +1,4 @@
-"""What environments need beside nondiff itself, and how to get it."""
+"""What environments and commands need beside nondiff itself, and how to get it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from nondiff.envs.errors import MissingDependencyError
 
 @dataclass(frozen=True)
 class Need:
-    """Something that an environment can't do without.
+    """Something that an environment or a command can't do without.
 
     Args:
         kind: "package" of Python, or external "program".
         name: under which it is imported or run.
         install: the command that installs it.
-        families: the packages of environments that need it.
+        families: the packages of environments that need it; none for what a command needs.
         version: for a program, the arguments that make it print its version.
     """
 
@@ -46,6 +46,7 @@ NEEDS: dict[str, Need] = {
             ("nondiff.envs.surface_waves",),
         ),
         Need("package", "vizdoom", "pip install 'nondiff[doom]'", ("nondiff.envs.doom",)),
+        Need("package", "minari", "pip install 'nondiff[demonstrations]'", ()),
         Need(
             "program",
             "nec2c",

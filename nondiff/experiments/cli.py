@@ -26,6 +26,7 @@ Train neural networks against objectives that have no gradient.
   evaluate         judge trained policies, compare two, film one
   compare          train several strategies at several budgets, and report how they compare
   check-gradients  compare the gradients that an environment offers with differences
+  demonstrate      keep the episodes of a scripted expert as a Minari dataset
   doctor           say what is installed, and how to get what is not
   runs             list runs, and draw the learning curves of several
   export           write a policy as a zip of Stable-Baselines3
@@ -179,11 +180,19 @@ def _check_gradients(arguments: list[str], prog: str) -> int:
     return print_check(parse(arguments, prog))
 
 
+def _demonstrate(arguments: list[str], prog: str) -> int:
+    from nondiff.experiments.demonstrate import demonstrate, parse
+
+    with Stop() as stop:
+        return demonstrate(parse(arguments, prog), stop)
+
+
 COMMANDS: dict[str, Callable[[list[str], str], int]] = {
     "train": _train,
     "evaluate": _evaluate,
     "compare": _compare,
     "check-gradients": _check_gradients,
+    "demonstrate": _demonstrate,
     "doctor": _doctor,
     "runs": _runs,
     "export": _export,

@@ -1,0 +1,124 @@
+"""The `demonstrate` command: episodes of a scripted expert, as a Minari dataset."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from nondiff import __version__
+from nondiff.envs.arm.experts import EXPERTS
+from nondiff.envs.arm.experts.expert import Expert, find_expert
+from nondiff.envs.errors import RunError
+from nondiff.envs.recipe import EnvRecipe, env_arguments
+from nondiff.experiments.demonstrations import (
+    DATA,
+    Recorder,
+    Values,
+    check_new,
+    load_minari,
+    write_dataset,
+)
+from nondiff.experiments.episodes import play
+from nondiff.experiments.ranges import MOST_EPISODES, check_ranges
+from nondiff.experiments.stopping import Stop
+
+LARGEST_SEED = 2**30 - MOST_EPISODES  # below the seeds that choose and judge models
+
+
+@dataclass(frozen=True)
+class DemonstrateOptions:
+    """Let a scripted expert play, and keep its episodes as a Minari dataset."""
+
+    env: str
+    """Id of a registered environment that has an expert: those on the robot arm."""
+    out: Path
+    """Folder of the dataset; never one that exists."""
+    episodes: int = 100
+    """Episodes played."""
+    env_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """KEY=VALUE, an argument of the environment; repeat for more."""
+    seed: int = 0
+    """Seed of the first episode; the others follow it."""
+    failures: bool = False
+    """Keep the episodes in which the expert failed too."""
+
+
+@dataclass
+class Count:
+    """What was played, and what of it was kept."""
+
+    played: int = 0
+    solved: int = 0
+    kept: int = 0
+    steps: int = 0
+
+
+def parse(arguments: list[str], prog: str) -> DemonstrateOptions:
+    """Parse a command line."""
+    return tyro.cli(DemonstrateOptions, args=arguments, prog=prog)
+
+
+def demonstrate(options: DemonstrateOptions, stop: Stop) -> int:
+    """Play and write; returns the exit code. A signal ends it after a whole episode.
+
+    Raises:
+        UnknownNameError, InvalidOptionError: no such environment, no expert for it, or a number
+            out of its range.
+        MissingDependencyError: Minari is not installed.
+        RunError: the folder exists or can't be written, or there is no episode to keep.
+        Interrupted: by a signal; the episodes before it are kept.
+    """
+    check_ranges(
+        {
+            "episodes": (options.episodes, 1, MOST_EPISODES),
+            "seed": (options.seed, 0, LARGEST_SEED),
+        }
+    )
+    recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
+    count = Count()
+    with recipe.opened() as env:
+        expert = find_expert(env)
+        check_new(options.out)
+        load_minari()
+        episodes = _episodes(Recorder(env), expert, options, count, stop)
+        write_dataset(options.out, env, episodes, _facts(recipe))
+    sys.stdout.write(
+        f"solved {count.solved:,} of {count.played:,} episodes; kept {count.kept:,}, "
+        f"{count.steps:,} steps: {options.out}\n"
+        f"read them: minari.MinariDataset({str(options.out / DATA)!r})\n"
+    )
+    stop.check()
+    return 0
+
+
+def _episodes(
+    recorder: Recorder, expert: Expert, options: DemonstrateOptions, count: Count, stop: Stop
+) -> Iterator[Values]:
+    for seed in range(options.seed, options.seed + options.episodes):
+        if stop.signum is not None:
+            break
+        (episode,) = play(recorder, expert, [seed])
+        count.played += 1
+        count.solved += bool(episode.success)
+        if episode.success or options.failures:
+            count.kept += 1
+            count.steps += episode.length
+            yield recorder.episode()
+    if not count.kept:
+        stop.check()
+        raise RunError(f"the expert solved none of {count.played:,} episodes; nothing was written")
+
+
+def _facts(recipe: EnvRecipe) -> dict[str, Any]:
+    spec = recipe.spec()
+    return {
+        "dataset_id": f"{spec.namespace}/{spec.name}/expert-v{spec.version or 0}",
+        "algorithm_name": EXPERTS.get(str(spec.entry_point), ""),
+        "description": f"A scripted expert of nondiff {__version__} in {spec.id}.",
+        "requirements": [f"nondiff=={__version__}"],
+    }

@@ -1,0 +1,150 @@
+"""Episodes kept as a Minari dataset; the only module that imports Minari."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+import gymnasium
+import numpy as np
+
+from nondiff.agents.storage import sync_folder
+from nondiff.envs.errors import NondiffError, RunError
+from nondiff.envs.needs import missing
+
+AT_ONCE = 100  # episodes that wait in memory
+DATA = "data"  # the folder in a dataset's that Minari reads
+Values = dict[str, Any]  # arrays, or dictionaries of them, with a row a step
+
+
+class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Remembers the present episode as it is played."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(seed=seed, options=options)
+        self._seed = seed
+        self._observations, self._infos = [observation], [info]
+        self._actions: list[Any] = []
+        self._outcomes: list[tuple[float, bool, bool]] = []
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._observations.append(observation)
+        self._infos.append(info)
+        self._actions.append(np.array(action))
+        self._outcomes.append((float(reward), terminated, truncated))
+        return observation, reward, terminated, truncated, info
+
+    def episode(self) -> Values:
+        """All that was played since the last reset; observations and infos have a row more."""
+        rewards, terminations, truncations = zip(*self._outcomes, strict=True)
+        return {
+            "seed": self._seed,
+            "observations": _stacked(self._observations),
+            "actions": _stacked(self._actions),
+            "rewards": np.array(rewards),
+            "terminations": np.array(terminations),
+            "truncations": np.array(truncations),
+            "infos": _stacked(self._infos),
+        }
+
+
+def _stacked(rows: list[Any]) -> Any:
+    if isinstance(rows[0], dict):
+        return {key: _stacked([row[key] for row in rows]) for key in rows[0]}
+    return np.array(rows)
+
+
+def write_dataset(
+    folder: Path, env: gymnasium.Env[Any, Any], episodes: Iterable[Values], facts: Values
+) -> None:
+    """Write episodes as a Minari dataset into a new folder, which appears whole or not at all.
+
+    `minari.MinariDataset(folder / "data")` reads it.
+
+    Args:
+        folder: must not exist.
+        env: what the episodes were played in.
+        episodes: see `Recorder.episode`.
+        facts: what Minari is to note of the dataset: `dataset_id` and others.
+
+    Raises:
+        MissingDependencyError: Minari, or the library for its files, is not installed.
+        RunError: the folder exists, or can't be written.
+    """
+    check_new(folder)
+    storage_class, buffer_class, version = load_minari()
+    with _appearing(folder) as temporary:
+        storage = storage_class.new(
+            temporary / DATA, env.observation_space, env.action_space, env.spec
+        )
+        storage.update_metadata({**facts, "minari_version": version})
+        for group in _groups(episodes, AT_ONCE):
+            storage.update_episodes([buffer_class(**episode) for episode in group])
+
+
+def load_minari() -> tuple[Any, Any, str]:
+    """Minari's storage, its episodes, and its version.
+
+    Raises:
+        MissingDependencyError: it, or the library for its files, is not installed.
+    """
+    try:
+        import h5py  # noqa: F401
+        import minari
+        from minari.data_collector import EpisodeBuffer
+        from minari.dataset.minari_storage import MinariStorage
+    except ImportError as error:
+        raise missing("minari") from error
+    return MinariStorage, EpisodeBuffer, minari.__version__
+
+
+def check_new(folder: Path) -> None:
+    """Refuse a folder that exists."""
+    if os.path.lexists(folder):
+        raise RunError(f"{folder} exists already; name a new folder")
+
+
+@contextmanager
+def _appearing(folder: Path) -> Iterator[Path]:
+    """A hidden folder that takes its name once it is complete and on the disk."""
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        parent = folder.parent.resolve()  # Minari joins relative paths twice
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=parent))
+        yield temporary
+        for path in [p for p in temporary.rglob("*") if p.is_file()]:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(temporary / DATA)
+        temporary.chmod(0o755)
+        check_new(folder)
+        temporary.rename(folder)
+        sync_folder(folder.parent)
+    except BaseException as error:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        # h5py has both for a full disk.
+        if isinstance(error, OSError | RuntimeError) and not isinstance(error, NondiffError):
+            raise RunError(f"{folder} can't be written: {error}") from error
+        raise
+
+
+def _groups(episodes: Iterable[Values], size: int) -> Iterator[list[Values]]:
+    group: list[Values] = []
+    for episode in episodes:
+        group.append(episode)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
