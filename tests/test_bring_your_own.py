@@ -158,11 +158,19 @@ def counted(examples: Path, monkeypatch: pytest.MonkeyPatch) -> list[Counted]:
     return counters
 
 
+# One algorithm stands for its kind in the quick tests: they differ in nothing that matters here.
+ALIKE = ("a2c", "trpo", "sac", "td3", "tqc")
+
+
+def learner(env_id: str, name: str) -> Any:
+    return pytest.param(env_id, name, marks=[pytest.mark.slow] if name in ALIKE else [])
+
+
 @pytest.mark.parametrize(
     ("env_id", "name"),
     [
-        *(("Cannon-v0", name) for name in STRATEGIES if name != "manual"),
-        *(("Beam-v0", name) for name in STRATEGIES if name != "autodiff"),
+        *(learner("Cannon-v0", name) for name in STRATEGIES if name != "manual"),
+        *(learner("Beam-v0", name) for name in STRATEGIES if name != "autodiff"),
     ],
 )
 def test_every_strategy_that_fits_learns_within_its_budget(
