@@ -8,22 +8,14 @@ import gymnasium
 import numpy as np
 import pytest
 
+from nondiff.envs import ENVIRONMENTS
 from nondiff.envs.arm.experts import EXPERTS
 from nondiff.envs.arm.experts.expert import Expert, find_expert
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.experiments.episodes import Episode, play
 
-IDS = [
-    f"nondiff/{name}-v0"
-    for name in (
-        "PandaReach",
-        "PandaPush",
-        "PandaSlide",
-        "PandaPickAndPlace",
-        "PandaStack",
-        "KukaReach",
-    )
-]
+TASKS = ("Reach", "Push", "Slide", "PickAndPlace", "Stack", "Flip")
+IDS = [*(f"nondiff/Panda{task}-v0" for task in TASKS), "nondiff/KukaReach-v0"]
 SOLVED = dict.fromkeys(IDS, 0.95) | {"nondiff/PandaSlide-v0": 0.9}  # share of episodes, at least
 
 
@@ -38,8 +30,10 @@ def solved(episodes: list[Episode]) -> float:
     return float(np.mean([episode.success for episode in episodes]))
 
 
-def test_every_expert_is_tested() -> None:
-    assert {gymnasium.spec(env_id).entry_point for env_id in IDS} == set(EXPERTS)
+def test_every_task_of_the_arm_has_an_expert() -> None:
+    arm = {entry for entry, _ in ENVIRONMENTS.values() if entry.startswith("nondiff.envs.arm.")}
+    assert set(EXPERTS) == arm
+    assert {gymnasium.spec(env_id).entry_point for env_id in IDS} == arm
 
 
 def test_an_expert_solves_its_task(env: gymnasium.Env) -> None:

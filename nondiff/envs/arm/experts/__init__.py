@@ -12,4 +12,5 @@ EXPERTS: dict[str, str] = {
         "nondiff.envs.arm.experts.pick_and_place:pick_and_place"
     ),
     "nondiff.envs.arm.stack:panda_stack": "nondiff.envs.arm.experts.stack:stack",
+    "nondiff.envs.arm.flip:panda_flip": "nondiff.envs.arm.experts.flip:flip",
 }
