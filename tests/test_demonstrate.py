@@ -103,16 +103,28 @@ def test_a_missing_minari_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         demonstrate(options(tmp_path), Stop())
 
 
+@pytest.mark.parametrize("call", ["posix_fallocate", "fsync"])
 def test_a_full_disk_leaves_nothing_half_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(descriptor: int) -> None:
+    def full(descriptor: int, *arguments: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, call, full, raising=False)
     with pytest.raises(RunError, match=r"new can't be written: .*No space left on device"):
         demonstrate(options(tmp_path), Stop())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("episodes", [1, 30])
+def test_room_is_sought_for_all_that_is_written(
+    episodes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sought = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda file, start, size: sought.append(size))
+    demonstrate(options(tmp_path, "nondiff/PandaReach-v0", episodes=episodes), Stop())
+    files = [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < sum(sought)
 
 
 def test_a_signal_keeps_the_episodes_before_it(

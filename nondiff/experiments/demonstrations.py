@@ -12,12 +12,14 @@ from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from nondiff.agents.storage import sync_folder
 from nondiff.envs.errors import NondiffError, RunError
 from nondiff.envs.needs import missing
 
 AT_ONCE = 100  # episodes that wait in memory
+PER_ARRAY = 4096  # [bytes] of HDF5's own for an array, at most
 DATA = "data"  # the folder in a dataset's that Minari reads
 Values = dict[str, Any]  # arrays, or dictionaries of them, with a row a step
 
@@ -88,6 +90,7 @@ def write_dataset(
         )
         storage.update_metadata({**facts, "minari_version": version})
         for group in _groups(episodes, AT_ONCE):
+            _check_room(temporary, group)
             storage.update_episodes([buffer_class(**episode) for episode in group])
 
 
@@ -133,10 +136,28 @@ def _appearing(folder: Path) -> Iterator[Path]:
     except BaseException as error:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-        # h5py has both for a full disk.
         if isinstance(error, OSError | RuntimeError) and not isinstance(error, NondiffError):
             raise RunError(f"{folder} can't be written: {error}") from error
         raise
+
+
+def _check_room(folder: Path, episodes: list[Values]) -> None:
+    """Fail while it is safe to: HDF5 crashes the process if the disk gets full as it writes."""
+    arrays = [array for episode in episodes for array in _arrays(episode)]
+    size = sum(2 * array.nbytes + PER_ARRAY for array in arrays)
+    path = folder / "room"
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+    path.unlink()
+
+
+def _arrays(values: Values) -> Iterator[NDArray[Any]]:
+    for value in values.values():
+        if isinstance(value, dict):
+            yield from _arrays(value)
+        elif isinstance(value, np.ndarray):
+            yield value
 
 
 def _groups(episodes: Iterable[Values], size: int) -> Iterator[list[Values]]:
