@@ -18,17 +18,15 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
+from measuring import interval, rendered, surroundings, write
 from rich import box
-from rich.console import Console
 from rich.table import Table
-from scipy.stats import bootstrap
 
 PEER = "panda-gym==3.0.7"
 WORKER = Path(__file__).with_name("arm_worker.py")
@@ -135,9 +133,8 @@ def measure(config: Config, control: str, peer: Path) -> Samples:
 def ratio(samples: Samples, quantity: str, of: str, to: str, target: str) -> dict[str, Any]:
     """The median of block-by-block ratios with its 95 % bootstrap interval."""
     ratios = np.divide(samples[of][quantity], samples[to][quantity])
-    interval = bootstrap((ratios,), np.median, rng=0, method="percentile").confidence_interval
     row = {"quantity": quantity, "of": of, "to": to, "target": target}
-    return row | {"median": np.median(ratios), "low": interval.low, "high": interval.high}
+    return row | dict(zip(("median", "low", "high"), interval(ratios), strict=True))
 
 
 def summary(samples: Samples) -> dict[str, Any]:
@@ -158,25 +155,18 @@ def table(results: dict[str, Any]) -> str:
                 rows.add_row(control, f"{quantity} of {side}", f"{value:.0f} us", "")
         for row in result["ratios"]:
             name = f"{row['quantity']}, {row['of']} / {row['to']}"
-            interval = f"{row['median']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-            rows.add_row(control, name, interval, row["target"])
-    console = Console(width=100, color_system=None)
-    with console.capture() as capture:
-        console.print(rows)
-    return capture.get().strip()
+            value = f"{row['median']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+            rows.add_row(control, name, value, row["target"])
+    return rendered(rows)
 
 
 def provenance(config: Config) -> dict[str, Any]:
     """What was run, on what."""
-    packages = ("nondiff", "gymnasium", "numpy", engine())
     return {
         "blocks": config.blocks,
         "steps_per_block": config.steps,
         "resets_per_block": config.resets,
-        "versions": {name: version(name) for name in packages} | {"peer": PEER},
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        **surroundings(("nondiff", "gymnasium", "numpy", engine()), peer=PEER),
     }
 
 
@@ -187,10 +177,8 @@ def main(config: Config) -> None:
     results = {control: summary(samples[control]) for control in samples}
     print(table(results))
     if config.output is not None:
-        config.output.parent.mkdir(parents=True, exist_ok=True)
         document = provenance(config) | {"results": results, "samples": samples}
-        config.output.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
-        config.output.with_suffix(".md").write_text(table(results) + "\n")
+        write(config.output, document, table(results))
 
 
 if __name__ == "__main__":

@@ -13,29 +13,23 @@ on the PyBullet, Gymnasium, NumPy and Stable-Baselines3 that nondiff runs on.
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
-import psutil
 import tyro
 from arm_throughput import PEER, engine
+from measuring import cpu_seconds, interval, rendered, surroundings, write
 from rich import box
-from rich.console import Console
 from rich.table import Table
-from scipy.stats import bootstrap
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
@@ -95,12 +89,6 @@ def both(config: Config, task: str) -> dict[str, VecEnv]:
     return {"nondiff": BatchedVecEnv(ours), "panda-gym": theirs}
 
 
-def cpu_seconds() -> float:
-    """CPU time so far of this process and all that run below it [s]."""
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    return sum(sum(each.cpu_times()[:2]) for each in family)
-
-
 def time_block(env: VecEnv, actions: np.ndarray) -> dict[str, float]:
     """Seconds of a block by each clock."""
     started, used = time.perf_counter(), cpu_seconds()
@@ -135,8 +123,7 @@ def summary(samples: Samples) -> dict[str, Any]:
     for clock in CLOCKS:
         result["microseconds"][clock] = {side: np.median(samples[side][clock]) for side in SIDES}
         ratios = np.divide(samples["panda-gym"][clock], samples["nondiff"][clock])
-        interval = bootstrap((ratios,), np.median, rng=0, method="percentile").confidence_interval
-        result["ratio"][clock] = [np.median(ratios), interval.low, interval.high]
+        result["ratio"][clock] = interval(ratios)
     return result
 
 
@@ -149,10 +136,7 @@ def table(results: dict[str, Any]) -> str:
             median, low, high = result["ratio"][clock]
             target = f"at least {TARGET}" if clock == "elapsed" else ""
             rows.add_row(task, clock, *costs, f"{median:.2f} [{low:.2f}, {high:.2f}]", target)
-    console = Console(width=100, color_system=None)
-    with console.capture() as capture:
-        console.print(rows)
-    return capture.get().strip()
+    return rendered(rows)
 
 
 def main(config: Config) -> None:
@@ -164,10 +148,8 @@ def main(config: Config) -> None:
     results = {task: summary(samples[task]) for task in samples}
     print(table(results))
     if config.output is not None:
-        config.output.parent.mkdir(parents=True, exist_ok=True)
         document = described(config) | {"results": results, "samples": samples}
-        config.output.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
-        config.output.with_suffix(".md").write_text(table(results) + "\n")
+        write(config.output, document, table(results))
 
 
 def described(config: Config) -> dict[str, Any]:
@@ -179,10 +161,7 @@ def described(config: Config) -> dict[str, Any]:
         "cores": config.cores,
         "blocks": config.blocks,
         "steps_per_block": config.steps,
-        "versions": {name: version(name) for name in packages} | {"peer": PEER},
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        **surroundings(packages, peer=PEER),
     }
 
 

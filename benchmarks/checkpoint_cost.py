@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
+from measuring import interval
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import bootstrap
 
 from nondiff.agents.presets import find_preset
 from nondiff.agents.strategy import State, Strategy, TrainedPolicy, Training
@@ -126,12 +126,6 @@ def measure(name: str, env_id: str, repeats: int) -> dict[str, Any]:
         "wall": interval(ratios[:, 0]),
         "cpu": interval(ratios[:, 1]),
     }
-
-
-def interval(ratios: np.ndarray) -> list[float]:
-    """The median with its 95 % bootstrap interval."""
-    found = bootstrap((ratios,), np.median, rng=0, method="percentile").confidence_interval
-    return [float(np.median(ratios)), float(found.low), float(found.high)]
 
 
 def table(rows: list[dict[str, Any]]) -> Table:

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -26,8 +25,8 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import psutil
 import tyro
+from measuring import cpu_seconds
 
 from nondiff.agents.seeds import judgement_seeds
 from nondiff.experiments.episodes import RandomPolicy, play
@@ -144,13 +143,6 @@ def speed(env: str, rounds: int, steps: int = 200) -> dict[str, float]:
     ratios = np.divide(rates["environment"], rates["bare"])
     medians = {name: float(np.median(values)) for name, values in rates.items()}
     return {**medians, "ratio": float(np.median(ratios))}
-
-
-def cpu_seconds() -> float:
-    """Of this process and of those that it and they have started and that run."""
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    times = [member.cpu_times() for member in family]
-    return time.process_time() + sum(t.user + t.system for t in times[1:])
 
 
 def playing(env: gymnasium.Env[Any, Any]) -> Burst:

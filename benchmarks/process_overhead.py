@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from scipy.stats import bootstrap
+from measuring import interval
 
 from nondiff.envs.process import PersistentProcess, isolation, run_once
 
@@ -96,12 +96,6 @@ def persistent(config: Config) -> dict[str, list[float]]:
             block = milliseconds(lambda: ours.ask("1.0 2.0\n"), 100 * config.calls)
             times["supervised"].append(block)
     return times
-
-
-def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """The median with its 95 % bootstrap interval."""
-    found = bootstrap((values,), np.median, rng=0, method="percentile").confidence_interval
-    return float(np.median(values)), float(found.low), float(found.high)
 
 
 def rows(mode: str, times: dict[str, list[float]], target: float) -> list[str]:
