@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable
 from typing import Any
 
 from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
 from nondiff.envs.parallel.group import Env, GroupRecipe
 from nondiff.envs.parallel.rows import Layout
+from nondiff.envs.processors import processors
 from nondiff.envs.worker import EnvironmentRaised, Worker, WorkerLost
 
 _OURS = f"{EnvironmentFailedError.__name__}: "  # an `EnvGroup` has named the environment
@@ -112,7 +112,7 @@ def shares_of(num_envs: int, processes: int | None) -> list[range]:
     if not _counts(num_envs):
         raise InvalidOptionError(f"num_envs must be a positive whole number, not {num_envs!r}")
     if processes is None:
-        processes = min(num_envs, available_cores())
+        processes = min(num_envs, processors())
     if not _counts(processes) or processes > num_envs:
         raise InvalidOptionError(
             f"processes must be a whole number from 1 to num_envs = {num_envs}, not {processes!r}"
@@ -123,10 +123,3 @@ def shares_of(num_envs: int, processes: int | None) -> list[range]:
 
 def _counts(number: Any) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and number >= 1
-
-
-def available_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

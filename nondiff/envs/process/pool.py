@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,18 +9,12 @@ from typing import Generic, TypeVar
 
 from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
 from nondiff.envs.process.failures import CallFailed
+from nondiff.envs.processors import processors
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 
 MOST_FAILURES = 100  # in a row, before a training ends
-
-
-def processors() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Pool(Generic[Row, Result]):
