@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,22 @@ def write(
     """
     data = safetensors.torch.save({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
     contents = {layout.values: json.dumps(values, indent=1).encode(), layout.tensors: data}
+    with appearing(folder) as temporary:
+        for name, text in (contents | {MANIFEST: layout.manifest(contents)}).items():
+            write_durably(temporary / name, text)
+
+
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """A hidden folder, to be filled durably, which then takes its name; removed on any error.
+
+    Raises:
+        OSError: the disk is full, or `folder` exists and is not empty.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        for name, text in (contents | {MANIFEST: layout.manifest(contents)}).items():
-            write_durably(temporary / name, text)
+        yield temporary
         temporary.chmod(0o755)
         temporary.rename(folder)
         sync_folder(folder.parent)

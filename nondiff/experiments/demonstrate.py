@@ -19,8 +19,6 @@ from nondiff.experiments.demonstrations import (
     DATA,
     Recorder,
     Values,
-    check_new,
-    load_minari,
     write_dataset,
 )
 from nondiff.experiments.episodes import play
@@ -83,8 +81,6 @@ def demonstrate(options: DemonstrateOptions, stop: Stop) -> int:
     count = Count()
     with recipe.opened() as env:
         expert = find_expert(env)
-        check_new(options.out)
-        load_minari()
         episodes = _episodes(Recorder(env), expert, options, count, stop)
         write_dataset(options.out, env, episodes, _facts(recipe))
     sys.stdout.write(

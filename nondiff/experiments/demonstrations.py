@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +12,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.agents.storage import sync_folder
+from nondiff.agents.storage import appearing, sync_folder
 from nondiff.envs.errors import NondiffError, RunError
 from nondiff.envs.needs import missing
 
@@ -118,27 +116,20 @@ def check_new(folder: Path) -> None:
 
 @contextmanager
 def _appearing(folder: Path) -> Iterator[Path]:
-    """A hidden folder that takes its name once it is complete and on the disk."""
-    temporary: Path | None = None
+    """A hidden folder that takes its name once what others wrote into it is on the disk."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        parent = folder.parent.resolve()  # Minari joins relative paths twice
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=parent))
-        yield temporary
-        for path in [p for p in temporary.rglob("*") if p.is_file()]:
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        sync_folder(temporary / DATA)
-        temporary.chmod(0o755)
-        check_new(folder)
-        temporary.rename(folder)
-        sync_folder(folder.parent)
-    except BaseException as error:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError | RuntimeError) and not isinstance(error, NondiffError):
-            raise RunError(f"{folder} can't be written: {error}") from error
+        # Minari joins relative paths twice.
+        with appearing(folder.parent.resolve() / folder.name) as temporary:
+            yield temporary
+            for path in [p for p in temporary.rglob("*") if p.is_file()]:
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+            sync_folder(temporary / DATA)
+            check_new(folder)
+    except NondiffError:
         raise
+    except (OSError, RuntimeError) as error:
+        raise RunError(f"{folder} can't be written: {error}") from error
 
 
 def _check_room(folder: Path, episodes: list[Values]) -> None:
