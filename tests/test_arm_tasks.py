@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.flip import FACES, Flip, panda_flip
+from nondiff.envs.arm.one_object import CUBE_SIZE
 from nondiff.envs.arm.pick_and_place import LIFT, panda_pick_and_place
 from nondiff.envs.arm.push import panda_push
 from nondiff.envs.arm.reach import panda_reach
 from nondiff.envs.arm.slide import GOAL_X, panda_slide
-from nondiff.envs.arm.stack import APART, SIZE, panda_stack
+from nondiff.envs.arm.stack import APART, panda_stack
 from nondiff.envs.arm.task import SQUARE
 
 WITH_OBJECTS = {
@@ -117,7 +118,7 @@ def test_objects_and_goals_fill_their_ranges(
 def test_cubes_to_stack_start_apart_and_their_goals_touch() -> None:
     cubes, goals = starts(panda_stack())
     assert np.linalg.norm(cubes[:, :2] - cubes[:, 3:5], axis=1).min() >= APART - 1e-6
-    assert np.allclose(goals[:, 3:] - goals[:, :3], [0, 0, SIZE])
+    assert np.allclose(goals[:, 3:] - goals[:, :3], [0, 0, CUBE_SIZE])
 
 
 def test_orientations_to_reach_are_uniform() -> None:

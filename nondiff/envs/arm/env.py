@@ -45,11 +45,11 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     """A goal-conditioned environment on a robot arm at 25 Hz.
 
     Observations hold `achieved_goal`, `desired_goal` and `observation`: the robot's state, then the
-    task's; see `Robot.observe` and the task. What would leave its Box, such as an object that
-    was shot off the table, saturates. An episode
-    terminates on success and is truncated after `horizon` steps, counted here rather than by a
-    wrapper so that `set_state` restores the count too. `info` holds `is_success`, `distance`,
-    `reward_sparse` and `reward_dense`. Actions beyond [-1, 1] are clipped.
+    task's; see `Robot.observe` and the task. What would leave its Box, such as an object that was
+    shot off the table, saturates. An episode terminates on success and is truncated after `horizon`
+    steps, counted here rather than by a wrapper so that `set_state` restores the count too. `info`
+    holds `is_success`, `distance`, `reward_sparse` and `reward_dense`. Actions beyond [-1, 1] are
+    clipped.
 
     Args:
         task: the task's class.

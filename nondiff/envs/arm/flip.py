@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.one_object import OBJECT_MASS
+from nondiff.envs.arm.one_object import CUBE_SIZE, OBJECT_MASS
 from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.rigid_object import QUATERNION_BOUNDS, QUATERNION_MOTION_BOUNDS
 from nondiff.envs.arm.scene import Scene
 from nondiff.envs.arm.shapes import SixColours, cube
 from nondiff.envs.arm.task import Task, on_the_table
 
-SIZE = 0.04  # [m]
 FACES = SixColours(
     (
         (0.85, 0.15, 0.15, 1.0),
@@ -45,12 +44,12 @@ class Flip(Task):
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._cube = scene.add_object(cube(SIZE), OBJECT_MASS, FACES)
-        self._pattern = scene.add_ghost(cube(SIZE), FACES)
+        self._cube = scene.add_object(cube(CUBE_SIZE), OBJECT_MASS, FACES)
+        self._pattern = scene.add_ghost(cube(CUBE_SIZE), FACES)
         self._marker = scene.add_goal_marker(MARKER_RADIUS)
 
     def reset(self, rng: np.random.Generator) -> None:
-        self._cube.place(on_the_table(rng, SIZE / 2).tolist())
+        self._cube.place(on_the_table(rng, CUBE_SIZE / 2).tolist())
 
     def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
         direction = rng.standard_normal(4)  # uniform on the sphere, so uniform over rotations

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from nondiff.envs.arm.rigid_object import MOTION_BOUNDS, POSITION_BOUNDS
 from nondiff.envs.arm.scene import Scene
-from nondiff.envs.arm.shapes import Shape
+from nondiff.envs.arm.shapes import Shape, cube
 from nondiff.envs.arm.task import Task, euclidean, on_the_table
 
 OBJECT_MASS = 1.0  # [kg]
+CUBE_SIZE = 0.04  # [m]
+CUBE_MARKER = 0.65 * CUBE_SIZE  # [m], radius of a marker that is seen about a cube that has arrived
 
 
 class OneObject(Task):
@@ -47,3 +49,11 @@ class OneObject(Task):
         self, achieved: NDArray[np.float32], desired: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         return euclidean(achieved, desired)
+
+
+class OneCube(OneObject):
+    """The same with a cube."""
+
+    shape = cube(CUBE_SIZE)
+    start_height = CUBE_SIZE / 2
+    marker_radius = CUBE_MARKER

@@ -8,26 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.one_object import OneObject
+from nondiff.envs.arm.one_object import CUBE_SIZE, OneCube
 from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.shapes import cube
 from nondiff.envs.arm.task import on_the_table
 
-SIZE = 0.04  # [m]
 LIFT = 0.2  # [m] above the table, of the highest goals
 ON_THE_TABLE = 0.3  # share of the goals
 
 
-class PickAndPlace(OneObject):
+class PickAndPlace(OneCube):
     """Carry a cube to a goal (3,) [m], some of them on the table (panda-gym 3.0.7)."""
 
     gripper = True
-    shape = cube(SIZE)
-    start_height = SIZE / 2
-    marker_radius = 0.65 * SIZE  # it is seen about a cube that has arrived
 
     def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        goal = on_the_table(rng, SIZE / 2)
+        goal = on_the_table(rng, CUBE_SIZE / 2)
         lift = rng.uniform(0, LIFT)
         if rng.random() >= ON_THE_TABLE:
             goal[2] += lift

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.envs.arm.env import ArmEnv
+from nondiff.envs.arm.one_object import CUBE_MARKER, CUBE_SIZE
 from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.rigid_object import MOTION_BOUNDS, POSITION_BOUNDS
 from nondiff.envs.arm.scene import FIRST_COLOUR, SECOND_COLOUR, Scene
 from nondiff.envs.arm.shapes import cube
 from nondiff.envs.arm.task import Task, euclidean, on_the_table
 
-SIZE = 0.04  # [m]
 MASSES = (2.0, 1.0)  # [kg] of the lower and of the upper cube
-HEIGHTS = (SIZE / 2, 3 * SIZE / 2)  # [m] of their centres, at the start and when stacked
+HEIGHTS = (CUBE_SIZE / 2, 3 * CUBE_SIZE / 2)  # [m] of their centres, at the start and when stacked
 APART = 0.1  # [m] between their centres at the start, at least: open fingers fit between
 HORIZON = 100  # control steps
 
@@ -37,10 +37,10 @@ class Stack(Task):
         self._scene = scene
         colours = (FIRST_COLOUR, SECOND_COLOUR)
         self._cubes = [
-            scene.add_object(cube(SIZE), mass, colour)
+            scene.add_object(cube(CUBE_SIZE), mass, colour)
             for mass, colour in zip(MASSES, colours, strict=True)
         ]
-        self._markers = [scene.add_goal_marker(0.65 * SIZE) for _ in MASSES]
+        self._markers = [scene.add_goal_marker(CUBE_MARKER) for _ in MASSES]
 
     def reset(self, rng: np.random.Generator) -> None:
         while True:

@@ -9,7 +9,7 @@ import numpy as np
 from nondiff.envs.arm.experts.motion import CLOSE, Array, Seen, grip
 from nondiff.envs.arm.experts.slide import FINGERS
 from nondiff.envs.arm.experts.tumbling import face_to_bring_up, faces, matrix, spin
-from nondiff.envs.arm.flip import SIZE
+from nondiff.envs.arm.one_object import CUBE_SIZE
 from nondiff.envs.arm.robot import EE_STEP
 
 MIDDLE = np.array([-0.05, 0.0])  # [m]: where the arm has most room
@@ -103,7 +103,7 @@ def _spin(seen: Seen, cube: Array, angle: float) -> Array:
 def _push(seen: Seen, along: Array, angle: float) -> Push:
     cube = seen.rest[:2] + AHEAD * seen.rest[7:9]
     across = np.array([-along[1], along[0]])
-    front = SIZE / 2 + float(FINGERS @ np.abs(along))
+    front = CUBE_SIZE / 2 + float(FINGERS @ np.abs(along))
     side = -np.sign(angle) * (INNER + float(FINGERS @ np.abs(across)))
     off = seen.hand[:2] - cube
     place = cube - (front + RUN_UP) * along + side * across
