@@ -51,6 +51,11 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["nondiff.experiments.train", "nondiff.agents.reinforcement.training"])
 
 
+def hear_ctrl_c() -> None:
+    """For a process that starts: it inherits that a test run in the background ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Trainer:
     """train.py, in a session of its own; when the context ends, nothing of it is left."""
 
@@ -65,8 +70,7 @@ class Trainer:
                 stdout=subprocess.DEVNULL,
                 stderr=file,
                 start_new_session=True,
-                # A test run in the background ignores Ctrl-C, and its children inherit that.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+                preexec_fn=hear_ctrl_c,
             )
 
     def __enter__(self) -> Trainer:

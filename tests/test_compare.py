@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import Command
-from processes import PATIENCE, check_all_gone, session
+from processes import PATIENCE, check_all_gone, hear_ctrl_c, session
 
 from nondiff.envs.errors import InvalidOptionError, NondiffError, RunError, UnknownNameError
 from nondiff.envs.recipe import EnvRecipe
@@ -315,7 +315,7 @@ class Comparing:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=hear_ctrl_c,
         )
 
     def __enter__(self) -> Comparing:

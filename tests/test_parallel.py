@@ -19,6 +19,7 @@ import pytest
 import torch
 from faulty_envs import Breaks
 from gymnasium.vector import AutoresetMode
+from processes import hear_ctrl_c
 from stable_baselines3 import PPO, SAC, HerReplayBuffer
 from stable_baselines3.common.vec_env import DummyVecEnv
 from test_workers import is_gone, same, tracker_pid, wait_for, without_time
@@ -346,13 +347,17 @@ def test_no_process_outlives_the_one_that_made_it(number: int, tmp_path: Path) -
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     ) as process:
         pids = [int(pid) for pid in process.stdout.readline().split()]
         assert len(pids) == 2
         time.sleep(0.1)
         # As Ctrl-C does, to the whole group; a kill is of the parent alone.
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-        errors = process.communicate(timeout=20)[1]
+        try:
+            errors = process.communicate(timeout=20)[1]
+        finally:
+            process.kill()  # or leaving the block would wait for ever
         assert process.returncode == -number
     assert wait_for(lambda: all(map(is_gone, pids)))
     assert shared_files() == before

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import FEW_EPISODES, ROOT, Answer, Command, script
 from PIL import Image
+from processes import hear_ctrl_c
 from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -179,8 +180,7 @@ def test_an_interrupted_run_can_be_evaluated(command: Command, tmp_path: Path) -
         env=os.environ | {"PYTHONPATH": ""},
         stderr=subprocess.PIPE,
         text=True,
-        # A test run in the background ignores Ctrl-C, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=hear_ctrl_c,
     )
     try:
         deadline = time.monotonic() + 60
