@@ -39,7 +39,7 @@ class DoomEnv(gymnasium.Env[Pixels, np.int64]):
 
     Args:
         scenario: what is played.
-        frame_skip: tics a step.
+        frame_skip: tics a step; with more, shots come too late and turns are too coarse to aim.
         frame_stack: screens an observation.
         engine_timeout: how long the engine may take to start, or for a step or a reset, before it
             is killed and counts as lost [s].
@@ -62,7 +62,7 @@ class DoomEnv(gymnasium.Env[Pixels, np.int64]):
     def __init__(
         self,
         scenario: Scenario,
-        frame_skip: int = 4,
+        frame_skip: int = 2,
         frame_stack: int = 4,
         engine_timeout: float = 30.0,
         render_mode: str | None = None,
@@ -218,6 +218,5 @@ def _check_options(
         check_display()
 
 
-# Where it pays to shoot at the right tic, decisions are more frequent than usual.
-doom_basic = partial(DoomEnv, BASIC, frame_skip=2)
+doom_basic = partial(DoomEnv, BASIC)
 doom_defend_the_center = partial(DoomEnv, DEFEND_THE_CENTER)
