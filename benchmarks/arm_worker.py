@@ -101,22 +101,22 @@ def environment_block(env: gymnasium.Env) -> Block:
 
 def record_targets(env: gymnasium.Env, seed: int, count: int) -> list[list[tuple[Any, ...]]]:
     """The arguments of every motor command of a nondiff block, episode by episode."""
-    simulation = env.unwrapped._simulation
-    drive = simulation.drive_joints
+    body = env.unwrapped._robot._body
+    drive = body.drive_joints
     episodes: list[list[tuple[Any, ...]]] = [[]]
 
     def recorded(*arguments: Any) -> None:
         episodes[-1].append(arguments)
         drive(*arguments)
 
-    simulation.drive_joints = recorded
+    body.drive_joints = recorded
     env.reset(seed=seed)
     for action in random_actions(env, seed, count):
         _, _, terminated, truncated, _ = env.step(action)
         if terminated or truncated:
             env.reset()
             episodes.append([])
-    del simulation.drive_joints
+    del body.drive_joints
     return episodes
 
 
@@ -130,18 +130,18 @@ def replay_block(env: gymnasium.Env) -> Block:
 
     simulation = env.unwrapped._simulation
     client = simulation.client
+    body = env.unwrapped._robot._body.body
 
     def end_effector(body: int) -> tuple[float, ...]:
         return bullet.getLinkState(body, 11, 1, 1, client)[4]
 
     def block(seed: int, steps: int, resets: int) -> dict[str, float]:
         episodes = record_targets(env, seed, steps)
-        body = episodes[0][0][0]
         recorded = end_effector(body)
         elapsed = 0.0
         for episode in episodes:
             simulation.reset()
-            for _, joints, targets, forces in episode:
+            for joints, targets, forces in episode:
                 started = time.process_time()
                 bullet.setJointMotorControlArray(
                     body,

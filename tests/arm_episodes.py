@@ -18,7 +18,7 @@ MakeArm = Callable[..., ArmEnv]
 
 
 def angles(env: ArmEnv) -> NDArray[np.float64]:
-    return np.array(env._simulation.joint_positions(env._robot._body, PANDA.joints))
+    return np.array(env._robot._body.joint_positions(PANDA.joints))
 
 
 def random_actions(env: ArmEnv, count: int, seed: int = 0, scale: float = 1.0) -> list[Any]:

@@ -19,8 +19,8 @@ MODULES = sorted((ROOT / "nondiff").rglob("*.py"))
 ENGINES = {
     "stable_baselines3": "nondiff/agents/reinforcement/",
     "sb3_contrib": "nondiff/agents/reinforcement/",
-    "pybullet": "nondiff/envs/arm/simulation.py",
-    "pybullet_data": "nondiff/envs/arm/simulation.py",
+    "pybullet": "nondiff/envs/arm/engine.py",
+    "pybullet_data": "nondiff/envs/arm/engine.py",
     "disba": "nondiff/envs/surface_waves/",
     "numba": "nondiff/envs/surface_waves/",
     "cmaes": "nondiff/agents/evolution/",

@@ -134,8 +134,7 @@ def test_reported_velocity_is_the_change_of_the_position(model: RobotModel) -> N
 @BOTH_ARMS
 @pytest.mark.parametrize("far", [False, True])
 def test_inverse_kinematics_arrives(model: RobotModel, far: bool) -> None:
-    simulation = Simulation()
-    robot = Robot(simulation, model, "ee", gripper=False)
+    robot = Robot(Simulation(), model, "ee", gripper=False)
     still = [0.0] * len(model.joints)
     rng = np.random.default_rng(0)
     residuals = []
@@ -145,8 +144,7 @@ def test_inverse_kinematics_arrives(model: RobotModel, far: bool) -> None:
         position = np.array(robot.observe()[:3])
         target = position + rng.uniform(-EE_STEP, EE_STEP, 3)
         target = rng.uniform(GOAL_LOW, GOAL_HIGH) if far else target.clip(GOAL_LOW, GOAL_HIGH)
-        solution = simulation.inverse_kinematics(
-            robot._body,
+        solution = robot._body.inverse_kinematics(
             model.end_effector,
             [*target[:2], target[2] + model.tool],
             model.downwards,

@@ -12,13 +12,14 @@ from gymnasium import spaces
 
 from nondiff.envs.arm import motors
 from nondiff.envs.arm.black_box import ArmBox
+from nondiff.envs.arm.engine import model_path
 from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.kinematics import Chain
 from nondiff.envs.arm.manual import jacobian_slopes
 from nondiff.envs.arm.panda import PANDA, TIP
 from nondiff.envs.arm.reach import Reach, panda_reach
 from nondiff.envs.arm.robot import ControlType, Robot
-from nondiff.envs.arm.simulation import SUBSTEPS, Simulation, model_path
+from nondiff.envs.arm.simulation import SUBSTEPS, Simulation
 from nondiff.envs.arm.state import ANGLES, MOTION, POSITION, VELOCITIES, VELOCITY, WIDTH
 from nondiff.envs.black_box import BlackBoxEnv, Meter, capabilities, find_black_box
 from nondiff.envs.black_box.contract import Array

@@ -47,7 +47,7 @@ def make_task(request: pytest.FixtureRequest) -> Iterator[MakeArm]:
 
 def touches(env: ArmEnv) -> int:
     """At how many points the robot touches anything."""
-    body, client = env._robot._body, env._simulation.client
+    body, client = env._robot._body.body, env._simulation.client
     return len(bullet.getContactPoints(bodyA=body, physicsClientId=client))
 
 

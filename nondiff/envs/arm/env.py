@@ -11,10 +11,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from nondiff.envs.arm.engine import Snapshot
 from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.robot import ControlType, Robot, RobotModel
 from nondiff.envs.arm.scene import Scene
-from nondiff.envs.arm.simulation import SUBSTEPS, TIMESTEP, Simulation, Snapshot
+from nondiff.envs.arm.simulation import SUBSTEPS, TIMESTEP, Simulation
 from nondiff.envs.arm.task import Task
 from nondiff.envs.errors import InvalidOptionError
 

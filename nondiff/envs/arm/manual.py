@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from nondiff.envs.arm import motors
+from nondiff.envs.arm.articulation import IK_ITERATIONS
 from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.robot import EE_STEP, IK_DAMPING, JOINT_STEP, Robot
-from nondiff.envs.arm.simulation import IK_ITERATIONS
 from nondiff.envs.arm.state import ANGLES, ARM, JOINT_STATE, POSITION, VELOCITIES, VELOCITY
 from nondiff.envs.black_box.contract import Array
 

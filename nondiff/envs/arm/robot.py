@@ -11,7 +11,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.simulation import Simulation, rotation_matrix
+from nondiff.envs.arm.engine import rotation_matrix
+from nondiff.envs.arm.simulation import Simulation
 from nondiff.envs.errors import InvalidActionError, InvalidOptionError
 
 ControlType = Literal["ee", "joints"]
@@ -100,7 +101,7 @@ class Robot:
             )
         if gripper and not model.fingers:
             raise InvalidOptionError(f"the task needs a gripper, and {model.urdf} has no fingers")
-        self._simulation = simulation
+        self._simulation = simulation  # which closes with its last reference
         self.model = model
         self.ee_control = control_type == "ee"
         self._gripper = gripper
@@ -109,15 +110,15 @@ class Robot:
         self._damping = (IK_DAMPING,) * len(model.joints)
         self._size = (3 if self.ee_control else self._arm) + gripper
         self._body = simulation.load_robot(model.urdf, model.base_position)
-        movable = simulation.movable_joints(self._body)
+        movable = self._body.movable_joints()
         if movable != model.joints:  # inverse kinematics moves them all, in this order
             raise InvalidOptionError(
                 f"the joints of {model.urdf} that move are {movable}; the model has {model.joints}"
             )
-        self._limits = simulation.joint_limits(self._body, model.arm_joints)
+        self._limits = self._body.joint_limits(model.arm_joints)
         for finger in model.fingers:
-            simulation.set_friction(self._body, finger, FINGER_FRICTION, FINGER_SPINNING_FRICTION)
-        simulation.place_joints(self._body, model.joints, model.neutral)
+            self._body.set_friction(finger, FINGER_FRICTION, FINGER_SPINNING_FRICTION)
+        self._body.place_joints(model.joints, model.neutral)
 
     @property
     def action_space(self) -> spaces.Box:
@@ -135,9 +136,7 @@ class Robot:
         Raises:
             InvalidActionError: the wrong shape, or an entry that is NaN or infinite.
         """
-        self._simulation.drive_joints(
-            self._body, self.model.joints, self.targets(action), self.model.forces
-        )
+        self._body.drive_joints(self.model.joints, self.targets(action), self.model.forces)
 
     def targets(self, action: NDArray[np.floating]) -> list[float]:
         """The joint targets [rad or m] that an action asks for from where the arm stands."""
@@ -167,13 +166,13 @@ class Robot:
         dx, dy, dz = displacement[:3]
         height = max(z + EE_STEP * dz, 0.0) + self.model.tool  # of the link, the tool held down
         target = (x + EE_STEP * dx, y + EE_STEP * dy, height)
-        angles = self._simulation.inverse_kinematics(
-            self._body, self.model.end_effector, target, self.model.downwards, self._damping
+        angles = self._body.inverse_kinematics(
+            self.model.end_effector, target, self.model.downwards, self._damping
         )
         return self._within_limits(angles[: self._arm])
 
     def _turn(self, changes: Sequence[float]) -> list[float]:
-        angles = self._simulation.joint_positions(self._body, self.model.arm_joints)
+        angles = self._body.joint_positions(self.model.arm_joints)
         moved = [a + JOINT_STEP * change for a, change in zip(angles, changes, strict=False)]
         return self._within_limits(moved)
 
@@ -184,19 +183,19 @@ class Robot:
         ]
 
     def _tip(self) -> tuple[Sequence[float], Sequence[float]]:
-        return self._simulation.link_motion(self._body, self.model.end_effector, self.model.tool)
+        return self._body.link_motion(self.model.end_effector, self.model.tool)
 
     def _opening(self) -> float:
-        return sum(self._simulation.joint_positions(self._body, self.model.fingers))
+        return sum(self._body.joint_positions(self.model.fingers))
 
     def place(self, angles: Sequence[float], velocities: Sequence[float]) -> None:
         """Put the joints at angles [rad or m] and velocities [rad/s or m/s]."""
-        self._simulation.place_joints(self._body, self.model.joints, angles, velocities)
+        self._body.place_joints(self.model.joints, angles, velocities)
 
     def joint_state(self) -> list[float]:
         """The angles [rad or m], then the velocities [rad/s or m/s] of the joints."""
-        positions = self._simulation.joint_positions(self._body, self.model.joints)
-        return positions + self._simulation.joint_velocities(self._body, self.model.joints)
+        positions = self._body.joint_positions(self.model.joints)
+        return positions + self._body.joint_velocities(self.model.joints)
 
     def arm_limits(self) -> NDArray[np.float64]:
         """The lower and upper limits (2, joints) of the arm's joints [rad]."""
@@ -205,7 +204,7 @@ class Robot:
     def jacobian(self, angles: Sequence[float]) -> NDArray[np.float64]:
         """The end effector's velocity (6,) [m/s, rad/s], world, a unit of arm joint speed."""
         link, closed = self.model.end_effector, [*angles, *self._closed]
-        return self._simulation.jacobian(self._body, link, closed)[:, : self._arm]
+        return self._body.jacobian(link, closed)[:, : self._arm]
 
     def pose_error(self, angles: Sequence[float], goal: Sequence[float]) -> NDArray[np.float64]:
         """What the end effector at arm angles lacks to a goal (3,) [m], the hand downwards.
@@ -213,7 +212,7 @@ class Robot:
         A displacement (3,) [m] and a turn (3,), the axis times the sine of the angle.
         """
         self.place([*angles, *self._closed], [0.0] * len(self.model.joints))
-        position, rotation = self._simulation.link_pose(self._body, self.model.end_effector)
+        position, rotation = self._body.link_pose(self.model.end_effector)
         turn = rotation_matrix(self.model.downwards) @ rotation.T
         skew = (turn - turn.T) / 2
         return np.array([*np.subtract(goal, position), skew[2, 1], skew[0, 2], skew[1, 0]])
@@ -223,12 +222,12 @@ class Robot:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The arm's mass matrix [kg m^2] and the torques [N m] of gravity and speed."""
         closed, still = [*angles, *self._closed], [*velocities, *self._closed]
-        mass, forces = self._simulation.joint_inertia(self._body, closed, still)
+        mass, forces = self._body.joint_inertia(closed, still)
         return mass[: self._arm, : self._arm], forces[: self._arm]
 
     def link_inertias(self) -> list[tuple[float, Sequence[float], Sequence[float]]]:
-        """Masses, moments and centres of the links; see `Simulation.link_inertias`."""
-        return self._simulation.link_inertias(self._body)
+        """Masses, moments and centres of the links; see `Articulation.link_inertias`."""
+        return self._body.link_inertias()
 
     def observe(self) -> list[float]:
         """End-effector position (3,) [m] and velocity (3,) [m/s]; opening [m] if driven."""

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nondiff.envs.arm.camera import Camera
+from nondiff.envs.arm.engine import IDENTITY, Vector
 from nondiff.envs.arm.rigid_object import RigidObject
 from nondiff.envs.arm.shapes import Box, Colour, Shape, SixColours, Sphere
-from nondiff.envs.arm.simulation import IDENTITY, Simulation, Vector
+from nondiff.envs.arm.simulation import Simulation
 
 FLOOR_HEIGHT = -0.4  # [m]; the table's top is at 0
 FLOOR_HALF_WIDTH = 3.0  # [m]
@@ -55,12 +57,13 @@ class Scene:
         top = Box((table.length / 2, table.width / 2, table.height / 2))
         simulation.add_body(floor, FLOOR_COLOUR, (0.0, 0.0, FLOOR_HEIGHT - 0.01))
         simulation.add_body(top, TABLE_COLOUR, (table.x, 0.0, -table.height / 2))
-        self._view = {
+        view = {
             "cameraTargetPosition": (table.x + VIEW_BEYOND, 0.0, VIEW_HEIGHT),
             "distance": VIEW_DISTANCE * table.length,
             **VIEW,
         }
-        simulation.aim_window(self._view)
+        self._camera = Camera(simulation.client, view, LENS)
+        self._camera.aim_window()
 
     def add_object(
         self,
@@ -81,7 +84,7 @@ class Scene:
         parked = (0.0, 0.0, PARKING * self._objects)
         body = self.simulation.add_body(shape, colour, parked, mass)
         if friction is not None:
-            self.simulation.set_friction(body, -1, friction)
+            self.simulation.set_friction(body, friction)
         return RigidObject(self.simulation, body)
 
     def add_goal_marker(self, radius: float = GOAL_RADIUS) -> int:
@@ -108,4 +111,4 @@ class Scene:
 
     def image(self, width: int, height: int) -> NDArray[np.uint8]:
         """A picture (height, width, 3) of the whole workspace."""
-        return self.simulation.image(width, height, self._view, LENS)
+        return self._camera.image(width, height)

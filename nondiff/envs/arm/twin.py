@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from nondiff.envs.arm import motors
+from nondiff.envs.arm.articulation import IK_ITERATIONS
+from nondiff.envs.arm.engine import model_path, rotation_matrix
 from nondiff.envs.arm.kinematics import Chain
 from nondiff.envs.arm.panda import PANDA, TIP
 from nondiff.envs.arm.robot import EE_STEP, IK_DAMPING, JOINT_STEP, Robot
-from nondiff.envs.arm.simulation import IK_ITERATIONS, model_path, rotation_matrix
 from nondiff.envs.arm.state import ANGLES, ARM, JOINTS, VELOCITIES
 
 

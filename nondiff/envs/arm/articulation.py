@@ -1,0 +1,143 @@
+"""A body with joints: what can be asked of it, and its motors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nondiff.envs.arm.engine import Vector, bullet, rotation_matrix
+
+IK_ITERATIONS = 4  # of inverse kinematics
+
+
+class Articulation:
+    """Links and joints of a body in a world, by the numbers that PyBullet gives them.
+
+    Args:
+        client: PyBullet's number of the world.
+        body: its number of the body.
+    """
+
+    def __init__(self, client: int, body: int) -> None:
+        self._client = client
+        self.body = body
+
+    def set_friction(self, link: int, lateral: float, spinning: float) -> None:
+        """Set the two friction coefficients of a link."""
+        bullet.changeDynamics(
+            self.body,
+            link,
+            lateralFriction=lateral,
+            spinningFriction=spinning,
+            physicsClientId=self._client,
+        )
+
+    def place_joints(
+        self, joints: Sequence[int], angles: Vector, velocities: Vector | None = None
+    ) -> None:
+        """Teleport joints to `angles` [rad or m], with `velocities` [rad/s or m/s] or at rest."""
+        moving = [0.0] * len(joints) if velocities is None else velocities
+        for joint, angle, velocity in zip(joints, angles, moving, strict=True):
+            bullet.resetJointState(self.body, joint, angle, velocity, self._client)
+
+    def movable_joints(self) -> tuple[int, ...]:
+        """The numbers of the joints that are not fixed."""
+        joints = range(bullet.getNumJoints(self.body, self._client))
+        rows = [bullet.getJointInfo(self.body, joint, self._client) for joint in joints]
+        return tuple(row[0] for row in rows if row[2] != bullet.JOINT_FIXED)
+
+    def joint_limits(self, joints: Sequence[int]) -> list[tuple[float, float]]:
+        """The (lower, upper) limit of each joint [rad or m]."""
+        rows = [bullet.getJointInfo(self.body, joint, self._client) for joint in joints]
+        return [(row[8], row[9]) for row in rows]
+
+    def joint_positions(self, joints: Sequence[int]) -> list[float]:
+        """Positions of joints [rad or m]."""
+        return [state[0] for state in bullet.getJointStates(self.body, joints, self._client)]
+
+    def joint_velocities(self, joints: Sequence[int]) -> list[float]:
+        """Velocities of joints [rad/s or m/s]."""
+        return [state[1] for state in bullet.getJointStates(self.body, joints, self._client)]
+
+    def link_inertias(self) -> list[tuple[float, Vector, Vector]]:
+        """Of each link: mass [kg], principal moments (3,) [kg m^2], centre (3,) [m] in its frame.
+
+        The moments are those of the collision shape, which PyBullet takes instead of the URDF's.
+        """
+        links = range(bullet.getNumJoints(self.body, self._client))
+        rows = [bullet.getDynamicsInfo(self.body, link, self._client) for link in links]
+        return [(row[0], row[2], row[3]) for row in rows]
+
+    def jacobian(self, link: int, angles: Vector) -> NDArray[np.float64]:
+        """Linear and angular velocity (6, joints) of a link in the world, a unit of joint speed.
+
+        `angles` has one entry a movable joint; the world itself is not touched.
+        """
+        still = [0.0] * len(angles)
+        parts = bullet.calculateJacobian(
+            self.body, link, (0.0, 0.0, 0.0), angles, still, still, self._client
+        )
+        return np.array(parts).reshape(6, len(angles))
+
+    def joint_inertia(
+        self, angles: Vector, velocities: Vector
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The mass matrix (joints, joints), and the forces (joints,) that gravity and speed take.
+
+        Both have one row a movable joint, in [kg m^2] and [N m]; the world itself is not touched.
+        """
+        still = [0.0] * len(angles)
+        mass = bullet.calculateMassMatrix(self.body, angles, physicsClientId=self._client)
+        forces = bullet.calculateInverseDynamics(
+            self.body, angles, velocities, still, physicsClientId=self._client
+        )
+        return np.array(mass), np.array(forces)
+
+    def link_motion(self, link: int, along: float = 0.0) -> tuple[Vector, Vector]:
+        """Position (3,) [m] and velocity (3,) [m/s] of a link in the world, at this instant.
+
+        They are those of the point `along` [m] the link's z axis from its origin.
+        """
+        # PyBullet otherwise returns the position of one substep ago.
+        state = bullet.getLinkState(self.body, link, 1, 1, self._client)
+        if along == 0 and not any(state[2]):  # the centre of mass is at the origin
+            return state[4], state[6]
+        point = state[4] + along * rotation_matrix(state[5])[:, 2]
+        velocity = state[6] + np.cross(state[7], point - state[0])  # state[6] is the centre's
+        return point.tolist(), velocity.tolist()
+
+    def link_pose(self, link: int) -> tuple[Vector, NDArray[np.float64]]:
+        """Position (3,) [m] and rotation (3, 3) of a link in the world."""
+        state = bullet.getLinkState(self.body, link, 0, 1, self._client)
+        return state[4], rotation_matrix(state[5])
+
+    def inverse_kinematics(
+        self, link: int, position: Vector, orientation: Vector, damping: Vector
+    ) -> list[float]:
+        """Joint angles that bring a link to a pose, by damped least squares from where they are.
+
+        `damping` has one entry a movable joint. At 0.001, `IK_ITERATIONS` leave about 0.001 mm of a
+        move of `EE_STEP` within reach; PyBullet's defaults leave about 7 mm.
+        """
+        return bullet.calculateInverseKinematics(  # type: ignore[no-any-return]
+            self.body,
+            link,
+            position,
+            orientation,
+            jointDamping=damping,
+            maxNumIterations=IK_ITERATIONS,
+            physicsClientId=self._client,
+        )
+
+    def drive_joints(self, joints: Sequence[int], targets: Vector, forces: Vector) -> None:
+        """Set the position controllers' targets [rad or m] and largest forces [N m or N]."""
+        bullet.setJointMotorControlArray(
+            self.body,
+            joints,
+            bullet.POSITION_CONTROL,
+            targetPositions=targets,
+            forces=forces,
+            physicsClientId=self._client,
+        )
