@@ -38,7 +38,7 @@ PRESETS: Presets = {
             ent_coef=0.05,
             ent_coef_schedule="linear",
         ),
-        budget=400_000,
+        budget=300_000,
         eval_every=20_000,
         eval_episodes=40,
     ),
