@@ -118,6 +118,8 @@ def _chosen(arguments: list[str], prog: str) -> TrainOptions:
 def _preset(options: TrainOptions) -> Preset:
     find_strategy(options.strategy)
     recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
+    if recipe.arguments.get("camera") is not None:  # presets are for what the arm observes without
+        return Preset(find_strategy(options.strategy)())
     return find_preset(options.strategy, recipe.preset_id())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 import gymnasium
 import numpy as np
@@ -16,6 +16,7 @@ from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
 
 GOAL_KEYS = {"achieved_goal", "desired_goal", "observation"}
 ANY_ACTION = "ppo, a2c or trpo"
+SMALLEST_PICTURE = 36  # [px] a side, of what NatureCNN's three convolutions leave something of
 SIMPLE = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
 
@@ -128,10 +129,23 @@ def _check_observation(config: Reinforcement, space: spaces.Space[Any]) -> None:
                 f"no strategy here can observe {type(part).__name__} spaces inside {space}; wrap "
                 "the environment with gymnasium.wrappers.FlattenObservation"
             )
+        if _is_picture(part) and min(sorted(part.shape)[1:]) < SMALLEST_PICTURE:
+            raise IncompatibleStrategyError(
+                f"{config.name} looks at pictures by convolutions that need at least "
+                f"{SMALLEST_PICTURE} x {SMALLEST_PICTURE} pixels, and this environment has "
+                f"pictures {part.shape}"
+            )
     if config.normalize_observation and not any(map(is_vector, parts)):
         raise InvalidOptionError(
             f"normalize_observation needs a Box of real numbers, and observations are {space}"
         )
+
+
+def _is_picture(space: spaces.Space[Any]) -> TypeGuard[spaces.Box]:
+    """Whether Stable-Baselines3 looks at it by convolutions."""
+    if not (isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3):
+        return False
+    return bool((space.low == 0).all() and (space.high == 255).all())
 
 
 def is_vector(space: spaces.Space[Any]) -> bool:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.envs.arm.engine import bullet
+from nondiff.envs.arm.view import FAR, NEAR, View
 
 LIGHT = {
-    "shadow": 1,
     "lightDirection": (1.2, 0.8, 2.5),
     "lightColor": (1.0, 1.0, 1.0),
     "lightAmbientCoeff": 0.5,
@@ -20,41 +20,75 @@ LIGHT = {
 }
 
 
+@dataclass(frozen=True)
+class Shot:
+    """All that a camera measures at once.
+
+    Attributes:
+        rgb: (height, width, 3) colours.
+        depth: (height, width) along the camera's axis [m]; `FAR` where nothing is.
+        bodies: (height, width) PyBullet's numbers of the bodies seen; -1 where nothing is.
+    """
+
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    bodies: NDArray[np.int32]
+
+
 class Camera:
-    """A camera that stands still in a world.
+    """A camera that stands still in a world; it sees the lower left corner of each pixel.
 
     Args:
         client: PyBullet's number of the world.
-        view: where it stands, as `computeViewMatrixFromYawPitchRoll` takes it.
-        lens: its field of view and depth range, as `computeProjectionMatrixFOV` takes them.
+        view: where it stands, with nothing left out.
     """
 
-    def __init__(self, client: int, view: Mapping[str, Any], lens: Mapping[str, Any]) -> None:
+    def __init__(self, client: int, view: View) -> None:
         self._client = client
         self._view = view
-        self._lens = lens
 
     def image(self, width: int, height: int) -> NDArray[np.uint8]:
-        """A picture (height, width, 3) of so many pixels."""
-        rgba = bullet.getCameraImage(
+        """A picture (height, width, 3) of so many pixels, with shadows, which double its cost."""
+        _, _, rgba, _, _ = self._picture(
+            width, height, shadow=1, flags=bullet.ER_NO_SEGMENTATION_MASK
+        )
+        return _colours(rgba, height, width)
+
+    def shot(self, width: int, height: int) -> Shot:
+        """All that it measures, without shadows."""
+        _, _, rgba, buffer, bodies = self._picture(width, height, shadow=0)
+        # Of an OpenGL depth buffer, in which 0 is `NEAR` and 1 `FAR`.
+        nearness = np.float32(FAR) - np.float32(FAR - NEAR) * np.asarray(buffer, np.float32)
+        depth = np.minimum(np.float32(FAR * NEAR) / nearness, np.float32(FAR))
+        numbers = np.asarray(bodies, np.int32)
+        depth = np.where(numbers < 0, np.float32(FAR), depth)
+        shape = height, width
+        return Shot(_colours(rgba, *shape), depth.reshape(shape), numbers.reshape(shape))
+
+    def _picture(self, width: int, height: int, shadow: int, flags: int = 0) -> Any:
+        view = self._view
+        return bullet.getCameraImage(
             width,
             height,
-            bullet.computeViewMatrixFromYawPitchRoll(**self._view, roll=0, upAxisIndex=2),
-            bullet.computeProjectionMatrixFOV(aspect=width / height, **self._lens),
+            bullet.computeViewMatrixFromYawPitchRoll(
+                view.target, view.distance, view.yaw, view.pitch, roll=0, upAxisIndex=2
+            ),
+            bullet.computeProjectionMatrixFOV(view.fov, width / height, NEAR, FAR),
             **LIGHT,
+            shadow=shadow,
             renderer=bullet.ER_TINY_RENDERER,
-            flags=bullet.ER_NO_SEGMENTATION_MASK,
+            flags=flags,
             physicsClientId=self._client,
-        )[2]
-        # A tuple where PyBullet was built without NumPy; alpha is dropped.
-        return np.reshape(np.asarray(rgba, np.uint8), (height, width, 4))[..., :3].copy()
+        )
 
     def aim_window(self) -> None:
         """Let PyBullet's own window show the same."""
+        view = self._view
         bullet.resetDebugVisualizerCamera(
-            self._view["distance"],
-            self._view["yaw"],
-            self._view["pitch"],
-            self._view["cameraTargetPosition"],
-            physicsClientId=self._client,
+            view.distance, view.yaw, view.pitch, view.target, physicsClientId=self._client
         )
+
+
+def _colours(rgba: Any, height: int, width: int) -> NDArray[np.uint8]:
+    # A tuple where PyBullet was built without NumPy; alpha is dropped.
+    return np.reshape(np.asarray(rgba, np.uint8), (height, width, 4))[..., :3].copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,19 +12,23 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from nondiff.envs.arm.camera_observation import CameraObservation, parsed_camera
 from nondiff.envs.arm.engine import Snapshot
 from nondiff.envs.arm.panda import PANDA
+from nondiff.envs.arm.picture_world import PictureWorld
 from nondiff.envs.arm.robot import ControlType, Robot, RobotModel
 from nondiff.envs.arm.scene import Scene
 from nondiff.envs.arm.simulation import SUBSTEPS, TIMESTEP, Simulation
 from nondiff.envs.arm.task import Task
+from nondiff.envs.arm.view import View, parsed_view
 from nondiff.envs.errors import InvalidOptionError
 
 if TYPE_CHECKING:  # it loads torch
     from nondiff.envs.arm.black_box import ArmBox
 
 RewardType = Literal["sparse", "dense"]
-Observation = dict[str, NDArray[np.float32]]
+Observation = dict[str, NDArray[Any]]  # with a camera, it may be a picture instead
+Goals = NDArray[np.float32]
 Info = dict[str, Any]
 
 REWARD_TYPES = ("sparse", "dense")
@@ -62,9 +67,14 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             last call, several a control step, for slow motion; or "human", PyBullet's own window.
         render_width: [px].
         render_height: [px].
+        render_view: from where `render` looks, a `View` or an object of its fields; what is left
+            out, or None, is a view of the whole workspace.
+        camera: what observations hold of a camera's pictures: a `CameraObservation`, an object of
+            its fields, or its modes in a word, such as "rgb" or "rgb+depth"; None: nothing.
 
     Raises:
         InvalidOptionError: an argument outside these choices.
+        UnknownNameError: a field that `camera` or `render_view` does not have.
         InvalidActionError: from `step`, an action of the wrong shape or not finite.
         MissingDependencyError: "human" without a display, or no PyBullet.
     """
@@ -85,8 +95,12 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         render_mode: str | None = None,
         render_width: int = 640,
         render_height: int = 480,
+        render_view: View | Mapping[str, Any] | None = None,
+        camera: CameraObservation | Mapping[str, Any] | str | None = None,
     ) -> None:
         _check_options(reward_type, horizon, render_mode, render_width, render_height)
+        view = parsed_view("render_view", render_view)
+        self._camera = parsed_camera(camera)
         self.render_mode = render_mode
         self._sparse = reward_type == "sparse"
         self._horizon = horizon
@@ -96,7 +110,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._simulation = Simulation(
             gui=render_mode == "human", visual_meshes=render_mode is not None
         )
-        self._scene = Scene(self._simulation, task.table)
+        self._scene = Scene(self._simulation, task.table, view)
         self._robot = Robot(self._simulation, robot, control_type, task.gripper)
         self._task = task(self._scene)
         self._simulation.freeze_initial_state()
@@ -111,13 +125,19 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._goal_bounds = goal_bounds
         self.action_space = self._robot.action_space  # type: ignore[assignment]
         # The keys are sorted: Stable-Baselines3 concatenates in this order.
-        self.observation_space = spaces.Dict(  # type: ignore[assignment]
+        space: spaces.Space[Any] = spaces.Dict(
             {
                 "achieved_goal": spaces.Box(-goal_bounds, goal_bounds),
                 "desired_goal": spaces.Box(-goal_bounds, goal_bounds),
                 "observation": spaces.Box(-bounds, bounds),
             }
         )
+        self._robot_size = len(self._robot.observation_bounds)
+        self._picture_world: PictureWorld | None = None
+        if self._camera is not None:
+            self._picture_world = PictureWorld(task, robot, self._camera)
+            space = self._camera.space(space, self._robot_size)
+        self.observation_space = space
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -134,7 +154,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             observation, info = self._observed(state, achieved)
         self._frames.clear()
         self._show(goal_moved=True)
-        return observation, info
+        return self._with_pictures(observation), info
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, Info]:
         """Apply an action for 1/25 s."""
@@ -142,7 +162,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self.render_mode == "rgb_array_list":
             for _ in range(FRAMES_PER_STEP - 1):
                 self._simulation.step(SUBSTEPS // FRAMES_PER_STEP)
-                self._frames.append(self._scene.image(*self._size))
+                self._frames.append(self._scene.camera.image(*self._size))
             self._simulation.step(SUBSTEPS // FRAMES_PER_STEP)
         else:
             self._simulation.step(SUBSTEPS)
@@ -151,12 +171,23 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         reward = info["reward_sparse"] if self._sparse else info["reward_dense"]
         self._show()
         truncated = self._elapsed_steps >= self._horizon
-        return observation, reward, info["is_success"], truncated, info
+        seen = self._with_pictures(observation)
+        return seen, reward, info["is_success"], truncated, info
 
-    def compute_reward(
-        self, achieved_goal: NDArray[np.float32], desired_goal: NDArray[np.float32], info: Any
+    @property
+    def compute_reward(self) -> Callable[[Goals, Goals, Any], NDArray[np.float32]]:
+        """Gives the reward of an achieved and a desired goal, whatever the info.
+
+        For goals of shape (goal,) or (batch, goal), it is () or (batch,). There is no such
+        attribute where observations hold no goals, for by it others tell whether they do.
+        """
+        if self._camera is not None and self._camera.shows_goal:
+            raise AttributeError("observations hold no goals to compute a reward of")
+        return self._compute_reward
+
+    def _compute_reward(
+        self, achieved_goal: Goals, desired_goal: Goals, info: Any
     ) -> NDArray[np.float32]:
-        """The reward for goals of shape (goal,) or (batch, goal); shape () or (batch,)."""
         distance = self._task.distance(
             np.asarray(achieved_goal, np.float32), np.asarray(desired_goal, np.float32)
         )
@@ -193,6 +224,13 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         }
         return observation, info
 
+    def _with_pictures(self, observation: Observation) -> Observation:
+        if self._camera is None or self._picture_world is None:
+            return observation
+        pictures = self._picture_world.pictures(self._robot, self._scene, self._goal)
+        seen: Observation = self._camera.observation(observation, self._robot_size, pictures)
+        return seen
+
     def _show(self, goal_moved: bool = False) -> None:
         if self.render_mode is None:
             return
@@ -200,7 +238,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._task.show_goal(self._goal)
         self._scene.show_success(self._reached)
         if self.render_mode == "rgb_array_list":
-            self._frames.append(self._scene.image(*self._size))
+            self._frames.append(self._scene.camera.image(*self._size))
         elif self.render_mode == "human":
             time.sleep(max(0.0, self._shown_at + 1 / CONTROL_RATE - time.monotonic()))
             self._shown_at = time.monotonic()
@@ -209,7 +247,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """A picture (height, width, 3), the list of them, or None, by `render_mode`."""
         if self.render_mode == "rgb_array":
             self._scene.show_success(self._reached)
-            return self._scene.image(*self._size)
+            return self._scene.camera.image(*self._size)
         if self.render_mode == "rgb_array_list":
             frames, self._frames = self._frames, []
             return frames
@@ -233,11 +271,15 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         observation, _ = self._observed(*self._read())
         if self.render_mode is not None:
             self._task.show_goal(self._goal)
-        return observation
+        return self._with_pictures(observation)
 
     def black_box(self) -> ArmBox | None:
-        """The same as a black box with gradients; None where more moves than a Panda."""
-        if not self._task_class.arm_only or self._robot.model != PANDA:
+        """The same as a black box with gradients; None where that is not the same.
+
+        It is where a Panda alone moves, and observations hold no pictures.
+        """
+        panda_alone = self._task_class.arm_only and self._robot.model == PANDA
+        if not panda_alone or self._camera is not None:
             return None
         from nondiff.envs.arm.black_box import ArmBox
 
@@ -253,6 +295,8 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def close(self) -> None:
         """Free the simulator."""
         self._simulation.close()
+        if self._picture_world is not None:
+            self._picture_world.close()
 
 
 def _check_options(

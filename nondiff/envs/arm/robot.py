@@ -192,9 +192,18 @@ class Robot:
         """Put the joints at angles [rad or m] and velocities [rad/s or m/s]."""
         self._body.place_joints(self.model.joints, angles, velocities)
 
+    @property
+    def body(self) -> int:
+        """PyBullet's number of it."""
+        return self._body.body
+
+    def joint_angles(self) -> list[float]:
+        """The angles of the joints [rad or m]."""
+        return self._body.joint_positions(self.model.joints)
+
     def joint_state(self) -> list[float]:
         """The angles [rad or m], then the velocities [rad/s or m/s] of the joints."""
-        positions = self._body.joint_positions(self.model.joints)
+        positions = self.joint_angles()
         return positions + self._body.joint_velocities(self.model.joints)
 
     def arm_limits(self) -> NDArray[np.float64]:

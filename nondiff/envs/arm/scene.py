@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from nondiff.envs.arm.camera import Camera
 from nondiff.envs.arm.engine import IDENTITY, Vector
 from nondiff.envs.arm.rigid_object import RigidObject
 from nondiff.envs.arm.shapes import Box, Colour, Shape, SixColours, Sphere
 from nondiff.envs.arm.simulation import Simulation
+from nondiff.envs.arm.view import View
 
 FLOOR_HEIGHT = -0.4  # [m]; the table's top is at 0
 FLOOR_HALF_WIDTH = 3.0  # [m]
 GOAL_RADIUS = 0.02  # [m]
+NEAREST = 0.2  # [m] from the origin towards the robot: objects are pulled hardly farther
 PARKING = 10.0  # [m]: where objects wait for an episode, far from everything and each other
 
-TABLE_COLOUR = (0.93, 0.94, 0.95, 1.0)
-FLOOR_COLOUR = (0.42, 0.47, 0.53, 1.0)
+TABLE_COLOUR = (0.62, 0.65, 0.69, 1.0)  # darker than the robots
+FLOOR_COLOUR = (0.5, 0.55, 0.6, 1.0)
 GOAL_COLOUR = (0.95, 0.35, 0.1, 1.0)
 REACHED_COLOUR = (0.1, 0.8, 0.25, 1.0)
 FIRST_COLOUR = (0.15, 0.35, 0.9, 1.0)  # of a task's objects
 SECOND_COLOUR = (0.95, 0.8, 0.15, 1.0)
 
-VIEW = {"yaw": 52, "pitch": -24}
-VIEW_HEIGHT = 0.26  # [m] of the point in the middle of pictures
-VIEW_BEYOND = 0.05  # [m] from the table's middle to it
-VIEW_DISTANCE = 1.36  # lengths of the table
-LENS = {"fov": 42, "nearVal": 0.05, "farVal": 8.0}
+ANY_VIEW = View()
 
 
 @dataclass(frozen=True)
@@ -42,28 +37,46 @@ class Table:
     x: float = -0.3  # [m] of its centre
 
 
+def overview(table: Table) -> View:
+    """The whole workspace, for people."""
+    middle = (table.x + 0.1, 0.0, 0.1)
+    return View(target=middle, distance=1.3 * table.length, yaw=30, pitch=-30, fov=40)
+
+
+def close_up(table: Table) -> View:
+    """Where goals and objects lie, and the hand above them, for policies; it faces the arm."""
+    end = table.x + table.length / 2
+    middle = ((end - NEAREST) / 2, 0.0, 0.06)
+    return View(target=middle, distance=1.9 * (end + NEAREST), yaw=90, pitch=-45, fov=42)
+
+
 class Scene:
     """A floor, a table, objects on it, goal markers and a camera.
 
     Geometry follows panda-gym 3.0.7 (`Task._create_scene`), so that results compare.
+
+    Args:
+        simulation: the world.
+        table: what the arm stands on.
+        view: where the camera stands; what it leaves out is that of `overview`.
+        floor: whether there is one.
     """
 
-    def __init__(self, simulation: Simulation, table: Table) -> None:
+    def __init__(
+        self, simulation: Simulation, table: Table, view: View = ANY_VIEW, floor: bool = True
+    ) -> None:
         self.simulation = simulation
+        self.objects: list[RigidObject] = []
+        self.ghosts: list[int] = []
         self._markers: list[int] = []
-        self._objects = 0
         self._reached: bool | None = None
-        floor = Box((FLOOR_HALF_WIDTH, FLOOR_HALF_WIDTH, 0.01))
+        if floor:
+            slab = Box((FLOOR_HALF_WIDTH, FLOOR_HALF_WIDTH, 0.01))
+            simulation.add_body(slab, FLOOR_COLOUR, (0.0, 0.0, FLOOR_HEIGHT - 0.01))
         top = Box((table.length / 2, table.width / 2, table.height / 2))
-        simulation.add_body(floor, FLOOR_COLOUR, (0.0, 0.0, FLOOR_HEIGHT - 0.01))
-        simulation.add_body(top, TABLE_COLOUR, (table.x, 0.0, -table.height / 2))
-        view = {
-            "cameraTargetPosition": (table.x + VIEW_BEYOND, 0.0, VIEW_HEIGHT),
-            "distance": VIEW_DISTANCE * table.length,
-            **VIEW,
-        }
-        self._camera = Camera(simulation.client, view, LENS)
-        self._camera.aim_window()
+        self.table = simulation.add_body(top, TABLE_COLOUR, (table.x, 0.0, -table.height / 2))
+        self.camera = Camera(simulation.client, view.over(overview(table)))
+        self.camera.aim_window()
 
     def add_object(
         self,
@@ -80,12 +93,12 @@ class Scene:
             colour: of all of it, or of each face of a box.
             friction: the lateral coefficient; PyBullet's own, 0.5, if None.
         """
-        self._objects += 1
-        parked = (0.0, 0.0, PARKING * self._objects)
+        parked = (0.0, 0.0, PARKING * (len(self.objects) + 1))
         body = self.simulation.add_body(shape, colour, parked, mass)
         if friction is not None:
             self.simulation.set_friction(body, friction)
-        return RigidObject(self.simulation, body)
+        self.objects.append(RigidObject(self.simulation, body))
+        return self.objects[-1]
 
     def add_goal_marker(self, radius: float = GOAL_RADIUS) -> int:
         """Add a sphere that shows a goal and whether it is reached; returns its body id."""
@@ -95,7 +108,9 @@ class Scene:
 
     def add_ghost(self, shape: Shape, colour: Colour | SixColours) -> int:
         """Add what is only seen; returns its body id."""
-        return self.simulation.add_body(shape, colour, (0.0, 0.0, 0.0), ghost=True)
+        parked = (PARKING, 0.0, 0.0)
+        self.ghosts.append(self.simulation.add_body(shape, colour, parked, ghost=True))
+        return self.ghosts[-1]
 
     def place_ghost(self, body: int, position: Vector, orientation: Vector = IDENTITY) -> None:
         """Move what is only seen to `position` (3,) [m] and a quaternion, world frame."""
@@ -108,7 +123,3 @@ class Scene:
         self._reached = reached
         for marker in self._markers:
             self.simulation.set_colour(marker, REACHED_COLOUR if reached else GOAL_COLOUR)
-
-    def image(self, width: int, height: int) -> NDArray[np.uint8]:
-        """A picture (height, width, 3) of the whole workspace."""
-        return self._camera.image(width, height)

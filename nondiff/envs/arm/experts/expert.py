@@ -38,7 +38,8 @@ def find_expert(env: gymnasium.Env[Any, Any]) -> Expert:
     """The expert of an environment.
 
     Raises:
-        InvalidOptionError: there is none, or the environment is controlled by its joints.
+        InvalidOptionError: there is none, or the environment is controlled by its joints, or its
+            observations hold pictures.
     """
     spec = env.spec
     entry_point = None if spec is None else spec.entry_point
@@ -50,6 +51,11 @@ def find_expert(env: gymnasium.Env[Any, Any]) -> Expert:
         raise InvalidOptionError(
             f"the expert of {spec.id} moves the end effector: control_type must be 'ee', not "
             f"{spec.kwargs['control_type']!r}"
+        )
+    if spec.kwargs.get("camera") is not None:
+        raise InvalidOptionError(
+            f"the expert of {spec.id} sees no pictures: camera must be None, not "
+            f"{spec.kwargs['camera']!r}"
         )
     module, name = EXPERTS[str(entry_point)].split(":")
     return Expert(getattr(import_module(module), name))

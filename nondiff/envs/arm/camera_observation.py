@@ -1,0 +1,121 @@
+"""What observations hold of a camera's pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+
+from nondiff.envs.arm.options import check_whole, from_json
+from nondiff.envs.arm.view import FAR, View, parsed_view
+from nondiff.envs.errors import InvalidOptionError
+
+Mode = Literal["rgb", "depth", "depth_image", "segmentation"]
+Beside = Literal["goals", "robot", "nothing"]
+
+CHANNELS = {"rgb": 3, "depth": 1, "depth_image": 1, "segmentation": 1}  # of each mode's pictures
+BESIDE = {  # the keys of observations that stay
+    "goals": ("achieved_goal", "desired_goal", "observation"),
+    "robot": ("observation",),
+    "nothing": (),
+}
+LARGEST_SIDE = 4096  # [px]
+
+
+@dataclass(frozen=True)
+class CameraObservation:
+    """A camera whose pictures are part of observations, each by the name of its mode.
+
+    Args:
+        modes: "rgb", (height, width, 3) uint8; "depth", (height, width, 1) float32, metres along
+            the camera's axis, `FAR` where nothing is; "depth_image", the same in uint8, as
+            convolutional networks take it: 0 is `DEPTH_REACH` before the view's target, and 255 as
+            far behind it; "segmentation", (height, width, 1) uint8, what is seen: `SEGMENTS`.
+        width: [px].
+        height: [px].
+        beside: what else is observed. "goals": both goals, for hindsight, and `observation`, which
+            then holds the robot's state alone; no picture shows the goal. "robot": the robot's
+            state alone; pictures show the goal. "nothing": neither, and a single mode is observed
+            as a Box.
+        view: where the camera stands.
+
+    Raises:
+        InvalidOptionError: a value outside these choices.
+    """
+
+    modes: Sequence[Mode] = ("rgb",)
+    width: int = 84
+    height: int = 84
+    beside: Beside = "goals"
+    view: View = field(default_factory=View)
+
+    def __post_init__(self) -> None:
+        modes = tuple(self.modes) if isinstance(self.modes, list | tuple) else (self.modes,)
+        known = all(mode in list(CHANNELS) for mode in modes)
+        if not (modes and known and len(set(modes)) == len(modes)):
+            raise InvalidOptionError(
+                f"modes must be some of {', '.join(CHANNELS)}, each once, not {self.modes!r}"
+            )
+        check_whole("width", self.width, 1, LARGEST_SIDE)
+        check_whole("height", self.height, 1, LARGEST_SIDE)
+        if self.beside not in list(BESIDE):
+            raise InvalidOptionError(
+                f"beside {self.beside!r} is unknown; choose from {', '.join(BESIDE)}"
+            )
+        object.__setattr__(self, "modes", modes)
+        object.__setattr__(self, "view", parsed_view("view", self.view))
+
+    @property
+    def shows_goal(self) -> bool:
+        """Whether pictures show the goal, which is then observed in no other way."""
+        return self.beside != "goals"
+
+    def space(self, plain: spaces.Space[Any], robot_size: int) -> spaces.Space[Any]:
+        """The space of observations.
+
+        Args:
+            plain: that of observations without a camera.
+            robot_size: how many entries of its `observation` are the robot's.
+        """
+        assert isinstance(plain, spaces.Dict)
+        parts: dict[str, spaces.Box] = {mode: self._picture_space(mode) for mode in self.modes}
+        if self.beside == "nothing" and len(parts) == 1:
+            return parts[self.modes[0]]
+        for key in BESIDE[self.beside]:
+            box = plain[key]
+            assert isinstance(box, spaces.Box)
+            size = robot_size if key == "observation" else None
+            parts[key] = spaces.Box(box.low[:size], box.high[:size])
+        return spaces.Dict({key: parts[key] for key in sorted(parts)})
+
+    def observation(self, plain: dict[str, Any], robot_size: int, pictures: dict[str, Any]) -> Any:
+        """An observation of that space, of one without a camera and the pictures by mode."""
+        if self.beside == "nothing" and len(pictures) == 1:
+            return pictures[self.modes[0]]
+        kept = {key: plain[key] for key in BESIDE[self.beside]}
+        if "observation" in kept:
+            kept["observation"] = kept["observation"][:robot_size].copy()
+        both = {**kept, **pictures}
+        return {key: both[key] for key in sorted(both)}
+
+    def _picture_space(self, mode: Mode) -> spaces.Box:
+        shape = (self.height, self.width, CHANNELS[mode])
+        if mode == "depth":
+            return spaces.Box(0.0, FAR, shape, np.float32)
+        return spaces.Box(0, 255, shape, np.uint8)
+
+
+def parsed_camera(camera: Any) -> CameraObservation | None:
+    """A camera from itself, from an object of its fields, or from its modes, as in "rgb+depth".
+
+    Raises:
+        InvalidOptionError, UnknownNameError: it is none of these, nor None.
+    """
+    if camera is None:
+        return None
+    if isinstance(camera, str):
+        camera = {"modes": camera.split("+")}
+    return from_json(CameraObservation, "camera", camera)

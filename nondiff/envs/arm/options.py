@@ -1,0 +1,60 @@
+"""Arguments that are dataclasses, or the same as JSON objects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from nondiff.envs.errors import InvalidOptionError, UnknownNameError
+
+T = TypeVar("T")
+
+
+def from_json(kind: type[T], name: str, value: Any) -> T:
+    """A dataclass, or one made of an object (JSON's word for a dict) of its fields.
+
+    Raises:
+        UnknownNameError: a key that is no field.
+        InvalidOptionError: something else than an object; and what the dataclass raises.
+    """
+    if isinstance(value, kind):
+        return value
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    if not isinstance(value, Mapping):
+        raise InvalidOptionError(
+            f"{name} must be an object of some of {', '.join(known)}, not {value!r}"
+        )
+    for key in value:
+        if key not in known:
+            raise UnknownNameError(f"field of {name}", str(key), known)
+    return kind(**value)
+
+
+def check_number(name: str, value: Any, low: float, high: float, unit: str = "") -> None:
+    """Refuse what is no number from `low` to `high`.
+
+    Raises:
+        InvalidOptionError: names the value and the limits.
+    """
+    if not (is_number(value) and low <= value <= high):
+        within = f"a number from {low:g} to {high:g}{' ' * bool(unit)}{unit}"
+        raise InvalidOptionError(f"{name} must be {within}, not {value!r}")
+
+
+def check_whole(name: str, value: Any, low: int, high: int) -> None:
+    """Refuse what is no whole number from `low` to `high`.
+
+    Raises:
+        InvalidOptionError: names the value and the limits.
+    """
+    if not (isinstance(value, int) and not isinstance(value, bool) and low <= value <= high):
+        raise InvalidOptionError(
+            f"{name} must be a whole number from {low} to {high}, not {value!r}"
+        )
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite real number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
