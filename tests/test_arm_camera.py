@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from arm_episodes import MakeArm, follow, random_actions
-from conftest import Command
+from conftest import ROOT, Command
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from stable_baselines3.common.env_checker import check_env as check_sb3_env
 
 from nondiff.envs.arm.camera_observation import BESIDE, CHANNELS, CameraObservation
 from nondiff.envs.arm.env import ArmEnv
+from nondiff.envs.arm.experts.expert import find_expert
 from nondiff.envs.arm.flip import panda_flip
 from nondiff.envs.arm.picture_world import DEPTH_REACH, SEGMENTS
 from nondiff.envs.arm.push import panda_push
@@ -319,11 +321,18 @@ def test_pictures_too_small_for_convolutions_are_refused(
     assert "at least 36 x 36 pixels" in answer.err
 
 
-def test_gradients_and_experts_do_not_go_with_pictures(seen: Seen) -> None:
-    import gymnasium
+def test_the_page_shows_a_camera_that_works() -> None:
+    page = (ROOT / "docs" / "arm_suite.md").read_text().partition("## Pictures as obs")[2]
+    code = page.partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {"gymnasium": gymnasium}
+    exec(code, names)
+    observation = names["env"].reset(seed=0)[0]
+    assert list(observation) == ["depth_image", "observation", "rgb"]
+    assert observation["rgb"].shape == (96, 96, 3)
+    names["env"].close()
 
-    from nondiff.envs.arm.experts.expert import find_expert
 
+def test_gradients_and_experts_do_not_go_with_pictures() -> None:
     env = gymnasium.make("nondiff/PandaReachDense-v0", camera="rgb")
     assert env.unwrapped.black_box() is None
     with pytest.raises(InvalidOptionError, match="sees no pictures"):
