@@ -71,6 +71,13 @@ class Linear(BlackBox):
         return np.broadcast_to(self.matrix, (len(action), 3, 2))
 
 
+class WithState(Linear):
+    """Its starts have a state, of which a refinement knows nothing."""
+
+    def initial(self, n: int, rng: np.random.Generator) -> Start:
+        return Start(rng.uniform(size=(n, 1)), super().initial(n, rng).context)
+
+
 class NoResidual(BlackBox):
     """Rewards alone."""
 
@@ -195,6 +202,8 @@ def test_what_cannot_be_refined_is_named() -> None:
     box = SurfaceWaves(6, "held-out")
     with pytest.raises(IncompatibleStrategyError, match="NoResidual"):
         refine(NoResidual(), np.zeros((1, 1)), np.zeros((1, 1)))
+    with pytest.raises(IncompatibleStrategyError, match="without a state"):
+        refine(WithState(), np.zeros((1, 3)), np.zeros((1, 2)))
     with pytest.raises(InvalidOptionError, match="not 0"):
         refine(box, contexts(box), np.zeros((CASES, 6)), 0)
     with pytest.raises(InvalidOptionError, match="3 actions for 8 contexts"):

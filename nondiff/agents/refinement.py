@@ -26,7 +26,7 @@ DAMPING = 1e-2  # tau of algorithm 3.16: at the start, over the largest diagonal
 
 @runtime_checkable
 class LeastSquares(Protocol):
-    """A black box of one step whose reward is minus the root mean square of residuals."""
+    """A black box of one stateless step whose reward is minus the RMS of residuals."""
 
     jacobian_cost: int
 
@@ -79,10 +79,12 @@ def refine(
 
 
 def _least_squares(box: BlackBox) -> LeastSquares:
-    if isinstance(box, LeastSquares) and box.horizon == 1:
+    stateless = box.initial(1, np.random.default_rng(0)).state.shape[1] == 0
+    if isinstance(box, LeastSquares) and box.horizon == 1 and stateless:
         return box
     raise IncompatibleStrategyError(
-        f"{type(box).__name__} can't be refined: that takes one step, a Jacobian and residuals"
+        f"{type(box).__name__} can't be refined: that takes one step without a state, a Jacobian "
+        "and residuals"
     )
 
 
