@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from nondiff.agents.reinforcement.workers import WorkerVecEnv
 from nondiff.envs import worker as worker_module
+from nondiff.envs.cpu_time import cpu_seconds
 from nondiff.envs.episode_record import EpisodeRecord
 from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
 from nondiff.envs.recipe import EnvRecipe
@@ -478,6 +479,17 @@ def test_what_an_environment_that_cant_be_made_started_ends(tmp_path: Path, star
         worker.call("spaces")
     worker.close()
     assert wait_for(lambda: all(map(is_gone, started_by(child))))
+
+
+def test_the_time_of_a_worker_is_counted_once(start: Any) -> None:
+    worker = start(EnvRecipe("CartPole-v1"))
+    worker.call("method", "reset", (), {})
+    own = psutil.Process(worker.pid).cpu_times()
+    before = cpu_seconds() - time.process_time()
+    worker.close()
+    worker.close()
+    spent = cpu_seconds() - time.process_time() - before
+    assert own.user + own.system <= spent + 0.02 < own.user + own.system + 5.0
 
 
 def test_signals_to_a_worker_do_nothing(start: Any) -> None:

@@ -25,6 +25,7 @@ from uuid import uuid4
 
 import psutil
 
+from nondiff.envs import cpu_time
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.serving import MARK, SIGNALS, Env, kill_descendants, work
 
@@ -150,6 +151,7 @@ class Worker:
     def ask_to_close(self) -> None:
         """Tell the process to close its environment and end, without waiting for it."""
         if not self._connection.closed:
+            self._note_cpu_time()  # which can't be asked for once it has ended
             with contextlib.suppress(OSError):
                 self._connection.send_bytes(b"")
             self._connection.close()
@@ -169,6 +171,11 @@ class Worker:
     def kill(self) -> None:
         """Kill the process and everything it started."""
         self._kill()
+
+    def _note_cpu_time(self) -> None:
+        with contextlib.suppress(psutil.Error):
+            times = psutil.Process(self.pid).cpu_times()
+            cpu_time.add(times.user + times.system)
 
     def _read(self) -> bytes:
         if self._connection.closed:
