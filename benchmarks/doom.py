@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -26,7 +25,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import tyro
-from measuring import cpu_seconds
+from measuring import cpu_seconds, run
 
 from nondiff.agents.seeds import judgement_seeds
 from nondiff.experiments.episodes import RandomPolicy, play
@@ -101,20 +100,14 @@ def train(env: str, seed: int, episodes: int, runs: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "nondiff", "train", "--env", f"nondiff/{env}-v0"]
     command += ["--seed", str(seed), "--name", name, "--runs", str(runs)]
     command += ["--judge-episodes", str(episodes), "--checkpoint-every", str(ONE_SEGMENT)]
-    log = runs / f"{name}.log"
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as run:
-        # Of the child and of all that it has waited for: its engines, each by its supervisor.
-        _, status, usage = os.wait4(run.pid, 0)
-        run.returncode = os.waitstatus_to_exitcode(status)
-    if run.returncode:
-        raise RuntimeError(f"{name} failed:\n{log.read_text()[-2000:]}")
+    spent = run(command, runs / f"{name}.log")  # with its engines, each by its supervisor
     state = json.loads((runs / name / "run.json").read_text())
     return {
         "score": state["result"]["return_mean"]["value"],
         "steps": state["models"]["best"]["steps"],
         "steps_trained": state["steps"],
         "seconds": state["seconds"],
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "cpu_seconds": spent,
     }
 
 

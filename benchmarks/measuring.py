@@ -1,10 +1,11 @@
-"""What benchmarks of speed have in common: intervals, CPU time of processes, what is written."""
+"""What benchmarks have in common: intervals, CPU time of processes, what is written."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -29,6 +30,20 @@ def cpu_seconds() -> float:
     """CPU time so far of this process and of all that run below it [s]."""
     children = psutil.Process().children(recursive=True)
     return time.process_time() + sum(sum(child.cpu_times()[:2]) for child in children)
+
+
+def run(command: Sequence[str], log: Path) -> float:
+    """Run a command; returns the CPU time [s] of it and of all that it has waited for.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it printed, which is in `log`.
+    """
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as child:
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{log.read_text()[-2000:]}")
+    return usage.ru_utime + usage.ru_stime
 
 
 def rendered(rows: Table) -> str:

@@ -1,0 +1,83 @@
+"""What `arm_learning.py` measures, and what others have published of the same tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HINDSIGHT = ("sac", "td3", "tqc")  # which relabel goals where the environment has some
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to train on one environment.
+
+    Args:
+        task: such as "PandaPush" or "PandaPushDense".
+        strategy: as `nondiff train` calls it.
+        budget: environment steps after which a training that did not succeed ends; None: the
+            preset's.
+        demonstrations: episodes that the task's scripted expert plays before.
+        options: more for `nondiff train`.
+        note: what tells the row from others of the same task and strategy.
+        default: whether it is measured unless it is asked for.
+    """
+
+    task: str
+    strategy: str
+    budget: int | None = None
+    demonstrations: int = 0
+    options: tuple[str, ...] = ()
+    note: str = ""
+    default: bool = True
+
+    @property
+    def env_id(self) -> str:
+        """The environment's id."""
+        return f"nondiff/{self.task}-v0"
+
+    @property
+    def method(self) -> str:
+        """The strategy, and what it has beside."""
+        shown = f", {self.demonstrations:,} demonstrations" if self.demonstrations else ""
+        her = "+her" if self.strategy in HINDSIGHT else ""
+        return f"{self.strategy}{her}{shown}{self.note}"
+
+    @property
+    def name(self) -> str:
+        """What the row is called, on the command line and among the results."""
+        return f"{self.task} {self.method}"
+
+    def arguments(self) -> list[str]:
+        """What it asks of `nondiff train`."""
+        budget = [] if self.budget is None else ["--budget", str(self.budget)]
+        return ["--env", self.env_id, "--strategy", self.strategy, *budget, *self.options]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A mean return of rl-zoo3's TQC with HER, of one run, on panda-gym's task (its v1)."""
+
+    task: str
+    steps: int
+    mean_return: float
+
+
+# https://github.com/DLR-RM/rl-baselines3-zoo, benchmark.md and hyperparams/tqc.yml
+PUBLISHED = (
+    Published("PandaReach", 20_000, -1.768),
+    Published("PandaPush", 1_000_000, -6.405),
+    Published("PandaPickAndPlace", 1_000_000, -8.024),
+    Published("PandaSlide", 3_000_000, -27.497),
+    Published("PandaStack", 1_000_000, -96.915),
+)
+
+TASKS = ("PandaReach", "PandaPush", "PandaPickAndPlace", "PandaStack", "PandaFlip", "PandaSlide")
+
+ROWS = (
+    Row("PandaReach", "sac"),
+    Row("PandaReach", "tqc"),
+    Row("PandaReachDense", "sac"),
+    Row("KukaReach", "sac"),
+    *(Row(f"{task}{reward}", "ppo") for task in TASKS for reward in ("Dense", "")),
+    Row("PandaPush", "sac"),
+)
