@@ -16,13 +16,13 @@ seen, which are those below `FIRST_SEED`.
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
+from subprocess import Popen
 from typing import Any, Literal
 
 import numpy as np
@@ -31,11 +31,13 @@ import psutil
 import tyro
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 from trainings import outcome, until
 from tune_spaces import SPACES, drawing, suggested
 
 from nondiff.agents.presets import Preset, find_preset
 from nondiff.agents.strategy import Strategy
+from nondiff.experiments.stopping import Stop
 
 FIRST_SEED = 1_000
 LIMIT = 2.0  # times the best trial's CPU seconds
@@ -79,9 +81,12 @@ def main(options: Options) -> None:
         eval_every=options.eval_every or preset.eval_every,
     )
     study = opened(options)
-    study.enqueue_trial(drawing(preset.strategy), skip_if_exists=True)
-    left = options.trials - len([t for t in study.trials if t.state.is_finished()])
-    study.optimize(lambda trial: objective(trial, study, preset, options), max(0, left))
+    done = study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
+    if not done:
+        study.enqueue_trial(drawing(preset.strategy))
+    with Stop() as stop:
+        judge = partial(objective, study=study, preset=preset, options=options, stop=stop)
+        study.optimize(judge, max(0, options.trials - len(done)))
     best = study.best_trial
     print(f"# {options.cost} {best.value:,.1f} over {options.seeds} seeds, trial {best.number}")
     print(entry(options, replace(preset, strategy=suggested(best, preset.strategy))))
@@ -101,17 +106,20 @@ def opened(options: Options) -> optuna.Study:
     )
 
 
-def objective(trial: optuna.Trial, study: optuna.Study, preset: Preset, options: Options) -> float:
+def objective(
+    trial: optuna.Trial, study: optuna.Study, preset: Preset, options: Options, stop: Stop
+) -> float:
     """The mean cost of a trial's trainings.
 
     Raises:
         TrialPruned: it is worse than others.
+        Interrupted: `stop` was asked for.
     """
     strategy = suggested(trial, preset.strategy)
     limit = LIMIT * least_cpu_seconds(study)
     costs, seconds = [], []
     for number in range(options.seeds):
-        found = train(strategy, preset, options, FIRST_SEED + number, limit)
+        found = train(strategy, preset, options, FIRST_SEED + number, limit, stop)
         costs.append(found[options.cost] * (1.0 + missing(found)))
         seconds.append(found["cpu_seconds"])
         trial.report(float(np.mean(costs)), number)
@@ -123,7 +131,7 @@ def objective(trial: optuna.Trial, study: optuna.Study, preset: Preset, options:
 
 def least_cpu_seconds(study: optuna.Study) -> float:
     """The mean that the trainings of the cheapest trial took; infinite before the first."""
-    done = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    done = study.get_trials(states=[TrialState.COMPLETE])
     return min((trial.user_attrs["cpu_seconds"] for trial in done), default=np.inf)
 
 
@@ -135,22 +143,28 @@ def missing(found: dict[str, Any]) -> float:
 
 
 def train(
-    strategy: Strategy, preset: Preset, options: Options, seed: int, limit: float
+    strategy: Strategy, preset: Preset, options: Options, seed: int, limit: float, stop: Stop
 ) -> dict[str, Any]:
     """Train once; a training that takes more CPU seconds than the limit is interrupted."""
     with tempfile.TemporaryDirectory() as folder:
+        run, log = Path(folder) / "run", Path(folder) / "log"
         command = [sys.executable, "-m", "nondiff", "train", *arguments(strategy, preset, options)]
         command += ["--seed", str(seed), "--runs", folder, "--name", "run", "--judge-episodes", "1"]
-        with (Path(folder) / "log").open("w") as log:
-            child = subprocess.Popen(command, stdout=log, stderr=log)
-            while child.poll() is None:
-                if spent(child.pid) > limit:
-                    child.send_signal(signal.SIGINT)
-                    child.wait()
-                time.sleep(LOOK)
-        if not (Path(folder) / "run" / "run.json").exists():
-            sys.exit(f"error: the training failed:\n{(Path(folder) / 'log').read_text()}")
-        return outcome(Path(folder) / "run", options.success)
+        with log.open("w") as output, Popen(command, stdout=output, stderr=output) as child:
+            try:
+                wait(child, limit, stop)
+            finally:
+                child.terminate()  # which it ends cleanly on, if it has not ended
+        if not (run / "run.json").exists():
+            sys.exit(f"error: the training failed:\n{log.read_text()}")
+        return outcome(run, options.success)
+
+
+def wait(child: Popen[bytes], limit: float, stop: Stop) -> None:
+    """Wait until a training ends, or has taken so many CPU seconds."""
+    while child.poll() is None and spent(child.pid) < limit:
+        stop.check()
+        time.sleep(LOOK)
 
 
 def arguments(strategy: Strategy, preset: Preset, options: Options) -> list[str]:
