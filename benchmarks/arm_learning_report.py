@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ some; the start of Python is excluded.
 
 """
 HEADER = ("task", "strategy", "seeds solved", "steps", "CPU seconds", "success", "mean return")
+THOUSAND = 1_000  # steps; the axis is linear up to there, and logarithmic beyond
+TICKS = (0, THOUSAND, 10 * THOUSAND, 100 * THOUSAND)
 SUCCESS = "success"  # in the rows of a curve
 WIDTH, HEIGHT, COLUMNS = 4.6, 3.2, 2  # of a panel [inches], and panels in a line
 Seeds = dict[str, dict[str, Any]]
@@ -97,16 +98,17 @@ def draw(results: dict[str, Seeds], path: Path) -> None:
 
 def draw_task(panel: Axes, task: str, rows: list[Row], results: dict[str, Seeds]) -> None:
     """The mean curve of each row, and the curve of each seed behind it."""
-    as_steps: Callable[[float, Any], str] = lambda value, _: f"{value:,.0f}"  # noqa: E731
     for row, color in zip(rows, COLORS, strict=False):
         curves = [seed["curve"] for seed in results[row.name].values()]
         for curve in curves:
             panel.plot(*zip(*curve, strict=True), color=color, lw=0.8, alpha=0.35)
         named = [[{"steps": x, SUCCESS: y} for x, y in curve] for curve in curves]
         steps, means = mean_curve(named, SUCCESS)
-        panel.plot(steps, [mean.value for mean in means], color=color, lw=2, label=row.method)
-    panel.set_xscale("log")
-    panel.xaxis.set_major_formatter(as_steps)
+        values = [mean.value for mean in means]
+        panel.plot(steps, values, ".-", color=color, lw=2, label=row.method)
+    panel.set_xscale("symlog", linthresh=THOUSAND)  # what demonstrations reach lies at zero steps
+    panel.set_xticks(TICKS, [f"{tick:,}" for tick in TICKS])
+    panel.set_xlim(-0.05 * THOUSAND)
     panel.set_ylim(-0.02, 1.02)
     panel.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     panel.set_title(task, fontsize=11)

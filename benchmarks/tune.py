@@ -16,6 +16,7 @@ seen, which are those below `FIRST_SEED`.
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from subprocess import Popen
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import optuna
@@ -37,6 +38,7 @@ from tune_spaces import SPACES, drawing, suggested
 
 from nondiff.agents.presets import Preset, find_preset
 from nondiff.agents.strategy import Strategy
+from nondiff.envs.recipe import EnvRecipe
 from nondiff.experiments.stopping import Stop
 
 FIRST_SEED = 1_000
@@ -64,8 +66,9 @@ class Options:
     """Steps between evaluations; None: the preset's."""
     success: float = 0.95
     """Where a training is done."""
-    train_arg: tuple[str, ...] = ()
-    """More for `nondiff train`, such as "--demonstrations=FOLDER"."""
+    train_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A further option for every training, as in --train-arg=--env-arg=control_type=joints; repeat
+    for more."""
     folder: Path = Path("studies")
     """Where studies are kept."""
 
@@ -74,7 +77,7 @@ def main(options: Options) -> None:
     """Go on with the study, and print its best trial as a preset."""
     if options.strategy not in SPACES:
         sys.exit(f"error: can't tune {options.strategy!r}; choose from {', '.join(SPACES)}")
-    preset = find_preset(options.strategy, options.env)
+    preset = find_preset(options.strategy, EnvRecipe(options.env).preset_id())
     preset = replace(
         preset,
         budget=options.budget or preset.budget,
@@ -95,7 +98,8 @@ def main(options: Options) -> None:
 def opened(options: Options) -> optuna.Study:
     """The study of these options, new or from its file."""
     options.folder.mkdir(parents=True, exist_ok=True)
-    name = f"{options.env.rpartition('/')[2]}-{options.strategy}-{options.cost}"
+    task = re.sub(r"\W+", "-", options.env.removeprefix("nondiff/"))
+    name = f"{task}-{options.strategy}-{options.cost}"
     backend = JournalFileBackend(str(options.folder / f"{name}.log"))
     return optuna.create_study(
         storage=JournalStorage(backend),
