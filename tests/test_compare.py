@@ -391,8 +391,9 @@ def plan_of(options: CompareOptions) -> Plan:
 
 def test_inversions_are_judged_on_held_out_data_and_drawn(tmp_path: Path) -> None:
     pytest.importorskip("disba")
-    compare(asked(tmp_path / "waves", envs=(WAVES,), strategies=("ppo",)))
-    plan = plan_of(asked(tmp_path / "waves", envs=(WAVES,), strategies=("ppo",)))
+    options = asked(tmp_path / "waves", envs=(WAVES,), strategies=("ppo",), seeds=1)
+    compare(options)
+    plan = plan_of(options)
     record = read_record(plan.record_path(plan.cells[0]))
     assert record is not None
     assert record["state"] == "judged"

@@ -19,6 +19,7 @@ from nondiff.agents.model import MODEL, load_policy, save_policy
 from nondiff.agents.presets import PRESETS
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
+from nondiff.envs.needs import needs_of
 
 PLAIN = [name for name in STRATEGIES if find_strategy(name).needs is None]
 REINFORCEMENT = [name for name in STRATEGIES if hasattr(find_strategy(name), "num_envs")]
@@ -63,7 +64,8 @@ def test_a_preset_fits_its_environment(key: tuple[str, str]) -> None:
         strategy.check(env)
         if name not in REINFORCEMENT:  # their time does not depend on the budget
             return
-        policy = trained(strategy, env_id, 256)
+        runs_programs = any(need.kind == "program" for need in needs_of(env.spec.entry_point))
+        policy = trained(strategy, env_id, 64 if runs_programs else 256)
         assert env.action_space.contains(policy.predict(env.reset(seed=0)[0]))
 
 
