@@ -82,4 +82,10 @@ def _suits(kind: type[Strategy], env: gymnasium.Env[Any, Any]) -> bool:
 
 
 def _name(env: gymnasium.Env[Any, Any]) -> str:
-    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+    """What it is called, and the arguments that are not those of its id."""
+    spec = env.spec
+    if spec is None:
+        return type(env.unwrapped).__name__
+    usual = gymnasium.registry[spec.id].kwargs if spec.id in gymnasium.registry else {}
+    given = [f"{k}={v!r}" for k, v in spec.kwargs.items() if k not in usual or usual[k] != v]
+    return f"{spec.id} with {', '.join(given)}" if given else spec.id

@@ -34,6 +34,18 @@ class Articulation:
             physicsClientId=self._client,
         )
 
+    def set_mass(self, link: int, mass: float) -> None:
+        """Set a link's mass [kg]; its moments of inertia are then those of its shape with it."""
+        bullet.changeDynamics(self.body, link, mass=mass, physicsClientId=self._client)
+
+    def joint_damping(self, joints: Sequence[int]) -> list[float]:
+        """The viscous damping of joints in the robot's description [N m s/rad; N s/m]."""
+        return [bullet.getJointInfo(self.body, joint, self._client)[6] for joint in joints]
+
+    def set_damping(self, joint: int, damping: float) -> None:
+        """Set a joint's viscous damping [N m s/rad; N s/m]."""
+        bullet.changeDynamics(self.body, joint, jointDamping=damping, physicsClientId=self._client)
+
     def place_joints(
         self, joints: Sequence[int], angles: Vector, velocities: Vector | None = None
     ) -> None:

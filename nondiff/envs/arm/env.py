@@ -13,9 +13,15 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from nondiff.envs.arm.camera_observation import CameraObservation, parsed_camera
+from nondiff.envs.arm.disturbances import Disturbances, Disturbed
 from nondiff.envs.arm.engine import Snapshot
 from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.picture_world import PictureWorld
+from nondiff.envs.arm.randomization import (
+    Randomization,
+    parsed_randomization,
+    randomization_of_episode,
+)
 from nondiff.envs.arm.robot import ControlType, Robot, RobotModel
 from nondiff.envs.arm.scene import Scene
 from nondiff.envs.arm.simulation import SUBSTEPS, TIMESTEP, Simulation
@@ -45,6 +51,7 @@ class ArmState:
     goal: NDArray[np.float32]
     elapsed_steps: int
     rng: dict[str, Any]
+    disturbed: Disturbed
 
 
 class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -71,10 +78,14 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             out, or None, is a view of the whole workspace.
         camera: what observations hold of a camera's pictures: a `CameraObservation`, an object of
             its fields, or its modes in a word, such as "rgb" or "rgb+depth"; None: nothing.
+        randomization: what is drawn anew for each episode and disturbs it: a `Randomization`, an
+            object of its fields, or the name of one; None: nothing. `info` then holds what was
+            drawn. `reset(options={"randomization": ...})` takes another one for its episode.
 
     Raises:
         InvalidOptionError: an argument outside these choices.
-        UnknownNameError: a field that `camera` or `render_view` does not have.
+        UnknownNameError: a field that an argument's object, or an option that `reset` does not
+            have.
         InvalidActionError: from `step`, an action of the wrong shape or not finite.
         MissingDependencyError: "human" without a display, or no PyBullet.
     """
@@ -97,10 +108,12 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         render_height: int = 480,
         render_view: View | Mapping[str, Any] | None = None,
         camera: CameraObservation | Mapping[str, Any] | str | None = None,
+        randomization: Randomization | Mapping[str, Any] | str | None = None,
     ) -> None:
         _check_options(reward_type, horizon, render_mode, render_width, render_height)
         view = parsed_view("render_view", render_view)
         self._camera = parsed_camera(camera)
+        self._randomization = parsed_randomization(randomization)
         self.render_mode = render_mode
         self._sparse = reward_type == "sparse"
         self._horizon = horizon
@@ -114,6 +127,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._robot = Robot(self._simulation, robot, control_type, task.gripper)
         self._task = task(self._scene)
         self._simulation.freeze_initial_state()
+        self._disturbances = Disturbances(self._robot, self._scene.objects)
         self._goal = np.zeros(len(task.goal_bounds), np.float32)
         self._elapsed_steps = 0
         self._frames: list[NDArray[np.uint8]] = []
@@ -143,8 +157,11 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, Info]:
         """Start an episode that depends on the seed alone, and is not solved at its start."""
+        randomization = randomization_of_episode(self._randomization, options)
         super().reset(seed=seed)
+        self._disturbances.begin(randomization, self.np_random)
         self._simulation.reset()
+        self._disturbances.pose()
         self._task.reset(self.np_random)
         self._elapsed_steps = 0
         state, achieved = self._read()
@@ -158,7 +175,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, Info]:
         """Apply an action for 1/25 s."""
-        self._robot.apply(action)
+        self._robot.apply(self._disturbances.command(action, self._elapsed_steps))
         if self.render_mode == "rgb_array_list":
             for _ in range(FRAMES_PER_STEP - 1):
                 self._simulation.step(SUBSTEPS // FRAMES_PER_STEP)
@@ -201,6 +218,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def _read(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         robot = self._robot.observe()
         state = np.array(robot + self._task.observe(), np.float32)
+        state = self._disturbances.sensed(state, self._elapsed_steps)
         achieved = np.array(self._task.achieved_goal(robot), np.float32)
         for values, bounds in ((state, self._bounds), (achieved, self._goal_bounds)):
             np.minimum(np.maximum(values, -bounds, out=values), bounds, out=values)
@@ -221,6 +239,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             "distance": distance,
             "reward_sparse": float(self._reached) - 1.0,
             "reward_dense": -distance,
+            **self._disturbances.told(),
         }
         return observation, info
 
@@ -260,10 +279,12 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             goal=self._goal.copy(),
             elapsed_steps=self._elapsed_steps,
             rng=dict(self.np_random.bit_generator.state),
+            disturbed=self._disturbances.state,
         )
 
     def set_state(self, state: ArmState) -> Observation:
         """Return to a state of this environment and observe it; it stays valid for further use."""
+        self._disturbances.restore(state.disturbed)
         self._simulation.restore(state.physics)
         self._goal = state.goal.copy()
         self._elapsed_steps = state.elapsed_steps
@@ -276,10 +297,11 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def black_box(self) -> ArmBox | None:
         """The same as a black box with gradients; None where that is not the same.
 
-        It is where a Panda alone moves, and observations hold no pictures.
+        It is where a Panda alone moves, nothing is randomized, and no pictures are observed.
         """
         panda_alone = self._task_class.arm_only and self._robot.model == PANDA
-        if not panda_alone or self._camera is not None:
+        plain = self._camera is None and self._randomization is None
+        if not (panda_alone and plain):
             return None
         from nondiff.envs.arm.black_box import ArmBox
 

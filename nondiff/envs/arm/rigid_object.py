@@ -25,6 +25,24 @@ class RigidObject:
         """Put it at rest at `position` (3,) [m] and a quaternion (x, y, z, w), world frame."""
         self._simulation.place(self.body, position, orientation)
 
+    @property
+    def mass(self) -> float:
+        """[kg]."""
+        return self._simulation.mass_and_friction(self.body)[0]
+
+    @property
+    def friction(self) -> float:
+        """The lateral coefficient."""
+        return self._simulation.mass_and_friction(self.body)[1]
+
+    def set_mass(self, mass: float) -> None:
+        """Make it as heavy [kg], the mass distributed as before."""
+        self._simulation.set_mass(self.body, mass)
+
+    def set_friction(self, friction: float) -> None:
+        """Set the lateral coefficient."""
+        self._simulation.set_friction(self.body, friction)
+
     def position(self) -> Vector:
         """Its centre (3,) [m], world frame."""
         return self._simulation.motion(self.body)[0]

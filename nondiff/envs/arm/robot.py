@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
@@ -116,9 +116,16 @@ class Robot:
                 f"the joints of {model.urdf} that move are {movable}; the model has {model.joints}"
             )
         self._limits = self._body.joint_limits(model.arm_joints)
+        self._own_inertias = self._body.link_inertias()
+        self._own_damping = self._body.joint_damping(model.joints)
         for finger in model.fingers:
             self._body.set_friction(finger, FINGER_FRICTION, FINGER_SPINNING_FRICTION)
         self._body.place_joints(model.joints, model.neutral)
+
+    @property
+    def action_size(self) -> int:
+        """How many entries an action has."""
+        return self._size
 
     @property
     def action_space(self) -> spaces.Box:
@@ -130,7 +137,7 @@ class Robot:
         """The largest magnitude of each entry of `observe`: position, velocity, opening."""
         return (2.0,) * 3 + (LARGEST_SPEED,) * 3 + (0.1,) * self._gripper
 
-    def apply(self, action: NDArray[np.floating]) -> None:
+    def apply(self, action: NDArray[np.floating] | Sequence[float]) -> None:
         """Set the joint targets that an action asks for; entries beyond [-1, 1] are clipped.
 
         Raises:
@@ -138,16 +145,21 @@ class Robot:
         """
         self._body.drive_joints(self.model.joints, self.targets(action), self.model.forces)
 
-    def targets(self, action: NDArray[np.floating]) -> list[float]:
+    def targets(self, action: NDArray[np.floating] | Sequence[float]) -> list[float]:
         """The joint targets [rad or m] that an action asks for from where the arm stands."""
-        command = self._checked(action)
+        command = self.checked(action)
         arm = self._reach(command) if self.ee_control else self._turn(command)
         if not self._gripper:
             return arm + self._closed
         opening = self._opening() + FINGER_STEP * command[-1]
         return [*arm, opening / 2, opening / 2]
 
-    def _checked(self, action: NDArray[np.floating]) -> list[float]:
+    def checked(self, action: Any) -> list[float]:
+        """An action's entries, clipped to [-1, 1].
+
+        Raises:
+            InvalidActionError: see `apply`.
+        """
         try:
             values = np.asarray(action, dtype=np.float64)
         except (TypeError, ValueError):
@@ -191,6 +203,24 @@ class Robot:
     def place(self, angles: Sequence[float], velocities: Sequence[float]) -> None:
         """Put the joints at angles [rad or m] and velocities [rad/s or m/s]."""
         self._body.place_joints(self.model.joints, angles, velocities)
+
+    def start_off_neutral(self, offsets: Sequence[float]) -> None:
+        """Put the arm's joints at offsets (joints,) [rad] from neutral, at rest, within limits."""
+        neutral = self.model.neutral[: self._arm]
+        arm = [angle + offset for angle, offset in zip(neutral, offsets, strict=True)]
+        fingers = self.model.neutral[self._arm :]
+        self._body.place_joints(self.model.joints, [*self._within_limits(arm), *fingers])
+
+    def scale_masses(self, factor: float) -> None:
+        """Give every link so many times its own mass, and its moments of inertia likewise."""
+        for link, (mass, _, _) in enumerate(self._own_inertias):
+            if mass > 0:
+                self._body.set_mass(link, factor * mass)
+
+    def set_damping(self, damping: float | None) -> None:
+        """Give every joint a viscous damping [N m s/rad; N s/m]; None: its own."""
+        for joint, own in zip(self.model.joints, self._own_damping, strict=True):
+            self._body.set_damping(joint, own if damping is None else damping)
 
     @property
     def body(self) -> int:

@@ -93,6 +93,15 @@ class Simulation:
             body, -1, lateralFriction=lateral, spinningFriction=0.0, physicsClientId=self.client
         )
 
+    def mass_and_friction(self, body: int) -> tuple[float, float]:
+        """The mass [kg] and the friction coefficient of a body of one piece."""
+        mass, friction, *_ = bullet.getDynamicsInfo(body, -1, self.client)
+        return mass, friction
+
+    def set_mass(self, body: int, mass: float) -> None:
+        """Set the mass [kg] of a body of one piece, and its moments of inertia with it."""
+        bullet.changeDynamics(body, -1, mass=mass, physicsClientId=self.client)
+
     def set_colour(self, body: int, colour: Vector) -> None:
         """Recolour a body (RGBA); the built-in renderer ignores alpha."""
         bullet.changeVisualShape(body, -1, rgbaColor=colour, physicsClientId=self.client)

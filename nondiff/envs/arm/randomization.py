@@ -1,0 +1,150 @@
+"""What of an episode is drawn at its start: physics, the first pose, and faults of the signals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from nondiff.envs.arm.options import from_json, is_number
+from nondiff.envs.errors import InvalidOptionError, UnknownNameError
+
+Range = Sequence[float]  # the lowest and the highest value
+Draw = dict[str, Any]  # what was drawn: numbers, or a tuple of one for each object or joint
+
+LIMITS = {  # of each range, and the unit
+    "object_mass": (0.1, 10.0, ""),
+    "object_friction": (0.0, 10.0, ""),
+    "robot_mass": (0.1, 10.0, ""),
+    "joint_damping": (0.0, 10.0, " N m s/rad"),
+    "joint_offset": (-0.1, 0.1, " rad"),
+    "latency": (0, 10, " control steps"),
+    "action_noise": (0.0, 1.0, ""),
+    "observation_noise": (0.0, 1.0, ""),
+}
+OF_EACH_OBJECT = ("object_mass", "object_friction")
+OF_EACH_JOINT = ("joint_offset",)
+
+
+def _check_range(name: str, values: Any, low: float, high: float, unit: str) -> None:
+    whole = isinstance(low, int)
+    is_range = (
+        isinstance(values, Sequence)
+        and len(values) == 2
+        and all(map(is_number, values))
+        and low <= values[0] <= values[1] <= high
+        and not (whole and any(int(value) != value for value in values))
+    )
+    if not is_range:
+        pair = f"two {'whole ' if whole else ''}numbers (low, high)"
+        raise InvalidOptionError(
+            f"{name} must be {pair} from {low:g} to {high:g}{unit}, not {values!r}"
+        )
+
+
+@dataclass(frozen=True)
+class Randomization:
+    """The ranges (low, high) from which an episode's values are drawn, all equally likely.
+
+    None leaves a value as it is. What is drawn of one field does not depend on the others.
+
+    Args:
+        object_mass: a factor of the mass of each object.
+        object_friction: a factor of the friction coefficient of each object.
+        robot_mass: a factor of the mass of every link of the robot, the same for all.
+        joint_damping: viscous damping of every joint of the robot, the same for all [N m s/rad].
+        joint_offset: of each of the arm's joints, where it starts from its neutral angle [rad].
+        latency: whole control steps by which actions come late; until the first has come, the
+            action is 0.
+        action_noise: standard deviation of Gaussian noise on each entry of an action.
+        observation_noise: the same on each entry of `observation`, in the entry's unit. Goals stay
+            exact, for rewards are made of them.
+
+    Raises:
+        InvalidOptionError: what is no range within its `LIMITS`.
+    """
+
+    object_mass: Range | None = None
+    object_friction: Range | None = None
+    robot_mass: Range | None = None
+    joint_damping: Range | None = None
+    joint_offset: Range | None = None
+    latency: Range | None = None
+    action_noise: Range | None = None
+    observation_noise: Range | None = None
+
+    def __post_init__(self) -> None:
+        for name, limits in LIMITS.items():
+            values = getattr(self, name)
+            if values is not None:
+                _check_range(name, values, *limits)
+
+    def draw(self, rng: np.random.Generator, objects: int, joints: int) -> Draw:
+        """Draw a value of each field that has a range.
+
+        Args:
+            rng: the generator.
+            objects: how many there are.
+            joints: of the arm.
+        """
+        drawn: Draw = {}
+        for field in fields(self):
+            count = {
+                **dict.fromkeys(OF_EACH_OBJECT, objects),
+                **dict.fromkeys(OF_EACH_JOINT, joints),
+            }
+            shares = rng.random(count.get(field.name, 1))  # also where there is no range
+            limits = getattr(self, field.name)
+            if limits is None:
+                continue
+            low, high = limits
+            if field.name == "latency":
+                drawn[field.name] = int(low + shares[0] * (high - low + 1))
+                continue
+            values = tuple((low + shares * (high - low)).tolist())
+            drawn[field.name] = values if field.name in count else values[0]
+        return drawn
+
+
+NAMED = {
+    "moderate": Randomization(
+        object_mass=(0.5, 2.0),
+        object_friction=(0.7, 1.4),
+        robot_mass=(0.9, 1.1),
+        joint_damping=(0.0, 2.0),
+        joint_offset=(-0.05, 0.05),
+        latency=(0, 1),
+        action_noise=(0.0, 0.1),
+        observation_noise=(0.0, 0.005),
+    ),
+}
+
+
+def parsed_randomization(value: Any) -> Randomization | None:
+    """A randomization from itself, an object of its fields, or a name; None if there is none.
+
+    Raises:
+        InvalidOptionError, UnknownNameError: it is none of these.
+    """
+    if isinstance(value, str):
+        if value not in NAMED:
+            raise UnknownNameError("randomization", value, NAMED)
+        return NAMED[value]
+    return None if value is None else from_json(Randomization, "randomization", value)
+
+
+def randomization_of_episode(
+    usual: Randomization | None, options: Mapping[str, Any] | None
+) -> Randomization | None:
+    """What the options of a reset ask for, or else the usual one.
+
+    Raises:
+        UnknownNameError: another option than "randomization".
+        InvalidOptionError: its value is none.
+    """
+    for name in options or ():
+        if name != "randomization":
+            raise UnknownNameError("option of reset", str(name), ["randomization"])
+    return parsed_randomization(options["randomization"]) if options else usual
