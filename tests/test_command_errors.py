@@ -34,7 +34,7 @@ TRAIN = {
     "no environments": ((*REACH, "--num-envs", 0), "num_envs = 0"),
     "infinite step": ((*REACH, "--learning-rate", "inf"), "learning_rate = inf"),
     "entropy": ((*PENDULUM, "--strategy", "sac", "--ent-coef", "much"), "'much'"),
-    "unknown argument": ((*REACH, "--env-arg", "robot=ur5"), "'robot'; choose from control_type"),
+    "unknown argument": ((*REACH, "--env-arg", "robot=ur5"), "'robot'; choose from camera, contr"),
     "bad value": ((*REACH, "--env-arg", "control_type=feet"), "'feet' is unknown; choose from ee"),
     "no value": ((*REACH, "--env-arg", "horizon"), "KEY=VALUE"),
     "bad horizon": ((*REACH, "--env-arg", "horizon=0"), "horizon must be a positive"),
