@@ -25,8 +25,8 @@ ENGINES = {
     "numba": "nondiff/envs/surface_waves/",
     "cmaes": "nondiff/agents/evolution/",
     "vizdoom": "nondiff/envs/doom/engine.py",
-    "minari": "nondiff/experiments/demonstrations.py",
-    "h5py": "nondiff/experiments/demonstrations.py",
+    "minari": "nondiff/agents/demonstrations.py",
+    "h5py": "nondiff/agents/demonstrations.py",
     "pygame": "nondiff/envs/doom/camera.py",
 }
 # What every environment family may import of its own floor.

@@ -11,16 +11,12 @@ from typing import Annotated, Any
 import tyro
 
 from nondiff import __version__
+from nondiff.agents.demonstrations import DATA
 from nondiff.envs.arm.experts import EXPERTS
 from nondiff.envs.arm.experts.expert import Expert, find_expert
 from nondiff.envs.errors import RunError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
-from nondiff.experiments.demonstrations import (
-    DATA,
-    Recorder,
-    Values,
-    write_dataset,
-)
+from nondiff.experiments.demonstrations import Recorder, Values, write_dataset
 from nondiff.experiments.episodes import play
 from nondiff.experiments.ranges import MOST_EPISODES, check_ranges
 from nondiff.experiments.stopping import Stop

@@ -1,4 +1,4 @@
-"""Episodes kept as a Minari dataset; the only module that imports Minari."""
+"""Episodes as they are played, kept as a Minari dataset."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from nondiff.agents.demonstrations import DATA, load_minari
 from nondiff.agents.storage import appearing, sync_folder
 from nondiff.envs.errors import NondiffError, RunError
-from nondiff.envs.needs import missing
 
 AT_ONCE = 100  # episodes that wait in memory
 PER_ARRAY = 4096  # [bytes] of HDF5's own for an array, at most
-DATA = "data"  # the folder in a dataset's that Minari reads
 Values = dict[str, Any]  # arrays, or dictionaries of them, with a row a step
 
 
@@ -90,22 +89,6 @@ def write_dataset(
         for group in _groups(episodes, AT_ONCE):
             _check_room(temporary, group)
             storage.update_episodes([buffer_class(**episode) for episode in group])
-
-
-def load_minari() -> tuple[Any, Any, str]:
-    """Minari's storage, its episodes, and its version.
-
-    Raises:
-        MissingDependencyError: it, or the library for its files, is not installed.
-    """
-    try:
-        import h5py  # noqa: F401
-        import minari
-        from minari.data_collector import EpisodeBuffer
-        from minari.dataset.minari_storage import MinariStorage
-    except ImportError as error:
-        raise missing("minari") from error
-    return MinariStorage, EpisodeBuffer, minari.__version__
 
 
 def check_new(folder: Path) -> None:

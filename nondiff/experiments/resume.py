@@ -12,6 +12,7 @@ from typing import Any, Literal
 import tyro
 
 from nondiff.envs.errors import InvalidOptionError, RunError
+from nondiff.experiments.lessons import check_unchanged
 from nondiff.experiments.provenance import versions
 from nondiff.experiments.ranges import MOST_STEPS, check_ranges
 from nondiff.experiments.runs import Run
@@ -67,6 +68,7 @@ def resume(options: ResumeOptions, stop: Stop) -> Run:
         if changes:
             run.ask(**changes)  # which is written when training begins
         strategy, plan = configured(run)
+        check_unchanged(run, strategy)
         set_device(run.config["device"], run.config["threads"])
         with run.recipe.opened() as env:
             strategy.check(env)

@@ -22,6 +22,7 @@ from nondiff.agents.seeds import LARGEST_SEED, judgement_seeds, selection_seeds,
 from nondiff.agents.strategy import Strategy
 from nondiff.envs.errors import InvalidOptionError, NondiffError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
+from nondiff.experiments.lessons import checksums, with_absolute_path
 from nondiff.experiments.monitor import ReviewPlan
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, check_ranges
 from nondiff.experiments.runs import Run
@@ -135,11 +136,13 @@ def train(options: TrainOptions, strategy: Strategy, stop: Stop | None = None) -
     plan, budget = _checked(options)
     recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
     set_device(options.device, options.threads)
+    strategy = with_absolute_path(strategy)
     with recipe.opened() as env:
         strategy.check(env)
         _check_reset(recipe, env)
         every = options.checkpoint_every or _checkpoint_every(env, strategy)
         config = _config(options, strategy, plan, budget) | {"checkpoint_every": every}
+        config |= checksums(strategy)
         stop.check()
         stem = f"{recipe.spec().id.rpartition('/')[2]}-{options.strategy}-s{options.seed}"
         with closing(Run.create(options.runs, options.name, stem, config)) as run:

@@ -12,16 +12,20 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
 
+from nondiff.agents.demonstrations import Demonstrations
 from nondiff.agents.network import NET_ARCH
 from nondiff.agents.reinforcement.algorithms import ALGORITHMS
 from nondiff.agents.reinforcement.compatibility import has_goals, is_vector
 from nondiff.agents.reinforcement.configs import OffPolicy, OnPolicy, Reinforcement
+from nondiff.agents.reinforcement.imitation import imitating
 from nondiff.agents.reinforcement.policy import PolicyArguments
+from nondiff.agents.reinforcement.replay import drawing_from_demonstrations, give
 from nondiff.agents.reinforcement.schedules import LearningRate
 from nondiff.agents.reinforcement.shared_network import around
 from nondiff.agents.strategy import Training
@@ -48,7 +52,11 @@ def _vector_keys(space: spaces.Space[Any]) -> list[str] | None:
 
 
 def build(
-    config: Reinforcement, training: Training, env: VecEnv, module: nn.Module | None = None
+    config: Reinforcement,
+    training: Training,
+    env: VecEnv,
+    module: nn.Module | None = None,
+    demonstrations: Demonstrations | None = None,
 ) -> BaseAlgorithm:
     """A new algorithm, its weights drawn from the global generators.
 
@@ -57,9 +65,12 @@ def build(
         training: budget and device.
         env: the environments.
         module: the network that acts, of which a copy is trained; None: the algorithm's own.
+        demonstrations: what an off-policy algorithm draws a part of its batches from.
     """
-    kind = ALGORITHMS[config.name]
-    accepted = inspect.signature(kind).parameters
+    kind: Any = ALGORITHMS[config.name]
+    if isinstance(config, OffPolicy) and demonstrations is not None and config.imitation > 0:
+        kind = imitating(kind, config.imitation)
+    accepted = inspect.signature(ALGORITHMS[config.name]).parameters
     options = {f.name: getattr(config, f.name) for f in fields(config) if f.name in accepted}
     schedule = LearningRate(config, training.budget)
     options["learning_rate"] = schedule
@@ -71,7 +82,7 @@ def build(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You have specified a mini-batch size")
         name = policy_name(env.observation_space)
-        algorithm = kind(
+        algorithm: BaseAlgorithm = kind(
             name if module is None else around(kind.policy_aliases[name], module),
             env,
             device=training.device,
@@ -79,6 +90,8 @@ def build(
             **options,
         )
     schedule.follow(algorithm)
+    if isinstance(config, OffPolicy) and demonstrations is not None:
+        give(algorithm, demonstrations, config.demonstrations_share)
     return algorithm
 
 
@@ -100,13 +113,18 @@ def _replay_options(config: OffPolicy, training: Training, env: VecEnv) -> dict[
     # One row more than the budget fills: a larger budget, later on, finds the same buffer.
     most = training.budget + config.num_envs * (config.train_freq + 1)
     options: dict[str, Any] = {"buffer_size": min(config.buffer_size, most)}
+    kind: type[ReplayBuffer] = ReplayBuffer
+    if isinstance(env.observation_space, spaces.Dict):
+        kind = DictReplayBuffer
     if _uses_goals(config, training.recipe):
+        kind = HerReplayBuffer
         options["learning_starts"] = config.learning_starts * config.num_envs
-        options["replay_buffer_class"] = HerReplayBuffer
         options["replay_buffer_kwargs"] = {
             "n_sampled_goal": config.n_sampled_goal,
             "goal_selection_strategy": config.goal_selection_strategy,
         }
+    mixes = config.demonstrations is not None
+    options["replay_buffer_class"] = drawing_from_demonstrations(kind) if mixes else kind
     deviation = getattr(config, "action_noise", 0.0)
     size = int(np.prod(env.action_space.shape or (1,)))
     noise = NormalActionNoise(np.zeros(size), np.full(size, deviation)) if deviation else None

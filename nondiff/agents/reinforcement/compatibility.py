@@ -10,7 +10,8 @@ import numpy as np
 from gymnasium import spaces
 
 from nondiff.agents.capabilities import check_values
-from nondiff.agents.reinforcement.configs import SAC, TQC, Reinforcement
+from nondiff.agents.demonstrations import read_demonstrations
+from nondiff.agents.reinforcement.configs import SAC, TQC, OffPolicy, Reinforcement
 from nondiff.envs.black_box import BlackBoxEnv
 from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
 
@@ -36,6 +37,7 @@ def check(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
     Raises:
         IncompatibleStrategyError: names the space and the strategies that fit.
         InvalidOptionError: a hyperparameter is out of its range, or asks for what is not there.
+        NonFiniteError, MissingDependencyError: see `read_demonstrations`.
     """
     _check_ranges(config)
     _check_action(config, env.action_space)
@@ -51,6 +53,20 @@ def check(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
             "her = True needs a goal-conditioned environment: Dict observations with "
             f"{', '.join(sorted(GOAL_KEYS))}, and compute_reward; this one has "
             f"{env.observation_space}"
+        )
+    if config.demonstrations is not None:
+        _check_use(config)
+        read_demonstrations(config.demonstrations, env)
+
+
+def _check_use(config: Reinforcement) -> None:
+    uses = ["warm_start_steps"]
+    if isinstance(config, OffPolicy):
+        uses += ["demonstrations_share", "imitation"]
+    if not any(getattr(config, use) for use in uses):
+        raise InvalidOptionError(
+            f"{config.name}: nothing is learnt from demonstrations where {' and '.join(uses)} "
+            f"{'are' if len(uses) > 1 else 'is'} 0"
         )
 
 

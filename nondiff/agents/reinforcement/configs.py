@@ -53,6 +53,11 @@ class Reinforcement(Strategy):
     """Scale observations by running statistics, which are kept with the model."""
     normalize_reward: bool = False
     """Scale training rewards by the running deviation of the return."""
+    demonstrations: str | None = None
+    """Folder of a Minari dataset to learn from too, as `nondiff demonstrate` writes it."""
+    warm_start_steps: Annotated[int, Ge(0)] = 2_000
+    """Gradient steps in which the policy imitates the demonstrations, before the environments'
+    first step."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,12 @@ class OffPolicy(Reinforcement):
     """Relabelled transitions for each real one."""
     goal_selection_strategy: Literal["future", "final", "episode"] = "future"
     """Where relabelled goals come from."""
+    demonstrations_share: Share = 0.5
+    """Part of each batch that is drawn from the demonstrations, which are kept to the end
+    (arXiv:2302.02948)."""
+    imitation: NonNegative = 1.0
+    """Step size with which the actor goes on to imitate the demonstrations where the critic thinks
+    no better of its own actions, in units of the learning rate (arXiv:1709.10089)."""
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
+from nondiff.agents.demonstrations import Demonstrations, checksum, read_demonstrations
 from nondiff.agents.iterations import new_module
 from nondiff.agents.network import NET_ARCH, NetworkPolicy, non_finite_weight
 from nondiff.agents.origin import origin_of
@@ -26,6 +28,7 @@ from nondiff.agents.reinforcement.building import (
 from nondiff.agents.reinforcement.compatibility import check
 from nondiff.agents.reinforcement.configs import OnPolicy, Reinforcement
 from nondiff.agents.reinforcement.finite import FiniteGuard
+from nondiff.agents.reinforcement.imitation import begin_statistics, warm_start
 from nondiff.agents.reinforcement.policy import Description, Normalizer, ReinforcementPolicy
 from nondiff.agents.reinforcement.schedules import EntropyDecay
 from nondiff.agents.reinforcement.shared_network import network_of
@@ -35,6 +38,7 @@ from nondiff.agents.seeds import generator_seed, training_seed
 from nondiff.agents.spaces import to_json
 from nondiff.agents.strategy import Observer, Training
 from nondiff.envs.errors import InvalidOptionError, NonFiniteError
+from nondiff.envs.recipe import EnvRecipe
 
 __all__ = ["check", "train"]  # what `Strategy` asks of a trainer
 
@@ -44,14 +48,15 @@ def train(
 ) -> ReinforcementPolicy | NetworkPolicy:
     """Train until the budget is spent or the observer ends it; see `Strategy.train`."""
     module = _module(config, training)
+    lessons = lessons_of(config, training.recipe)
     account, training = training, _in_whole_steps(config, training)
     with closing(make_environments(config, training.recipe, observer.note)) as environments:
-        segment = Segment(config, training, observer, environments, module)
+        segment = Segment(config, training, observer, environments, module, lessons)
         count_from(environments, segment.start // config.num_envs)
         observer.begin(segment.start)
         while not segment.run():
             del segment  # its buffers are freed before the next one's are made
-            segment = Segment(config, training, observer, environments, module)
+            segment = Segment(config, training, observer, environments, module, lessons)
         policy = segment.policy()
         account.simulator_seconds = simulator_seconds(environments)
     if module is None or not isinstance(policy, NetworkPolicy):
@@ -78,6 +83,23 @@ def _module(config: Reinforcement, training: Training) -> nn.Module | None:
         return new_module(training, env, config.net_arch or NET_ARCH, config.activation or "silu")
 
 
+@dataclass(frozen=True)
+class Lessons:
+    """Demonstrations, and the checksum of their dataset."""
+
+    demonstrations: Demonstrations
+    sha256: str
+
+
+def lessons_of(config: Reinforcement, recipe: EnvRecipe) -> Lessons | None:
+    """What a configuration says to learn from."""
+    path = config.demonstrations
+    if path is None:
+        return None
+    with recipe.opened() as env:
+        return Lessons(read_demonstrations(path, env), checksum(path))
+
+
 class Segment:
     """The part of a training from one checkpoint, or the start, to the next."""
 
@@ -88,9 +110,10 @@ class Segment:
         observer: Observer,
         environments: VecEnv,
         module: nn.Module | None,
+        lessons: Lessons | None,
     ) -> None:
         self._config, self._training, self._observer = config, training, observer
-        self._module = module
+        self._module, self._lessons = module, lessons
         # What the checkpoint holds is all that passes from one segment to the next.
         state = training.checkpoints.load()
         self.start = state.steps if state else 0
@@ -100,7 +123,8 @@ class Segment:
         set_random_seed(seed)
         environments.seed(training_seed(training.seed, self._number))
         env = normalized(config, FiniteGuard(environments, self.start // config.num_envs))
-        self.algorithm = build(config, training, env, module)
+        shown = lessons.demonstrations if lessons else None
+        self.algorithm = build(config, training, env, module, shown)
         if state is not None:
             restore(self.algorithm, self._origin(), state)
         # Given no seed, the algorithm leaves the environments' seeds as they are.
@@ -109,6 +133,10 @@ class Segment:
 
     def run(self) -> bool:
         """Train to the next checkpoint and save it; returns whether training is over."""
+        if self._number == 0 and self._lessons is not None:
+            self._warm_start(self._lessons.demonstrations)
+            if not self._observer.review(0, self.policy()):
+                return True
         budget = self._training.budget
         cut = self._learn(min(self._boundary, budget))
         steps = self.algorithm.num_timesteps
@@ -118,9 +146,20 @@ class Segment:
             self._training.checkpoints.save(state)
         return cut or steps >= budget
 
+    def _warm_start(self, demonstrations: Demonstrations) -> None:
+        begin_statistics(self.algorithm, demonstrations)
+        warm_start(
+            self.algorithm,
+            demonstrations,
+            self._config.warm_start_steps,
+            np.random.default_rng(generator_seed(self._training.seed, 0)),
+            progress=lambda: self._observer.after_step(0, None, None),
+        )
+
     def _origin(self) -> dict[str, Any]:
-        training = self._training
-        return origin_of(self._config, training, checkpoint_every=training.checkpoint_every)
+        every, lessons = self._training.checkpoint_every, self._lessons
+        more = {} if lessons is None else {"demonstrations_sha256": lessons.sha256}
+        return origin_of(self._config, self._training, checkpoint_every=every, **more)
 
     def policy(self) -> ReinforcementPolicy | NetworkPolicy:
         """The policy as it is now."""

@@ -1,0 +1,227 @@
+"""Demonstrations to learn from, read of a Minari dataset; the only module that imports Minari."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from nondiff.envs.errors import InvalidOptionError, MissingDependencyError, NonFiniteError
+from nondiff.envs.needs import missing
+
+DATA = "data"  # the folder in a dataset's that Minari reads
+METADATA = "metadata.json"
+Observations = Any  # an array with a row a step, or a dictionary of them
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """The steps of all episodes of a dataset, one after another.
+
+    Args:
+        observations: before each step, (n, shape), or a dictionary of them.
+        next_observations: after each step, alike.
+        actions: (n, shape).
+        rewards: (n,).
+        terminated: (n,), whether the task ended with the step.
+        last: (n,), whether the step is its episode's last.
+    """
+
+    observations: Observations
+    next_observations: Observations
+    actions: NDArray[Any]
+    rewards: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    last: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+
+def load_minari() -> tuple[Any, Any, str]:
+    """Minari's storage, its episodes, and its version.
+
+    Raises:
+        MissingDependencyError: it, or the library for its files, is not installed.
+    """
+    try:
+        import h5py  # noqa: F401
+        import minari
+        from minari.data_collector import EpisodeBuffer
+        from minari.dataset.minari_storage import MinariStorage
+    except ImportError as error:
+        raise missing("minari") from error
+    return MinariStorage, EpisodeBuffer, minari.__version__
+
+
+def checksum(path: str | Path) -> str:
+    """SHA-256 of a dataset's files and their names.
+
+    Raises:
+        InvalidOptionError: there is none, or it can't be read.
+    """
+    folder = _data_folder(Path(path))
+    total = hashlib.sha256()
+    with _readable(folder):
+        for part in sorted(p for p in folder.rglob("*") if p.is_file()):
+            digest = hashlib.sha256(part.read_bytes()).hexdigest()
+            total.update(f"{digest}  {part.relative_to(folder).as_posix()}\n".encode())
+    return total.hexdigest()
+
+
+def read_demonstrations(path: str | Path, env: gymnasium.Env[Any, Any]) -> Demonstrations:
+    """The demonstrations of a dataset of this environment.
+
+    Args:
+        path: the folder that `nondiff demonstrate` wrote, or any that Minari reads.
+        env: what will be trained on.
+
+    Raises:
+        InvalidOptionError: there is no dataset, it is damaged or empty, or it is of another
+            environment, or of other observations or actions.
+        NonFiniteError: a value is NaN or infinite.
+        MissingDependencyError: Minari is not installed.
+    """
+    storage_class, _, _ = load_minari()
+    folder = _data_folder(Path(path))
+    with _readable(folder):
+        metadata = json.loads((folder / METADATA).read_text())
+        # Minari would make the environment to learn them, and run whatever code it names.
+        described = {"observation_space", "action_space"} <= set(metadata)
+        storage = storage_class.read(folder) if described else None
+    if storage is None:
+        raise InvalidOptionError(f"{folder}: its {METADATA} does not say which spaces it is of")
+    _check_env(folder, metadata.get("env_spec"), env)
+    for what in ("observation_space", "action_space"):
+        theirs, ours = getattr(storage, what), getattr(env, what)
+        if theirs != ours:
+            raise InvalidOptionError(
+                f"{folder} has the {what} {theirs}, and the environment {ours}"
+            )
+    with _readable(folder):
+        episodes = [
+            _steps(episode, env) for episode in storage.get_episodes(range(storage.total_episodes))
+        ]
+    for number, episode in enumerate(episodes):
+        _check_values(f"{folder}: episode {number}", episode, env)
+    episodes = [episode for episode in episodes if len(episode)]
+    if not episodes:
+        raise InvalidOptionError(f"{folder} is empty: it holds no step of an episode")
+    names = Demonstrations.__dataclass_fields__
+    return Demonstrations(**{n: _joined([getattr(e, n) for e in episodes]) for n in names})
+
+
+def _data_folder(path: Path) -> Path:
+    for folder in (path / DATA, path):
+        if (folder / METADATA).is_file():
+            return folder
+    there = "is not a Minari dataset" if path.is_dir() else "does not exist"
+    raise InvalidOptionError(
+        f"demonstrations {str(path)!r}: the folder {path.absolute()} {there}; "
+        "`nondiff demonstrate --out` writes one"
+    )
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Whatever goes wrong within is the fault of the dataset's files."""
+    try:
+        yield
+    except ImportError as error:  # its files are in a format that needs more
+        raise MissingDependencyError(f"{folder} can't be read: {error}") from error
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InvalidOptionError(
+            f"{folder} can't be read as a Minari dataset: {type(error).__name__}: {reason}"
+        ) from error
+
+
+def _check_env(folder: Path, spec_json: str | None, env: gymnasium.Env[Any, Any]) -> None:
+    """Refuse what was played elsewhere; a dataset need not say where it was played."""
+    if spec_json is None or env.spec is None:
+        return
+    with _readable(folder):
+        spec = json.loads(spec_json)
+        theirs = (spec["id"], _arguments(spec["kwargs"]))
+    ours = (env.spec.id, _arguments(env.spec.kwargs))
+    if theirs != ours:
+        described = [f"{name} with arguments {arguments}" for name, arguments in (theirs, ours)]
+        raise InvalidOptionError(
+            f"{folder} is of {described[0]}, and training is on {described[1]}"
+        )
+
+
+def _arguments(keywords: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in keywords.items() if key != "render_mode"}
+    return dict(json.loads(json.dumps(kept, default=str)))
+
+
+def _steps(episode: dict[str, Any], env: gymnasium.Env[Any, Any]) -> Demonstrations:
+    space, count = env.observation_space, len(episode["rewards"])
+    actions, observations = np.asarray(episode["actions"]), episode["observations"]
+    if isinstance(space, spaces.Dict):
+        observations = {key: np.asarray(observations[key]) for key in space}
+        shapes = {key: (values.shape, space[key].shape) for key, values in observations.items()}
+    else:
+        observations = np.asarray(observations)
+        shapes = {"observations": (observations.shape, space.shape)}
+    expected = {key: (count + 1, *(own or ())) for key, (_, own) in shapes.items()}
+    found = {key: shape for key, (shape, _) in shapes.items()}
+    expected["actions"], found["actions"] = (count, *(env.action_space.shape or ())), actions.shape
+    terminated = np.asarray(episode["terminations"], bool)
+    expected["terminations"], found["terminations"] = (count,), terminated.shape
+    if found != expected:
+        raise ValueError(f"episode {episode['id']} has shapes {found} instead of {expected}")
+    last = np.arange(count) == count - 1
+    return Demonstrations(
+        _part(observations, slice(None, -1)),
+        _part(observations, slice(1, None)),
+        actions,
+        np.asarray(episode["rewards"], float),
+        terminated,
+        last,
+    )
+
+
+def _part(values: Observations, rows: slice) -> Observations:
+    if isinstance(values, dict):
+        return {key: value[rows] for key, value in values.items()}
+    return values[rows]
+
+
+def _joined(parts: list[Any]) -> Any:
+    if isinstance(parts[0], dict):
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    return np.concatenate(parts)
+
+
+def _check_values(name: str, episode: Demonstrations, env: gymnasium.Env[Any, Any]) -> None:
+    observations = [episode.observations, episode.next_observations]
+    named = [("reward", episode.rewards), ("action", episode.actions)]
+    for values in observations:
+        parts = values if isinstance(values, dict) else {"": values}
+        named += [(f"observation {key!r}" if key else "observation", v) for key, v in parts.items()]
+    for what, array in named:
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            raise NonFiniteError(
+                f"{name} has the {what} {array[tuple(bad[0])]} at step {bad[0][0]}"
+            )
+    outside = [action for action in episode.actions if not _is_inside(action, env.action_space)]
+    if outside:
+        raise InvalidOptionError(f"{name} has the action {outside[0]}, not in {env.action_space}")
+
+
+def _is_inside(action: NDArray[Any], space: spaces.Space[Any]) -> bool:
+    if isinstance(space, spaces.Box):  # of whatever precision
+        return bool(((action >= space.low) & (action <= space.high)).all())
+    return action in space
