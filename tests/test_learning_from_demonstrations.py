@@ -288,7 +288,7 @@ def test_a_run_goes_on_only_with_the_same_demonstrations(
         file["episode_0/actions"][0] = 0.5
     check_refused(command("train", *resume, 300), "copy have changed since")
     shutil.rmtree(copy)
-    check_refused(command("train", *resume, 300), f"{copy} does not exist")
+    check_refused(command("train", *resume, 300), f"{str(copy)!r} does not exist")
 
 
 def damage(what: str, data: Path) -> None:
@@ -345,8 +345,9 @@ def test_a_damaged_dataset_is_refused(what: str, shown: dict[str, Path], tmp_pat
 def test_what_is_no_dataset_is_refused(shown: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(InvalidOptionError, match="is not a Minari dataset"):
         read(tmp_path)
-    with pytest.raises(InvalidOptionError, match="nowhere does not exist"):
-        read(tmp_path / "nowhere")
+    for name in ("nowhere", "null\0", 300 * "long"):
+        with pytest.raises(InvalidOptionError, match="does not exist"):
+            read(tmp_path / name)
 
 
 def test_a_dataset_of_something_else_is_refused(shown: dict[str, Path]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,11 +123,12 @@ def read_demonstrations(path: str | Path, env: gymnasium.Env[Any, Any]) -> Demon
 
 def _data_folder(path: Path) -> Path:
     for folder in (path / DATA, path):
-        if (folder / METADATA).is_file():
-            return folder
-    there = "is not a Minari dataset" if path.is_dir() else "does not exist"
+        with suppress(OSError, ValueError):  # of a path that can't be one
+            if (folder / METADATA).is_file():
+                return folder
+    there = "is not a Minari dataset" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
     raise InvalidOptionError(
-        f"demonstrations {str(path)!r}: the folder {path.absolute()} {there}; "
+        f"demonstrations {str(path)!r}: the folder {str(path.absolute())!r} {there}; "
         "`nondiff demonstrate --out` writes one"
     )
 
