@@ -14,7 +14,6 @@ from nondiff.envs.errors import InvalidOptionError
 TIMESTEP = 1 / 500  # [s]
 SUBSTEPS = 20  # physics steps a control step
 GRAVITY = -9.81  # [m/s^2]
-ALL = 1_000_000  # more bodies than there are
 
 
 class Simulation:
@@ -36,13 +35,16 @@ class Simulation:
         self.close = weakref.finalize(self, self._connection.close)
         self._urdf_flags = 0 if visual_meshes else bullet.URDF_IGNORE_VISUAL_SHAPES
         self._initial: Snapshot | None = None
-        # Without ordered pairs, contacts depend on the order in which objects met before. Bodies
-        # that were close a while ago would be solved as one island, which takes other numbers of
-        # iterations; a state does not hold that, so all are solved as one.
+        # A step must follow from the state alone, which doesn't hold the pairs of bodies that are
+        # close. The simple broadphase finds them afresh in each step, and faster for so few; the
+        # usual one keeps them a while after they part, and bodies paired are solved together, in
+        # other numbers of iterations. Pairs are ordered, or contacts depend on who met whom first.
+        bullet.resetSimulation(
+            flags=bullet.RESET_USE_SIMPLE_BROADPHASE, physicsClientId=self.client
+        )
         bullet.setPhysicsEngineParameter(
             fixedTimeStep=TIMESTEP,
             deterministicOverlappingPairs=1,
-            minimumSolverIslandSize=ALL,
             physicsClientId=self.client,
         )
         bullet.setGravity(0, 0, GRAVITY, physicsClientId=self.client)
