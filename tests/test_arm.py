@@ -77,6 +77,7 @@ def test_moving_to_the_goal_ends_the_episode_with_success(make: MakeArm) -> None
         ({"reward_type": "shaped"}, "sparse, dense"),
         ({"control_type": "torque"}, "ee, joints"),
         ({"render_mode": "gif"}, "human, rgb_array, rgb_array_list or None"),
+        ({"physics": "slow"}, "default, fast"),
         ({"horizon": 0}, "positive whole number"),
         ({"horizon": -5}, "positive whole number"),
         ({"horizon": 2.5}, "positive whole number"),

@@ -17,14 +17,16 @@ from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.kinematics import Chain
 from nondiff.envs.arm.manual import jacobian_slopes
 from nondiff.envs.arm.panda import PANDA, TIP
+from nondiff.envs.arm.physics import PROFILES, ProfileName
 from nondiff.envs.arm.reach import Reach, panda_reach
 from nondiff.envs.arm.robot import ControlType, Robot
-from nondiff.envs.arm.simulation import SUBSTEPS, Simulation
+from nondiff.envs.arm.simulation import Simulation
 from nondiff.envs.arm.state import ANGLES, MOTION, POSITION, VELOCITIES, VELOCITY, WIDTH
 from nondiff.envs.black_box import BlackBoxEnv, Meter, capabilities, find_black_box
 from nondiff.envs.black_box.contract import Array
 
 BOTH = pytest.mark.parametrize("control_type", ["ee", "joints"])
+EACH = pytest.mark.parametrize("physics", PROFILES)
 CEILING = np.array([0.1, 0.15, 0.3])  # [m] of the targets that `wander` heads for
 FLOOR = np.array([-0.15, -0.15, 0.1])
 
@@ -37,8 +39,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def arm_box(control_type: ControlType = "ee", reward_type: str = "dense") -> ArmBox:
-    env = panda_reach(reward_type=reward_type, control_type=control_type)
+def arm_box(
+    control_type: ControlType = "ee",
+    reward_type: str = "dense",
+    physics: ProfileName = "default",
+) -> ArmBox:
+    env = panda_reach(reward_type=reward_type, control_type=control_type, physics=physics)
     box = env.black_box()
     env.close()
     assert isinstance(box, ArmBox)
@@ -149,8 +155,9 @@ def test_three_jacobians_agree() -> None:
         )
 
 
+@EACH
 @pytest.mark.parametrize("weak", [1.0, 0.3])
-def test_the_motors_adjoint_is_autograd_s(weak: float) -> None:
+def test_the_motors_adjoint_is_autograd_s(weak: float, physics: ProfileName) -> None:
     rng = np.random.default_rng(0)
     factor = torch.from_numpy(rng.normal(size=(30, 7, 7)))
     mass = factor @ factor.mT / 7 + torch.eye(7)
@@ -161,7 +168,7 @@ def test_the_motors_adjoint_is_autograd_s(weak: float) -> None:
     forces = weak * torch.full((7,), 87.0, dtype=torch.float64)
     torques = torch.zeros(30, 7, dtype=torch.float64)
     course = motors.drive(
-        (angles, velocities), targets, forces, lambda *_: (mass, torques), SUBSTEPS
+        (angles, velocities), targets, forces, lambda *_: (mass, torques), PROFILES[physics]
     )
     limited = torch.stack(course.sides).abs().mean()
     assert 0.02 < limited < 0.99
@@ -175,10 +182,13 @@ def test_the_motors_adjoint_is_autograd_s(weak: float) -> None:
 # The box moves as the environment does.
 
 
+@EACH
 @BOTH
-def test_free_episodes_are_the_environment_s_to_the_bit(control_type: ControlType) -> None:
-    env = panda_reach(reward_type="dense", control_type=control_type)
-    box = arm_box(control_type)
+def test_free_episodes_are_the_environment_s_to_the_bit(
+    control_type: ControlType, physics: ProfileName
+) -> None:
+    env = panda_reach(reward_type="dense", control_type=control_type, physics=physics)
+    box = arm_box(control_type, physics=physics)
     made = BlackBoxEnv(box)
     for seed in range(3):
         rng = np.random.default_rng(seed)
@@ -327,7 +337,21 @@ def test_a_task_that_moves_more_than_the_arm_offers_none() -> None:
 
 
 @BOTH
-def test_the_twin_is_a_millimetre_from_pybullet(control_type: ControlType) -> None:
+def test_the_twin_is_a_millimetre_from_pybullet_s_fast_physics(control_type: ControlType) -> None:
+    box = arm_box(control_type, physics="fast")
+    states, actions, outcomes = wander(box, 8, 20)
+    with torch.no_grad():
+        twin = box.twin(torch.from_numpy(states), torch.from_numpy(actions)).numpy()
+    off = np.linalg.norm((twin - outcomes)[:, POSITION], axis=1)
+    assert np.quantile(off, 0.5) < 2e-3
+    cotangent = np.zeros_like(outcomes)
+    cotangent[:, POSITION] = np.random.default_rng(0).normal(size=(len(states), 3))
+    _, own = box.vjp(states, actions, outcomes, cotangent)
+    assert np.median(cosines(own, by_twin(box, states, actions, cotangent)[1])) > 0.99
+
+
+@BOTH
+def test_the_twin_is_a_fraction_of_a_millimetre_from_pybullet(control_type: ControlType) -> None:
     box = arm_box(control_type)
     states, actions, outcomes = wander(box, 8, 40)
     with torch.no_grad():

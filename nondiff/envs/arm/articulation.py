@@ -18,11 +18,13 @@ class Articulation:
     Args:
         client: PyBullet's number of the world.
         body: its number of the body.
+        gain: of its motors; see `Physics`.
     """
 
-    def __init__(self, client: int, body: int) -> None:
+    def __init__(self, client: int, body: int, gain: float) -> None:
         self._client = client
         self.body = body
+        self._gain = gain
 
     def set_friction(self, link: int, lateral: float, spinning: float) -> None:
         """Set the two friction coefficients of a link."""
@@ -151,5 +153,6 @@ class Articulation:
             bullet.POSITION_CONTROL,
             targetPositions=targets,
             forces=forces,
+            positionGains=[self._gain] * len(joints),
             physicsClientId=self._client,
         )

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from nondiff.envs.arm import manual
 from nondiff.envs.arm.panda import PANDA
+from nondiff.envs.arm.physics import Physics
 from nondiff.envs.arm.robot import ControlType, Robot
 from nondiff.envs.arm.scene import Scene
-from nondiff.envs.arm.simulation import SUBSTEPS, Simulation
+from nondiff.envs.arm.simulation import Simulation
 from nondiff.envs.arm.state import JOINT_STATE, MOTION, POSITION, WIDTH
 from nondiff.envs.arm.task import Task
 from nondiff.envs.arm.twin import Twin
@@ -51,6 +52,7 @@ class ArmBox(BlackBox):
         control_type: "ee" or "joints"; see `Robot`.
         sparse: whether the reward is that of `ArmEnv`'s "sparse", whose gradient is zero.
         horizon: control steps an episode.
+        physics: how finely a step is computed.
         observation_space: of `ArmEnv`.
         action_space: of `ArmEnv`.
     """
@@ -65,6 +67,7 @@ class ArmBox(BlackBox):
         control_type: ControlType,
         sparse: bool,
         horizon: int,
+        physics: Physics,
         observation_space: spaces.Space[Any],
         action_space: spaces.Space[Any],
     ) -> None:
@@ -77,13 +80,14 @@ class ArmBox(BlackBox):
         self.horizon = horizon
         self._task = task
         self._control_type = control_type
+        self._physics = physics
         self._sparse = sparse
         self.differentiable_reward = not sparse
         self._bounds = torch.tensor(seen.high, dtype=torch.float64)
 
     @cached_property
     def _world(self) -> World:
-        simulation = Simulation()
+        simulation = Simulation(self._physics)
         scene = Scene(simulation, self._task.table)
         robot = Robot(simulation, PANDA, self._control_type, self._task.gripper)
         task = self._task(scene)
@@ -115,7 +119,7 @@ class ArmBox(BlackBox):
         world.simulation.reset()
         world.robot.place(*state[JOINT_STATE].reshape(2, -1).tolist())
         world.robot.apply(action)
-        world.simulation.step(SUBSTEPS)
+        world.simulation.step(self._physics.substeps)
         return np.array(world.robot.joint_state() + world.robot.observe())
 
     def observation(self, state: Tensor, context: Tensor) -> Tensor:
@@ -139,11 +143,11 @@ class ArmBox(BlackBox):
         self, state: Array, action: Array, outcome: Array, cotangent: Array
     ) -> tuple[Array, Array]:
         """See `manual`."""
-        return manual.vjp(self._world.robot, SUBSTEPS, state, action, outcome, cotangent)
+        return manual.vjp(self._world.robot, self._physics, state, action, outcome, cotangent)
 
     @cached_property
     def _twin(self) -> Twin:
-        return Twin(self._world.robot, SUBSTEPS)
+        return Twin(self._world.robot, self._physics)
 
     def twin(self, state: Tensor, action: Tensor) -> Tensor:
         """See `Twin`."""

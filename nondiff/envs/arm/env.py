@@ -16,6 +16,7 @@ from nondiff.envs.arm.camera_observation import CameraObservation, parsed_camera
 from nondiff.envs.arm.disturbances import Disturbances, Disturbed
 from nondiff.envs.arm.engine import Snapshot
 from nondiff.envs.arm.panda import PANDA
+from nondiff.envs.arm.physics import DEFAULT, ProfileName, find_profile
 from nondiff.envs.arm.picture_world import PictureWorld
 from nondiff.envs.arm.randomization import (
     Randomization,
@@ -24,7 +25,7 @@ from nondiff.envs.arm.randomization import (
 )
 from nondiff.envs.arm.robot import ControlType, Robot, RobotModel
 from nondiff.envs.arm.scene import Scene
-from nondiff.envs.arm.simulation import SUBSTEPS, TIMESTEP, Simulation
+from nondiff.envs.arm.simulation import Simulation
 from nondiff.envs.arm.task import Task
 from nondiff.envs.arm.view import View, parsed_view
 from nondiff.envs.errors import InvalidOptionError
@@ -40,7 +41,7 @@ Info = dict[str, Any]
 REWARD_TYPES = ("sparse", "dense")
 RENDER_MODES = ("human", "rgb_array", "rgb_array_list")
 FRAMES_PER_STEP = 5  # pictures a control step in mode "rgb_array_list"
-CONTROL_RATE = round(1 / (SUBSTEPS * TIMESTEP))  # [Hz]
+CONTROL_RATE = round(1 / DEFAULT.control_step)  # [Hz], of every profile
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         reward_type: "sparse", 0 on success and -1 otherwise; or "dense", minus the distance.
         control_type: "ee" or "joints"; see `Robot`.
         horizon: control steps an episode.
+        physics: how finely a step is computed; see `PROFILES`. What was measured with one is
+            not comparable with another.
         render_mode: None; "rgb_array", a picture a call; "rgb_array_list", the pictures since the
             last call, several a control step, for slow motion; or "human", PyBullet's own window.
         render_width: [px].
@@ -103,6 +106,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         reward_type: RewardType = "sparse",
         control_type: ControlType = "ee",
         horizon: int = 50,
+        physics: ProfileName = "default",
         render_mode: str | None = None,
         render_width: int = 640,
         render_height: int = 480,
@@ -120,8 +124,9 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._control_type = control_type
         self._task_class = task
         self._size = (render_width, render_height)
+        self._physics = find_profile(physics)
         self._simulation = Simulation(
-            gui=render_mode == "human", visual_meshes=render_mode is not None
+            self._physics, gui=render_mode == "human", visual_meshes=render_mode is not None
         )
         self._scene = Scene(self._simulation, task.table, view)
         self._robot = Robot(self._simulation, robot, control_type, task.gripper)
@@ -178,11 +183,11 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._robot.apply(self._disturbances.command(action, self._elapsed_steps))
         if self.render_mode == "rgb_array_list":
             for _ in range(FRAMES_PER_STEP - 1):
-                self._simulation.step(SUBSTEPS // FRAMES_PER_STEP)
+                self._simulation.step(self._physics.substeps // FRAMES_PER_STEP)
                 self._frames.append(self._scene.camera.image(*self._size))
-            self._simulation.step(SUBSTEPS // FRAMES_PER_STEP)
+            self._simulation.step(self._physics.substeps // FRAMES_PER_STEP)
         else:
-            self._simulation.step(SUBSTEPS)
+            self._simulation.step(self._physics.substeps)
         self._elapsed_steps += 1
         observation, info = self._observed(*self._read())
         reward = info["reward_sparse"] if self._sparse else info["reward_dense"]
@@ -310,6 +315,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._control_type,
             self._sparse,
             self._horizon,
+            self._physics,
             self.observation_space,
             self.action_space,
         )

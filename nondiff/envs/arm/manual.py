@@ -15,13 +15,14 @@ from torch import Tensor
 from nondiff.envs.arm import motors
 from nondiff.envs.arm.articulation import IK_ITERATIONS
 from nondiff.envs.arm.panda import PANDA
+from nondiff.envs.arm.physics import Physics
 from nondiff.envs.arm.robot import EE_STEP, IK_DAMPING, JOINT_STEP, Robot
 from nondiff.envs.arm.state import ANGLES, ARM, JOINT_STATE, POSITION, VELOCITIES, VELOCITY
 from nondiff.envs.black_box.contract import Array
 
 
 def vjp(
-    robot: Robot, substeps: int, state: Array, action: Array, outcome: Array, cotangent: Array
+    robot: Robot, physics: Physics, state: Array, action: Array, outcome: Array, cotangent: Array
 ) -> tuple[Array, Array]:
     """Cotangents of states (n, 24) and actions (n, action), as `HasVjp` defines them.
 
@@ -30,7 +31,7 @@ def vjp(
 
     Args:
         robot: a Panda, whose joints are moved about, at no consequence for a black box.
-        substeps: of the control step.
+        physics: how finely a step is computed.
         state: (n, 24).
         action: (n, action).
         outcome: (n, 24).
@@ -40,7 +41,7 @@ def vjp(
     start = torch.from_numpy(state[:, ANGLES]), torch.from_numpy(state[:, VELOCITIES])
     forces = torch.tensor(PANDA.forces[:ARM], dtype=torch.float64)
     course = motors.drive(
-        start, torch.from_numpy(targets), forces, partial(_inertia, robot), substeps
+        start, torch.from_numpy(targets), forces, partial(_inertia, robot), physics
     )
     ends = map(torch.from_numpy, _of_joints(robot, outcome, cotangent))
     angles, velocities, moved = motors.adjoint(course, *ends)

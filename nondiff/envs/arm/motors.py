@@ -1,11 +1,11 @@
 """How PyBullet's position controllers move the arm in a control step, and the adjoint of that.
 
-In each substep a motor asks for the velocity that covers `GAIN` of its joint's error, whatever the
-velocity was, and gets it unless that takes more than its largest force. So with strong motors a
-joint covers 1 - (1 - GAIN)^20 of the way to its target in 20 substeps; the Panda's are not strong:
-under random actions the first two are at their limit for a third to two thirds of the time. The
-velocities then solve a linear complementarity problem with the mass matrix, as in the constraint
-solver of Bullet (btMultiBodyJointMotor.cpp; Baraff 1994, doi:10.1145/192161.192168).
+In each substep a motor asks for the velocity that covers a share of its joint's error, the gain,
+whatever the velocity was, and gets it unless that takes more than its largest force. So with strong
+motors a joint covers 1 - (1 - gain)^n of the way to its target in n substeps; the Panda's are not
+strong: under random actions the first two are at their limit for a third to two thirds of the time.
+The velocities then solve a linear complementarity problem with the mass matrix, as in the
+constraint solver of Bullet (btMultiBodyJointMotor.cpp; Baraff 1994, doi:10.1145/192161.192168).
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from nondiff.envs.arm.simulation import TIMESTEP
+from nondiff.envs.arm.physics import Physics
 
-GAIN = 0.1  # PyBullet's own, when none is given
 MOST_PIVOTS = 10  # of the search for the motors at their limit; two are the rule
-REFRESH = 5  # substeps between mass matrices; at 1 the twin costs three times as much
-RATE = GAIN / TIMESTEP  # [1/s]
+REFRESH = 1 / 100  # [s] between mass matrices; at 1 / 500 the twin costs three times as much
 
 Inertia = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -31,12 +29,14 @@ class Course:
     """A control step as it was computed.
 
     Attributes:
+        physics: with which.
         angles: (n, joints) at the end [rad].
         velocities: (n, joints) at the end [rad/s].
         sides: of each substep (n, joints): 1 or -1 where a motor is at its limit, else 0.
         masses: of each substep (n, joints, joints): the mass matrix [kg m^2].
     """
 
+    physics: Physics
     angles: Tensor
     velocities: Tensor
     sides: list[Tensor] = field(default_factory=list)
@@ -48,11 +48,11 @@ def drive(
     targets: Tensor,
     forces: Tensor,
     inertia: Inertia,
-    substeps: int,
+    physics: Physics,
 ) -> Course:
     """Move joints towards their targets, differentiably.
 
-    The mass matrix and the torques are renewed every `REFRESH` substeps only.
+    The mass matrix and the torques are renewed every `REFRESH` seconds only.
 
     Args:
         start: angles (n, joints) [rad] and velocities (n, joints) [rad/s].
@@ -60,21 +60,23 @@ def drive(
         forces: (joints,) the motors' largest [N m].
         inertia: of angles and velocities, the mass matrices (n, joints, joints) [kg m^2] and the
             torques (n, joints) [N m] that keep the velocities.
-        substeps: of `TIMESTEP` each.
+        physics: of the control step.
     """
-    course = Course(*start)
+    course = Course(physics, *start)
     sides = torch.zeros_like(targets)
-    impulse = forces * TIMESTEP
-    for substep in range(substeps):
-        if substep % REFRESH == 0:
+    impulse = forces * physics.timestep
+    rate = physics.gain / physics.timestep  # [1/s]
+    refresh = max(1, round(REFRESH / physics.timestep))  # [substeps]
+    for substep in range(physics.substeps):
+        if substep % refresh == 0:
             mass, torques = inertia(course.angles, course.velocities)
-            fall = TIMESTEP * torch.linalg.solve(mass, torques)
+            fall = physics.timestep * torch.linalg.solve(mass, torques)
         free = course.velocities - fall
-        wanted = RATE * (targets - course.angles)
+        wanted = rate * (targets - course.angles)
         with torch.no_grad():
             sides = _at_their_limit(mass, free, wanted, impulse, sides)
         course.velocities = _velocities(mass, free, wanted, impulse, sides)
-        course.angles = course.angles + TIMESTEP * course.velocities
+        course.angles = course.angles + physics.timestep * course.velocities
         course.sides.append(sides)
         course.masses.append(mass)
     return course
@@ -84,8 +86,8 @@ def adjoint(course: Course, angles: Tensor, velocities: Tensor) -> tuple[Tensor,
     """Cotangents of the angles and velocities at the start and of the targets (n, joints) each.
 
     By hand, substep by substep backwards, the mass matrices taken as constant: with P the map from
-    free to resulting velocities, v' = P v + (1 - P) RATE (target - q) + constant and
-    q' = q + TIMESTEP v'.
+    free to resulting velocities, v' = P v + (1 - P) rate (target - q) + constant and
+    q' = q + timestep v', where the rate is the gain a timestep.
 
     Args:
         course: what `drive` gave.
@@ -93,12 +95,14 @@ def adjoint(course: Course, angles: Tensor, velocities: Tensor) -> tuple[Tensor,
         velocities: (n, joints) the cotangents at the end.
     """
     targets = torch.zeros_like(angles)
+    timestep = course.physics.timestep
+    rate = course.physics.gain / timestep
     for sides, mass in zip(reversed(course.sides), reversed(course.masses), strict=True):
-        velocities = velocities + TIMESTEP * angles
+        velocities = velocities + timestep * angles
         limited = sides.abs()
         pulled = torch.linalg.solve(_limited_mass(mass, limited), velocities) * limited
         free = (mass @ pulled[..., None])[..., 0]  # P' times the cotangent
-        wanted = RATE * (velocities - free)
+        wanted = rate * (velocities - free)
         angles, velocities, targets = angles - wanted, free, targets + wanted
     return angles, velocities, targets
 

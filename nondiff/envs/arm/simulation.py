@@ -7,19 +7,19 @@ from collections.abc import Callable
 
 from nondiff.envs.arm.articulation import Articulation
 from nondiff.envs.arm.engine import IDENTITY, Connection, Snapshot, Vector, bullet, model_path
+from nondiff.envs.arm.physics import DEFAULT, Physics
 from nondiff.envs.arm.shapes import Colour, Shape, SixColours
 from nondiff.envs.arm.solids import collision_shape, visual_shape
 from nondiff.envs.errors import InvalidOptionError
 
-TIMESTEP = 1 / 500  # [s]
-SUBSTEPS = 20  # physics steps a control step
 GRAVITY = -9.81  # [m/s^2]
 
 
 class Simulation:
-    """A PyBullet world with 1/500 s steps, deterministic and free of history after `reset`.
+    """A PyBullet world, deterministic and free of history after `reset`.
 
     Args:
+        physics: its steps and its solver.
         gui: open PyBullet's own window.
         visual_meshes: load the robot's detailed meshes for pictures; physics is the same without.
 
@@ -29,7 +29,10 @@ class Simulation:
 
     close: Callable[[], object]  # disconnects; runs once, at the latest with the last reference
 
-    def __init__(self, gui: bool = False, visual_meshes: bool = False) -> None:
+    def __init__(
+        self, physics: Physics = DEFAULT, gui: bool = False, visual_meshes: bool = False
+    ) -> None:
+        self._gain = physics.gain
         self._connection = Connection(gui)
         self.client = self._connection.client
         self.close = weakref.finalize(self, self._connection.close)
@@ -43,7 +46,8 @@ class Simulation:
             flags=bullet.RESET_USE_SIMPLE_BROADPHASE, physicsClientId=self.client
         )
         bullet.setPhysicsEngineParameter(
-            fixedTimeStep=TIMESTEP,
+            fixedTimeStep=physics.timestep,
+            numSolverIterations=physics.solver_iterations,
             deterministicOverlappingPairs=1,
             physicsClientId=self.client,
         )
@@ -62,7 +66,7 @@ class Simulation:
         body: int = bullet.loadURDF(
             urdf, position, useFixedBase=True, flags=self._urdf_flags, physicsClientId=self.client
         )
-        return Articulation(self.client, body)
+        return Articulation(self.client, body, self._gain)
 
     def add_body(
         self,
@@ -124,7 +128,7 @@ class Simulation:
         return position, quaternion, *bullet.getBaseVelocity(body, self.client)
 
     def step(self, substeps: int) -> None:
-        """Advance by `substeps` steps of `TIMESTEP`."""
+        """Advance by so many physics steps."""
         client = self.client
         step = bullet.stepSimulation
         for _ in range(substeps):

@@ -10,6 +10,7 @@ from nondiff.envs.arm.articulation import IK_ITERATIONS
 from nondiff.envs.arm.engine import model_path, rotation_matrix
 from nondiff.envs.arm.kinematics import Chain
 from nondiff.envs.arm.panda import PANDA, TIP
+from nondiff.envs.arm.physics import Physics
 from nondiff.envs.arm.robot import EE_STEP, IK_DAMPING, JOINT_STEP, Robot
 from nondiff.envs.arm.state import ANGLES, ARM, JOINTS, VELOCITIES
 
@@ -25,11 +26,11 @@ class Twin:
 
     Args:
         robot: a Panda, whose limits and masses count.
-        substeps: of a control step.
+        physics: how finely a step is computed.
     """
 
-    def __init__(self, robot: Robot, substeps: int) -> None:
-        self._substeps = substeps
+    def __init__(self, robot: Robot, physics: Physics) -> None:
+        self._physics = physics
         self._ee_control = robot.ee_control
         self._chain = Chain(model_path(PANDA.urdf), TIP, PANDA.base_position)
         self._limits = torch.from_numpy(robot.arm_limits())
@@ -41,7 +42,7 @@ class Twin:
         """The states (n, 24) after actions (n, action) in states (n, 24)."""
         start = state[:, ANGLES], state[:, VELOCITIES]
         targets = self.targets(start[0], action)
-        course = motors.drive(start, targets, self._forces, self._inertia, self._substeps)
+        course = motors.drive(start, targets, self._forces, self._inertia, self._physics)
         poses = self._chain.poses(course.angles)
         position, _ = self._chain.tip_pose(poses)
         linear = self._chain.jacobian(poses)[:, :3]
