@@ -256,9 +256,16 @@ def test_a_program_that_breaks_ends_the_run_at_a_checkpoint_from_which_it_goes_o
 
 
 @pytest.mark.parametrize(
-    "signum", [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    ("signum", "way"),
+    [
+        (signal.SIGKILL, "serial"),
+        (signal.SIGKILL, "processes"),
+        (signal.SIGTERM, "serial"),
+        pytest.param(signal.SIGTERM, "processes", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "serial", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "processes", marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("way", ["serial", "processes"])
 def test_nothing_is_left_of_a_training_that_is_killed_in_a_call(
     signum: signal.Signals, way: str, home: Path
 ) -> None:

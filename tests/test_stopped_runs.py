@@ -93,7 +93,9 @@ def check(
     check_goes_on(folder, command, *CASES[case])
 
 
-@pytest.mark.parametrize("signum", SIGNALS)
+@pytest.mark.parametrize(
+    "signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_stopped_run_goes_on_to_the_same_bits(
     signum: signal.Signals, tmp_path: Path, command: Command
 ) -> None:
@@ -174,7 +176,7 @@ def test_stopped_before_a_resumed_run_trains(tmp_path: Path) -> None:
     assert Run.open(folder).status() == "interrupted"
 
 
-@pytest.mark.parametrize("where", ["serial", "processes"])
+@pytest.mark.parametrize("where", ["serial", pytest.param("processes", marks=pytest.mark.slow)])
 def test_the_second_signal_ends_a_training_that_hangs(where: str, tmp_path: Path) -> None:
     hangs, folder = tmp_path / "hangs", tmp_path / "runs" / "run"
     options = (*HANGS, "--env-arg", f"flag={hangs}", "--vec-env", where, *LONG)

@@ -41,7 +41,10 @@ def observations(env_id: str, count: int = 32) -> list[Any]:
         return [env.observation_space.sample() for _ in range(count)]
 
 
-@pytest.mark.parametrize("env_id", ["Pendulum-v1", "nondiff/PandaReachDense-v0"])
+@pytest.mark.parametrize(
+    "env_id",
+    [pytest.param("Pendulum-v1", marks=pytest.mark.slow), "nondiff/PandaReachDense-v0"],
+)
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_seed_gives_the_same_bits_and_the_model_on_disk_predicts_them(
     name: str, env_id: str, tmp_path: Path
