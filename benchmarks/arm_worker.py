@@ -1,8 +1,9 @@
-"""One side of `arm_throughput.py`, timed in a process of its own.
+"""One side of `arm_steps.py`, timed in a process of its own.
 
-Runs in panda-gym's environment too, where nondiff is not installed: simulators are imported late.
-Each line in asks for a block as JSON, {"seed": 3, "steps": 100, "resets": 20}; each line out
-answers with CPU seconds for the whole block, {"step": 0.12, "reset": 0.004}.
+    python arm_worker.py SIDE TASK CONTROL
+
+Each line in asks for a block as JSON, {"seed": 3, "step": 100, "reset": 20, "picture": 5}; each
+line out answers with CPU seconds for the whole block of each quantity that this side has.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-SUBSTEPS = 20
-Block = Callable[[int, int, int], dict[str, float]]
+SIZE = 84  # [px] of pictures
+PANDA_GYM_SIZE = {"render_width": SIZE, "render_height": SIZE, "renderer": "Tiny"}
+Block = Callable[[int, dict[str, int]], dict[str, float]]
 
 
 def private_stdout() -> Any:
@@ -41,21 +43,19 @@ def silent_stderr() -> Iterator[None]:
         os.close(saved)
 
 
-def make_nondiff(control: str) -> gymnasium.Env:
+def make_nondiff(task: str, control: str, **arguments: Any) -> gymnasium.Env:
     """Our environment as its users make it."""
-    import nondiff
-
-    assert nondiff.envs.ENVIRONMENTS
-    return gymnasium.make("nondiff/PandaReach-v0", control_type=control)
+    return gymnasium.make(f"nondiff:nondiff/Panda{task}-v0", control_type=control, **arguments)
 
 
-def make_panda_gym(control: str) -> gymnasium.Env:
+def make_panda_gym(task: str, control: str, **arguments: Any) -> gymnasium.Env:
     """The peer's environment as its users make it."""
     with silent_stderr():
         import panda_gym
 
         assert panda_gym.ENV_IDS
-        return gymnasium.make("PandaReachJoints-v3" if control == "joints" else "PandaReach-v3")
+        joints = "Joints" if control == "joints" else ""
+        return gymnasium.make(f"Panda{task}{joints}-v3", **arguments)
 
 
 def random_actions(env: gymnasium.Env, seed: int, count: int) -> Iterator[np.ndarray]:
@@ -65,13 +65,15 @@ def random_actions(env: gymnasium.Env, seed: int, count: int) -> Iterator[np.nda
         yield rng.uniform(-1, 1, env.action_space.shape).astype(np.float32)
 
 
-def time_steps(env: gymnasium.Env, seed: int, count: int) -> float:
-    """CPU seconds of `count` steps; the resets between episodes are not counted."""
+def time_steps(env: gymnasium.Env, seed: int, count: int, render: bool = False) -> float:
+    """CPU seconds of `count` steps, rendered if asked; resets between episodes are not counted."""
     elapsed = 0.0
     env.reset(seed=seed)
     for action in random_actions(env, seed, count):
         started = time.process_time()
         _, _, terminated, truncated, _ = env.step(action)
+        if render:
+            env.render()
         elapsed += time.process_time() - started
         if terminated or truncated:
             env.reset()
@@ -90,32 +92,44 @@ def time_resets(env: gymnasium.Env, seed: int, count: int) -> float:
     return elapsed
 
 
-def environment_block(env: gymnasium.Env) -> Block:
-    """Blocks of random actions through `env`."""
+def environment_block(
+    env: gymnasium.Env, seeing: gymnasium.Env | None = None, render: bool = False
+) -> Block:
+    """Blocks of random actions through `env`, and through `seeing`, which gives pictures.
 
-    def block(seed: int, steps: int, resets: int) -> dict[str, float]:
-        return {"step": time_steps(env, seed, steps), "reset": time_resets(env, seed, resets)}
+    They are in its observations, or come by `render`.
+    """
+
+    def block(seed: int, counts: dict[str, int]) -> dict[str, float]:
+        seconds = {
+            "step": time_steps(env, seed, counts["step"]),
+            "reset": time_resets(env, seed, counts["reset"]),
+        }
+        if seeing is not None:
+            seconds["picture"] = time_steps(seeing, seed, counts["picture"], render)
+        return seconds
 
     return block
 
 
-def record_targets(env: gymnasium.Env, seed: int, count: int) -> list[list[tuple[Any, ...]]]:
-    """The arguments of every motor command of a nondiff block, episode by episode."""
+def record_targets(env: gymnasium.Env, seed: int, count: int) -> list[tuple[Any, Any]]:
+    """Of each episode of a nondiff block the state it starts from and its motor commands."""
     body = env.unwrapped._robot._body
     drive = body.drive_joints
-    episodes: list[list[tuple[Any, ...]]] = [[]]
+    episodes: list[tuple[Any, Any]] = []
 
     def recorded(*arguments: Any) -> None:
-        episodes[-1].append(arguments)
+        episodes[-1][1].append(arguments)
         drive(*arguments)
 
     body.drive_joints = recorded
     env.reset(seed=seed)
+    episodes.append((env.unwrapped.get_state(), []))
     for action in random_actions(env, seed, count):
         _, _, terminated, truncated, _ = env.step(action)
         if terminated or truncated:
             env.reset()
-            episodes.append([])
+            episodes.append((env.unwrapped.get_state(), []))
     del body.drive_joints
     return episodes
 
@@ -128,48 +142,61 @@ def replay_block(env: gymnasium.Env) -> Block:
     """
     import pybullet as bullet
 
-    simulation = env.unwrapped._simulation
-    client = simulation.client
-    body = env.unwrapped._robot._body.body
+    unwrapped = env.unwrapped
+    client, body = unwrapped._simulation.client, unwrapped._robot.body
+    substeps = range(unwrapped._physics.substeps)
 
-    def end_effector(body: int) -> tuple[float, ...]:
+    def end_effector() -> tuple[float, ...]:
         return bullet.getLinkState(body, 11, 1, 1, client)[4]
 
-    def block(seed: int, steps: int, resets: int) -> dict[str, float]:
-        episodes = record_targets(env, seed, steps)
-        recorded = end_effector(body)
+    def command(joints: Any, targets: Any, forces: Any) -> None:
+        bullet.setJointMotorControlArray(
+            body,
+            joints,
+            bullet.POSITION_CONTROL,
+            targetPositions=targets,
+            forces=forces,
+            physicsClientId=client,
+        )
+
+    def block(seed: int, counts: dict[str, int]) -> dict[str, float]:
+        episodes = record_targets(env, seed, counts["step"])
+        recorded = end_effector()
         elapsed = 0.0
-        for episode in episodes:
-            simulation.reset()
-            for joints, targets, forces in episode:
+        for start, commands in episodes:
+            unwrapped.set_state(start)
+            for arguments in commands:
                 started = time.process_time()
-                bullet.setJointMotorControlArray(
-                    body,
-                    joints,
-                    bullet.POSITION_CONTROL,
-                    targetPositions=targets,
-                    forces=forces,
-                    physicsClientId=client,
-                )
-                for _ in range(SUBSTEPS):
+                command(*arguments)
+                for _ in substeps:
                     bullet.stepSimulation(client)
                 elapsed += time.process_time() - started
-        assert end_effector(body) == recorded, "the replay is not the recorded physics"
+        assert end_effector() == recorded, "the replay is not the recorded physics"
         return {"step": elapsed}
 
     return block
 
 
-def main(side: str, control: str) -> None:
+def made_block(side: str, task: str, control: str) -> Block:
+    """What a side does."""
+    if side == "raw":
+        return replay_block(make_nondiff(task, control))
+    if side == "fast":
+        return environment_block(make_nondiff(task, control, physics="fast"))
+    if side == "nondiff":
+        seeing = make_nondiff(task, control, camera={"width": SIZE, "height": SIZE})
+        return environment_block(make_nondiff(task, control), seeing)
+    seeing = make_panda_gym(task, control, render_mode="rgb_array", **PANDA_GYM_SIZE)
+    return environment_block(make_panda_gym(task, control), seeing, render=True)
+
+
+def main(side: str, task: str, control: str) -> None:
     """Answer blocks until stdin closes."""
     replies = private_stdout()
-    if side == "raw":
-        block = replay_block(make_nondiff(control))
-    else:
-        make = {"nondiff": make_nondiff, "panda-gym": make_panda_gym}[side]
-        block = environment_block(make(control))
+    block = made_block(side, task, control)
     for line in sys.stdin:
-        print(json.dumps(block(**json.loads(line))), file=replies, flush=True)
+        request = json.loads(line)
+        print(json.dumps(block(request.pop("seed"), request)), file=replies, flush=True)
 
 
 if __name__ == "__main__":
