@@ -20,6 +20,7 @@ from nondiff.envs.arm.reach import Reach
 from nondiff.envs.arm.robot import EE_STEP, RobotModel
 from nondiff.envs.arm.shapes import Sphere
 from nondiff.envs.arm.task import Task, euclidean, on_the_table
+from nondiff.envs.parallel import ParallelVectorEnv
 
 RADIUS = 0.03  # [m]
 MASS = 0.1  # [kg]
@@ -69,7 +70,9 @@ XARM = RobotModel(
 )
 
 # `gymnasium.make` and `train` hand `reward_type` and the other arguments of ArmEnv through.
-gymnasium.register("PandaRoll-v0", entry_point=partial(ArmEnv, Roll, PANDA))
+panda_roll = partial(ArmEnv, Roll, PANDA)
+panda_roll_vector = partial(ParallelVectorEnv, panda_roll)
+gymnasium.register("PandaRoll-v0", entry_point=panda_roll, vector_entry_point=panda_roll_vector)
 gymnasium.register("XArmRoll-v0", entry_point=partial(ArmEnv, Roll, XARM))
 gymnasium.register("XArmReach-v0", entry_point=partial(ArmEnv, Reach, XARM))
 

@@ -59,6 +59,19 @@ def test_its_ball_can_be_rolled_and_its_state_restored(example: Any) -> None:
     env.close()
 
 
+def test_its_task_runs_in_worker_processes(example: Any) -> None:
+    vector = gymnasium.make_vec("PandaRoll-v0", num_envs=2, processes=1)
+    alone = gymnasium.make("PandaRoll-v0")
+    seen = vector.reset(seed=3)[0]
+    assert np.array_equal(seen["observation"][0], alone.reset(seed=3)[0]["observation"])
+    alone.action_space.seed(0)
+    for action in [alone.action_space.sample() for _ in range(5)]:
+        seen, expected = vector.step(np.stack([action] * 2))[0], alone.step(action)[0]
+        assert np.array_equal(seen["observation"][0], expected["observation"])
+    vector.close()
+    alone.close()
+
+
 def test_its_robot_reaches(example: Any, capsys: pytest.CaptureFixture[str]) -> None:
     example.main()
     assert capsys.readouterr().out.count("reached") == 5
