@@ -39,8 +39,8 @@ class Table:
 
 def overview(table: Table) -> View:
     """The whole workspace, for people."""
-    middle = (table.x + 0.15, 0.0, 0.15)
-    return View(target=middle, distance=1.2 * table.length, yaw=30, pitch=-32, fov=40)
+    middle = (table.x + 0.15, 0.0, 0.2)
+    return View(target=middle, distance=1.3 * table.length, yaw=30, pitch=-32, fov=40)
 
 
 def close_up(table: Table) -> View:
