@@ -31,7 +31,7 @@ def check_predictions(strategy: Reinforcement, env_id: str, folder: Path) -> Non
     """Compare a trained algorithm with its model on disk, on the same observations."""
     training = Training(EnvRecipe(env_id), BUDGET, seed=0)
     with closing(make_environments(strategy, training.recipe, print)) as environments:
-        segment = Segment(strategy, training, Watcher(), environments, module=None)
+        segment = Segment(strategy, training, Watcher(), environments, None, lessons=None)
         assert segment.run()
         save_policy(segment.policy(), folder)
     algorithm, loaded = segment.algorithm, load_policy(folder)
