@@ -21,7 +21,8 @@ of them solved, or with its budget. Steps and seconds: medians with 95 % interva
 that got there, or the whole budget where none did. Success and return: means with 95 % intervals,
 of the best model of every seed, over 100 episodes that chose nothing. CPU seconds include
 evaluations, the processes of the environments, and the making of demonstrations where a row has
-some; the start of Python is excluded.
+some; the start of Python is excluded. Zero steps: imitation of the demonstrations was enough, and
+the mean return is about the expert's.
 
 """
 HEADER = ("task", "strategy", "seeds solved", "steps", "CPU seconds", "success", "mean return")
@@ -66,16 +67,15 @@ def cells(row: Row, seeds: list[dict[str, Any]]) -> list[str]:
         row.task,
         row.method,
         f"{len(solved)} of {len(seeds)} [{share.low:.0%}, {share.high:.0%}]",
-        cost([seed["steps"] for seed in solved or seeds], bool(solved)),
-        cost([seed["cpu_seconds"] for seed in solved or seeds], bool(solved)),
+        cost([seed["steps"] for seed in solved or seeds], bool(solved), 0),
+        cost([seed["cpu_seconds"] for seed in solved or seeds], bool(solved), 1),
         f"{success.value:.1%} [{success.low:.1%}, {success.high:.1%}]",
         f"{mean_return.value:.1f} [{mean_return.low:.1f}, {mean_return.high:.1f}]",
     ]
 
 
-def cost(values: list[float], solved: bool) -> str:
+def cost(values: list[float], solved: bool, digits: int) -> str:
     """The median with its interval, and that nothing came of it where nothing did."""
-    digits = 1 if max(values) < 100 else 0
     found = bootstrapped(values, np.median)
     value, low, high = (f"{x:,.{digits}f}" for x in (found.value, found.low, found.high))
     return f"{value} [{low}, {high}]" if solved else f"not in {value}"

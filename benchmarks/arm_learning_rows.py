@@ -18,8 +18,6 @@ class Row:
             preset's.
         demonstrations: episodes that the task's scripted expert plays before.
         options: more for `nondiff train`.
-        note: what tells the row from others of the same task and strategy.
-        default: whether it is measured unless it is asked for.
     """
 
     task: str
@@ -27,8 +25,6 @@ class Row:
     budget: int | None = None
     demonstrations: int = 0
     options: tuple[str, ...] = ()
-    note: str = ""
-    default: bool = True
 
     @property
     def env_id(self) -> str:
@@ -40,7 +36,7 @@ class Row:
         """The strategy, and what it has beside."""
         shown = f", {self.demonstrations:,} demonstrations" if self.demonstrations else ""
         her = "+her" if self.strategy in HINDSIGHT else ""
-        return f"{self.strategy}{her}{shown}{self.note}"
+        return f"{self.strategy}{her}{shown}"
 
     @property
     def name(self) -> str:
@@ -71,13 +67,31 @@ PUBLISHED = (
     Published("PandaStack", 1_000_000, -96.915),
 )
 
-TASKS = ("PandaReach", "PandaPush", "PandaPickAndPlace", "PandaStack", "PandaFlip", "PandaSlide")
+OBJECTS = ("PandaPush", "PandaPickAndPlace", "PandaStack", "PandaFlip", "PandaSlide")
+
+# Where a preset of PPO expects demonstrations: what suits it without.
+FROM_SCRATCH = (
+    *("--num-envs", "8", "--vec-env", "batched", "--n-steps", "128", "--batch-size", "256"),
+    *("--gamma", "0.95", "--gae-lambda", "0.9", "--learning-rate", "1e-3"),
+    *("--net-arch", "256", "256", "--activation", "tanh", "--log-std-init", "-0.5"),
+    "--normalize-observation",
+)
+FROM_SCRATCH_STEPS = 100_000
 
 ROWS = (
     Row("PandaReach", "sac"),
-    Row("PandaReach", "tqc"),
+    Row("PandaReach", "ppo"),
     Row("PandaReachDense", "sac"),
+    Row("PandaReachDense", "ppo"),
     Row("KukaReach", "sac"),
-    *(Row(f"{task}{reward}", "ppo") for task in TASKS for reward in ("Dense", "")),
-    Row("PandaPush", "sac"),
+    Row("PandaPush", "ppo", demonstrations=1_000),
+    Row("PandaPickAndPlace", "ppo", demonstrations=200),
+    Row("PandaStack", "ppo", demonstrations=3_000),
+    Row("PandaFlip", "ppo", demonstrations=3_000),
+    Row("PandaSlide", "ppo", demonstrations=500),
+    *(
+        Row(f"{task}{reward}", "ppo", FROM_SCRATCH_STEPS, options=FROM_SCRATCH)
+        for reward in ("Dense", "")
+        for task in OBJECTS
+    ),
 )

@@ -79,7 +79,7 @@ def test_costs_are_those_of_the_seeds_that_got_there(tmp_path: Path) -> None:
     text = arm_learning_report.write(results, tmp_path / "found.json")
     (solved,) = (line for line in text.splitlines() if "| sac+her |" in line)
     assert "| 3 of 4 [30%, 95%] | 2,000 [1,000, 3,000] | 20.0 [10.0, 30.0] |" in solved
-    assert "| 0 of 1 [0%, 79%] | not in 50,000 | not in 500 |" in text
+    assert "| 0 of 1 [0%, 79%] | not in 50,000 | not in 500.0 |" in text
     assert "rl-zoo3" in text
     assert len(json.loads((tmp_path / "found.json").read_text())) == 2
     assert (tmp_path / "found.png").stat().st_size > 10_000

@@ -6,7 +6,7 @@ A pair that is not listed gets the strategy's defaults.
 from __future__ import annotations
 
 from nondiff.agents import find_strategy
-from nondiff.agents.presets import arm_reach, design, doom, surface_waves
+from nondiff.agents.presets import arm_objects, arm_reach, design, doom, surface_waves
 from nondiff.agents.presets.preset import (
     DEFAULT_BUDGET,
     DEFAULT_REVIEWS,
@@ -26,6 +26,7 @@ __all__ = [
 
 PRESETS: Presets = {
     **arm_reach.PRESETS,
+    **arm_objects.PRESETS,
     **doom.PRESETS,
     **design.PRESETS,
     **surface_waves.PRESETS,
