@@ -80,4 +80,4 @@ class Faulty(gymnasium.Env):
 
 
 for kind in (GoTo, Picture, Faulty):
-    gymnasium.register(f"{kind.__name__}-v0", entry_point=kind)
+    gymnasium.register(f"{kind.__name__}-v0", entry_point=f"{__name__}:{kind.__name__}")

@@ -26,6 +26,7 @@ from nondiff.agents.api import train
 from nondiff.agents.demonstrations import Demonstrations, checksum, read_demonstrations
 from nondiff.agents.network import MLP
 from nondiff.agents.reinforcement.configs import PPO, SAC, OffPolicy
+from nondiff.agents.reinforcement.imitation import warm_start
 from nondiff.agents.reinforcement.training import Segment, lessons_of
 from nondiff.agents.reinforcement.vectorize import make_environments
 from nondiff.agents.strategy import Strategy, Training
@@ -42,6 +43,7 @@ from nondiff.experiments.demonstrations import Recorder, write_dataset
 from nondiff.experiments.episodes import play
 from nondiff.experiments.stopping import Stop
 
+PICTURE = "small_envs:Picture-v0"
 REACH, PUSH, PENDULUM, CART = (
     "nondiff/PandaReach-v0",
     "nondiff/PandaPush-v0",
@@ -168,6 +170,20 @@ def test_an_episode_that_was_cut_short_did_not_end_there(shown: dict[str, Path])
     np.testing.assert_array_equal(np.flatnonzero(buffer.dones), [199, 399, 599])
     assert set(np.unique(buffer.actions)) == {-1.0, 1.0}  # in units of the largest torque
     assert not algorithm.replay_buffer.sample(100).dones.any()
+    algorithm.env.close()
+
+
+def test_pictures_are_kept_and_learnt_from_as_they_were_seen(tmp_path: Path) -> None:
+    path = write(tmp_path / "seen", PICTURE, lambda _: np.full(1, 0.5, np.float32), 2)
+    steps = read(path, PICTURE)
+    with EnvRecipe(PICTURE).opened() as env:
+        first, _ = env.reset(seed=0)
+    np.testing.assert_array_equal(steps.observations[0], first)
+    config = SAC(demonstrations=str(path), net_arch=(8,), buffer_size=20, warm_start_steps=1)
+    algorithm: Any = segment(config, PICTURE).algorithm
+    stored = algorithm.replay_buffer.demonstrated.observations[0, 0]
+    np.testing.assert_array_equal(stored, np.moveaxis(first, -1, 0))  # as convolutions take it
+    warm_start(algorithm, steps, 2, np.random.default_rng(0), lambda: None)
     algorithm.env.close()
 
 
@@ -323,7 +339,10 @@ DAMAGES: dict[str, tuple[type[NondiffError], str]] = {
     "a NaN action": (NonFiniteError, "episode 1 has the action nan at step 2"),
     "an infinite observation": (NonFiniteError, "the observation 'observation' inf at step 0"),
     "an action outside": (InvalidOptionError, r"episode 1 has the action \[.*, not in Box"),
-    "a lost step": (InvalidOptionError, "can't be read as a Minari dataset.*shapes"),
+    "a lost step": (
+        InvalidOptionError,
+        "can't be read as a Minari dataset.* of shape .* instead of",
+    ),
     "a lost episode": (InvalidOptionError, "can't be read as a Minari dataset: KeyError"),
     "no episodes": (InvalidOptionError, "is empty"),
     "no spaces": (InvalidOptionError, "does not say which spaces"),

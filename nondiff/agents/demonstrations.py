@@ -92,8 +92,23 @@ def read_demonstrations(path: str | Path, env: gymnasium.Env[Any, Any]) -> Demon
         NonFiniteError: a value is NaN or infinite.
         MissingDependencyError: Minari is not installed.
     """
-    storage_class, _, _ = load_minari()
     folder = _data_folder(Path(path))
+    storage = _opened(folder, env)
+    with _readable(folder):
+        numbers = range(storage.total_episodes)
+        episodes = [_steps(episode, env) for episode in storage.get_episodes(numbers)]
+    for number, episode in enumerate(episodes):
+        _check_values(f"{folder}: episode {number}", episode, env)
+    episodes = [episode for episode in episodes if len(episode)]
+    if not episodes:
+        raise InvalidOptionError(f"{folder} is empty: it holds no step of an episode")
+    names = Demonstrations.__dataclass_fields__
+    return Demonstrations(**{n: _joined([getattr(e, n) for e in episodes]) for n in names})
+
+
+def _opened(folder: Path, env: gymnasium.Env[Any, Any]) -> Any:
+    """Minari's storage of a dataset of this environment."""
+    storage_class, _, _ = load_minari()
     with _readable(folder):
         metadata = json.loads((folder / METADATA).read_text())
         # Minari would make the environment to learn them, and run whatever code it names.
@@ -108,17 +123,7 @@ def read_demonstrations(path: str | Path, env: gymnasium.Env[Any, Any]) -> Demon
             raise InvalidOptionError(
                 f"{folder} has the {what} {theirs}, and the environment {ours}"
             )
-    with _readable(folder):
-        episodes = [
-            _steps(episode, env) for episode in storage.get_episodes(range(storage.total_episodes))
-        ]
-    for number, episode in enumerate(episodes):
-        _check_values(f"{folder}: episode {number}", episode, env)
-    episodes = [episode for episode in episodes if len(episode)]
-    if not episodes:
-        raise InvalidOptionError(f"{folder} is empty: it holds no step of an episode")
-    names = Demonstrations.__dataclass_fields__
-    return Demonstrations(**{n: _joined([getattr(e, n) for e in episodes]) for n in names})
+    return storage
 
 
 def _data_folder(path: Path) -> Path:
@@ -169,29 +174,31 @@ def _arguments(keywords: dict[str, Any]) -> dict[str, Any]:
 
 def _steps(episode: dict[str, Any], env: gymnasium.Env[Any, Any]) -> Demonstrations:
     space, count = env.observation_space, len(episode["rewards"])
-    actions, observations = np.asarray(episode["actions"]), episode["observations"]
+    observations, actions = episode["observations"], episode["actions"]
     if isinstance(space, spaces.Dict):
-        observations = {key: np.asarray(observations[key]) for key in space}
-        shapes = {key: (values.shape, space[key].shape) for key, values in observations.items()}
+        observations = {key: observations[key] for key in space}
+        for key, values in observations.items():
+            _check_shape(key, values, count + 1, space[key])
     else:
-        observations = np.asarray(observations)
-        shapes = {"observations": (observations.shape, space.shape)}
-    expected = {key: (count + 1, *(own or ())) for key, (_, own) in shapes.items()}
-    found = {key: shape for key, (shape, _) in shapes.items()}
-    expected["actions"], found["actions"] = (count, *(env.action_space.shape or ())), actions.shape
+        _check_shape("observations", observations, count + 1, space)
+    _check_shape("actions", actions, count, env.action_space)
     terminated = np.asarray(episode["terminations"], bool)
-    expected["terminations"], found["terminations"] = (count,), terminated.shape
-    if found != expected:
-        raise ValueError(f"episode {episode['id']} has shapes {found} instead of {expected}")
-    last = np.arange(count) == count - 1
+    if len(terminated) != count:
+        raise ValueError(f"terminations of {len(terminated)} steps, rewards of {count}")
     return Demonstrations(
         _part(observations, slice(None, -1)),
         _part(observations, slice(1, None)),
-        actions,
+        np.asarray(actions),
         np.asarray(episode["rewards"], float),
         terminated,
-        last,
+        np.arange(count) == count - 1,
     )
+
+
+def _check_shape(name: str, values: Any, count: int, space: spaces.Space[Any]) -> None:
+    expected = (count, *(space.shape or ()))
+    if np.shape(values) != expected:
+        raise ValueError(f"{name} of shape {np.shape(values)} instead of {expected}")
 
 
 def _part(values: Observations, rows: slice) -> Observations:

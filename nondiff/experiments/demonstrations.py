@@ -83,7 +83,11 @@ def write_dataset(
     storage_class, buffer_class, version = load_minari()
     with _appearing(folder) as temporary:
         storage = storage_class.new(
-            temporary / DATA, env.observation_space, env.action_space, env.spec
+            temporary / DATA,
+            env.observation_space,
+            env.action_space,
+            env.spec,
+            jpeg_encoding=False,  # which would change pictures
         )
         storage.update_metadata({**facts, "minari_version": version})
         for group in _groups(episodes, AT_ONCE):
