@@ -25,7 +25,7 @@ from nondiff.agents import find_strategy
 from nondiff.agents.api import train
 from nondiff.agents.demonstrations import Demonstrations, checksum, read_demonstrations
 from nondiff.agents.network import MLP
-from nondiff.agents.reinforcement.configs import PPO, SAC, OffPolicy
+from nondiff.agents.reinforcement.configs import PPO, SAC, OffPolicy, Reinforcement
 from nondiff.agents.reinforcement.imitation import warm_start
 from nondiff.agents.reinforcement.training import Segment, lessons_of
 from nondiff.agents.reinforcement.vectorize import make_environments
@@ -120,7 +120,7 @@ def test_a_dataset_is_read_as_it_was_played(shown: dict[str, Path]) -> None:
     assert seed == 8
 
 
-def segment(config: OffPolicy, env_id: str) -> Segment:
+def segment(config: Reinforcement, env_id: str) -> Segment:
     """The beginning of a training."""
     training = Training(EnvRecipe(env_id), 500, seed=0)
     environments = make_environments(config, training.recipe, print)
@@ -234,6 +234,31 @@ def test_a_network_of_ones_own_and_discrete_actions_imitate_too(shown: dict[str,
         assert result.policy is not None
         lengths = [episode.length for episode in play(env, result.policy, range(100, 105))]
     assert np.mean(lengths) > 400  # at random, about 20
+
+
+def test_the_value_function_learns_what_demonstrations_returned(shown: dict[str, Path]) -> None:
+    config = PPO(demonstrations=str(shown[PUSH]), gamma=0.9, net_arch=(64, 64))
+    algorithm: Any = segment(config, PUSH).algorithm
+    steps = read(shown[PUSH], PUSH)
+    warm_start(algorithm, steps, 800, np.random.default_rng(0), lambda: None)
+    ends = np.flatnonzero(steps.last)
+    left = np.array([ends[ends >= row][0] - row for row in range(len(steps))])  # steps after it
+    expected = -(1 - 0.9**left) / (1 - 0.9)  # each costs 1, but the one that solves the task
+    observations = algorithm.policy.obs_to_tensor(steps.observations)[0]
+    values = algorithm.policy.predict_values(observations).detach().numpy()[:, 0]
+    assert np.abs(values - expected).mean() < 0.6 * expected.std()  # at first, nearly twice it
+    algorithm.env.close()
+
+
+def test_observations_stay_at_the_scale_at_which_they_were_imitated(
+    shown: dict[str, Path], tmp_path: Path
+) -> None:
+    strategy = with_demonstrations(CASES["ppo, normalised"][0], shown[PENDULUM])
+    tensors = run(strategy, PENDULUM, tmp_path, Diary(), 2 * EVERY)
+    observations = read(shown[PENDULUM], PENDULUM).observations
+    for name, expected in (("mean", observations.mean(axis=0)), ("variance", observations.var(0))):
+        found = tensors[f"normalizer.{name}.observation"].numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_training_goes_on_from_the_warm_start(shown: dict[str, Path]) -> None:

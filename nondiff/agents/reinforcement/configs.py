@@ -50,7 +50,8 @@ class Reinforcement(Strategy):
     worker_restarts: Annotated[int, Ge(0)] = 3
     """Times that the process of an environment is restarted before training stops."""
     normalize_observation: bool = False
-    """Scale observations by running statistics, which are kept with the model."""
+    """Scale observations by running statistics, which are kept with the model; with demonstrations,
+    by theirs."""
     normalize_reward: bool = False
     """Scale training rewards by the running deviation of the return."""
     demonstrations: str | None = None

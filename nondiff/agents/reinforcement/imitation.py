@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.running_mean_std import RunningMeanStd
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,12 +25,13 @@ from nondiff.agents.demonstrations import Demonstrations
 BATCH_SIZE = 256
 LEARNING_RATE = 1e-3  # of the warm start, at first; it falls linearly to zero
 REPORT_EVERY = 100  # gradient steps
+FOR_GOOD = 1e12  # so many observations in running statistics that no more of them count
 
 
-def begin_statistics(algorithm: BaseAlgorithm, demonstrations: Demonstrations) -> None:
-    """Begin the running statistics of observations, where there are any, with those shown.
+def settle_statistics(algorithm: BaseAlgorithm, demonstrations: Demonstrations) -> None:
+    """Give running statistics of observations, where there are any, the values of those shown.
 
-    What was imitated at one scale would mean something else at another.
+    There they stay: what was imitated at one scale would mean something else at another.
     """
     env = algorithm.get_vec_normalize_env()
     if env is None or not env.norm_obs:
@@ -37,9 +39,14 @@ def begin_statistics(algorithm: BaseAlgorithm, demonstrations: Demonstrations) -
     found: Any = env.obs_rms
     if isinstance(found, dict):
         for key, statistics in found.items():
-            statistics.update(demonstrations.observations[key])
+            _settle(statistics, demonstrations.observations[key])
     else:
-        found.update(demonstrations.observations)
+        _settle(found, demonstrations.observations)
+
+
+def _settle(statistics: RunningMeanStd, values: NDArray[Any]) -> None:
+    statistics.update(values)
+    statistics.count = FOR_GOOD
 
 
 def warm_start(
@@ -51,6 +58,9 @@ def warm_start(
 ) -> None:
     """Take gradient steps towards the demonstrated actions.
 
+    A value function that goes with the policy learns what the demonstrations returned, so that the
+    first updates after it know how good a state is.
+
     Args:
         algorithm: its policy is changed in place; its optimisers are not used.
         demonstrations: what is imitated.
@@ -61,11 +71,13 @@ def warm_start(
     policy: Any = algorithm.policy
     policy.set_training_mode(True)
     optimizer = torch.optim.Adam(_actor(policy).parameters(), LEARNING_RATE)
+    returns = _returns(algorithm, demonstrations)
     for step in range(steps):
         if step % REPORT_EVERY == 0:
             progress()
         rows = rng.integers(len(demonstrations), size=BATCH_SIZE)
-        _step(algorithm, demonstrations, rows, optimizer, LEARNING_RATE * (1 - step / steps))
+        rate = LEARNING_RATE * (1 - step / steps)
+        _step(algorithm, demonstrations, rows, optimizer, rate, returns)
     if hasattr(policy, "actor_target"):
         policy.actor_target.load_state_dict(policy.actor.state_dict())
 
@@ -76,10 +88,13 @@ def _step(
     rows: NDArray[np.int64],
     optimizer: torch.optim.Optimizer,
     rate: float,
+    returns: NDArray[np.float64] | None = None,
 ) -> float:
-    """One gradient step towards the actions of some rows; returns the loss."""
+    """One gradient step towards the actions, and returns, of some rows; gives the loss."""
     observations = _observations(algorithm, demonstrations, rows)
     loss = imitation_loss(algorithm.policy, observations, demonstrations.actions[rows])
+    if returns is not None:
+        loss = loss + _value_loss(algorithm.policy, observations, returns[rows])
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad()
@@ -87,6 +102,36 @@ def _step(
     optimizer.step()
     optimizer.zero_grad()
     return loss.item()
+
+
+def _returns(
+    algorithm: BaseAlgorithm, demonstrations: Demonstrations
+) -> NDArray[np.float64] | None:
+    """The discounted return from each step on, (n,); NaN where the episode was cut short.
+
+    None where there is no value function of the policy's, or rewards are of no known scale.
+    """
+    env, gamma = algorithm.get_vec_normalize_env(), getattr(algorithm, "gamma", 1.0)
+    if not isinstance(algorithm.policy, ActorCriticPolicy) or (env and env.norm_reward):
+        return None
+    returns = np.empty(len(demonstrations))
+    following = 0.0
+    for row in reversed(range(len(demonstrations))):
+        if demonstrations.last[row]:
+            following = 0.0 if demonstrations.terminated[row] else np.nan
+        following = demonstrations.rewards[row] + gamma * following
+        returns[row] = following
+    return returns
+
+
+def _value_loss(policy: Any, observations: Any, returns: NDArray[np.float64]) -> Tensor:
+    """The mean squared error of known returns, in units of their variance."""
+    values = policy.predict_values(observations).flatten()
+    known = np.isfinite(returns)
+    if not known.any():
+        return torch.zeros((), device=policy.device)
+    target = torch.as_tensor(returns[known], dtype=torch.float32, device=policy.device)
+    return functional.mse_loss(values[known], target) / (1 + target.var(correction=0))
 
 
 def _actor(policy: Any) -> torch.nn.Module:

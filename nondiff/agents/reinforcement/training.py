@@ -28,7 +28,7 @@ from nondiff.agents.reinforcement.building import (
 from nondiff.agents.reinforcement.compatibility import check
 from nondiff.agents.reinforcement.configs import OnPolicy, Reinforcement
 from nondiff.agents.reinforcement.finite import FiniteGuard
-from nondiff.agents.reinforcement.imitation import begin_statistics, warm_start
+from nondiff.agents.reinforcement.imitation import settle_statistics, warm_start
 from nondiff.agents.reinforcement.policy import Description, Normalizer, ReinforcementPolicy
 from nondiff.agents.reinforcement.schedules import EntropyDecay
 from nondiff.agents.reinforcement.shared_network import network_of
@@ -147,7 +147,7 @@ class Segment:
         return cut or steps >= budget
 
     def _warm_start(self, demonstrations: Demonstrations) -> None:
-        begin_statistics(self.algorithm, demonstrations)
+        settle_statistics(self.algorithm, demonstrations)
         warm_start(
             self.algorithm,
             demonstrations,
