@@ -80,7 +80,9 @@ def report(config: Config, steps: dict[str, Any], vector: dict[str, Any]) -> str
         flip=BROKEN["Flip"],
         steps=arm_steps.table(steps),
         vector=arm_vector.table(vector),
-        **asdict(config.vector),
+        num_envs=config.vector.num_envs,
+        processes=config.vector.processes,
+        cores=config.vector.cores,
     ).strip()
 
 
