@@ -19,10 +19,10 @@ class Twin:
     """The arm's motion without PyBullet, from its description, masses and motors.
 
     Left out are contacts, the joints' end stops, and the fingers, which stay closed. Off contact it
-    is a few tenths of a millimetre from PyBullet after a step, for three reasons: mass matrices
-    are renewed every few substeps; PyBullet's solver stops short of convergence; and its
-    links lose a little speed to damping. Without these three, nine steps in ten agree to two
-    micrometres.
+    is a few tenths of a millimetre from PyBullet after a step, and with fast physics a millimetre,
+    for three reasons: mass matrices are renewed every few substeps; PyBullet's solver stops short
+    of convergence; and its links lose a little speed to damping. Without these three, nine steps in
+    ten agree to two micrometres.
 
     Args:
         robot: a Panda, whose limits and masses count.
