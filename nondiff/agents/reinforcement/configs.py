@@ -183,9 +183,9 @@ class OffPolicy(Reinforcement):
     demonstrations_share: Share = 0.5
     """Part of each batch that is drawn from the demonstrations, which are kept to the end
     (arXiv:2302.02948)."""
-    imitation: NonNegative = 1.0
-    """Step size with which the actor goes on to imitate the demonstrations where the critic thinks
-    no better of its own actions, in units of the learning rate (arXiv:1709.10089)."""
+    imitation: NonNegative = 5.0
+    """Step size with which the actor goes on to imitate the demonstrations beside each update, in
+    units of the learning rate (arXiv:1709.10089, without its filter)."""
 
 
 @dataclass(frozen=True)

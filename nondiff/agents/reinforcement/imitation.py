@@ -1,7 +1,8 @@
 """Behaviour cloning: the policy imitates demonstrations, before it meets the environment or after.
 
-Imitation beside reinforcement is filtered by the critic, as in Nair et al. 2018, "Overcoming
-exploration in reinforcement learning with demonstrations", arXiv:1709.10089, equations 3 and 4.
+Imitation beside reinforcement is that of Nair et al. 2018, "Overcoming exploration in reinforcement
+learning with demonstrations", arXiv:1709.10089, without the filter by the critic: a critic that
+overrates the actor would seldom let it imitate.
 """
 
 from __future__ import annotations
