@@ -12,8 +12,22 @@ from nondiff.agents.presets.preset import Preset, Presets
 from nondiff.agents.reinforcement.configs import A2C, PPO, SAC, TD3, TQC, TRPO
 
 REACH, REACH_DENSE = "nondiff/PandaReach-v0", "nondiff/PandaReachDense-v0"
+KUKA_REACH = "nondiff/KukaReach-v0"
 
 # A short-sighted task: small discounts, large learning rates and small networks are fastest.
+SAC_REACH = Preset(
+    SAC(
+        gamma=0.8,
+        learning_starts=100,
+        batch_size=256,
+        ent_coef="auto_0.1",
+        learning_rate=3e-3,
+        net_arch=(64, 64),
+    ),
+    budget=5_000,
+    eval_every=250,
+    eval_episodes=10,
+)
 
 PRESETS: Presets = {
     ("ppo", REACH_DENSE): Preset(
@@ -152,19 +166,8 @@ PRESETS: Presets = {
         eval_every=4_096,
         eval_episodes=10,
     ),
-    ("sac", REACH): Preset(
-        SAC(
-            gamma=0.8,
-            learning_starts=100,
-            batch_size=256,
-            ent_coef="auto_0.1",
-            learning_rate=3e-3,
-            net_arch=(64, 64),
-        ),
-        budget=5_000,
-        eval_every=250,
-        eval_episodes=10,
-    ),
+    ("sac", REACH): SAC_REACH,
+    ("sac", KUKA_REACH): SAC_REACH,
     ("td3", REACH): Preset(
         TD3(
             gamma=0.8,
