@@ -17,6 +17,7 @@ from typing import Any
 
 import arm_steps
 import arm_vector
+import psutil
 import tyro
 from arm_peer import BROKEN, PEER, engine, install_peer
 from measuring import surroundings, write
@@ -25,6 +26,8 @@ HEADING = """# Speed of the arm
 
 `python benchmarks/arm_throughput.py`: ratios of times, medians over blocks in turns, with their
 95 % intervals. Random actions. panda-gym has no Flip to compare with: {flip}.
+At the end {load:.0f} processes wanted to run on {cpus} CPUs; elapsed time counts only where that is
+about the number of CPUs.
 
 ## One environment, CPU time
 A step, a reset, and a step that gives a picture of 84 x 84 pixels (nondiff: `camera="rgb"`;
@@ -74,10 +77,12 @@ def measured_vectors(config: Config, peer: Path) -> dict[str, arm_vector.Samples
     return {task: arm_vector.measure(config.vector, task, peer) for task in tasks}
 
 
-def report(config: Config, steps: dict[str, Any], vector: dict[str, Any]) -> str:
-    """Both tables and what they mean."""
+def report(config: Config, steps: dict[str, Any], vector: dict[str, Any], load: float) -> str:
+    """Both tables and what they mean; `load` is the mean number of processes that wanted to run."""
     return HEADING.format(
         flip=BROKEN["Flip"],
+        load=load,
+        cpus=os.cpu_count(),
         steps=arm_steps.table(steps),
         vector=arm_vector.table(vector),
         num_envs=config.vector.num_envs,
@@ -92,7 +97,8 @@ def main(config: Config) -> None:
     samples = {"steps": measured_steps(config, peer), "vector": measured_vectors(config, peer)}
     steps = {name: arm_steps.summary(one) for name, one in samples["steps"].items()}
     vector = {name: arm_vector.summary(one) for name, one in samples["vector"].items()}
-    text = report(config, steps, vector)
+    load = psutil.getloadavg()[1]
+    text = report(config, steps, vector, load)
     print(text)
     if config.output is not None:
         packages = ("nondiff", "gymnasium", "numpy", "stable-baselines3", engine())
@@ -100,6 +106,7 @@ def main(config: Config) -> None:
             "steps_config": asdict(config.steps),
             "vector_config": asdict(config.vector),
             **surroundings(packages, peer=PEER),
+            "load_of_five_minutes": load,
             "results": {"steps": steps, "vector": vector},
             "samples": samples,
         }
