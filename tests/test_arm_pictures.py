@@ -12,7 +12,7 @@ import pytest
 from arm_episodes import SMALL, MakeArm, bits, follow, random_actions, towards_goal
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.env import FRAMES_PER_STEP
+from nondiff.envs.arm.film import FRAMES_PER_STEP
 from nondiff.envs.errors import MissingDependencyError
 
 

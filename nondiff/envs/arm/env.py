@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,8 +14,10 @@ from numpy.typing import NDArray
 from nondiff.envs.arm.camera_observation import CameraObservation, parsed_camera
 from nondiff.envs.arm.disturbances import Disturbances, Disturbed
 from nondiff.envs.arm.engine import Snapshot
+from nondiff.envs.arm.film import CONTROL_RATE, FRAMES_PER_STEP, RENDER_MODES, Film, check_film
+from nondiff.envs.arm.options import check_positive
 from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.physics import DEFAULT, ProfileName, find_profile
+from nondiff.envs.arm.physics import ProfileName, find_profile
 from nondiff.envs.arm.picture_world import PictureWorld
 from nondiff.envs.arm.randomization import (
     Randomization,
@@ -39,9 +40,6 @@ Goals = NDArray[np.float32]
 Info = dict[str, Any]
 
 REWARD_TYPES = ("sparse", "dense")
-RENDER_MODES = ("human", "rgb_array", "rgb_array_list")
-FRAMES_PER_STEP = 5  # pictures a control step in mode "rgb_array_list"
-CONTROL_RATE = round(1 / DEFAULT.control_step)  # [Hz], of every profile
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,9 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         camera: CameraObservation | Mapping[str, Any] | str | None = None,
         randomization: Randomization | Mapping[str, Any] | str | None = None,
     ) -> None:
-        _check_options(reward_type, horizon, render_mode, render_width, render_height)
+        _check_reward_type(reward_type)
+        check_positive("horizon", horizon)
+        check_film(render_mode, render_width, render_height)
         view = parsed_view("render_view", render_view)
         self._camera = parsed_camera(camera)
         self._randomization = parsed_randomization(randomization)
@@ -123,21 +123,19 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._horizon = horizon
         self._control_type = control_type
         self._task_class = task
-        self._size = (render_width, render_height)
         self._physics = find_profile(physics)
         self._simulation = Simulation(
             self._physics, gui=render_mode == "human", visual_meshes=render_mode is not None
         )
         self._scene = Scene(self._simulation, task.table, view)
+        self._film = Film(self._scene, render_mode, (render_width, render_height))
         self._robot = Robot(self._simulation, robot, control_type, task.gripper)
         self._task = task(self._scene)
         self._simulation.freeze_initial_state()
         self._disturbances = Disturbances(self._robot, self._scene.objects)
         self._goal = np.zeros(len(task.goal_bounds), np.float32)
         self._elapsed_steps = 0
-        self._frames: list[NDArray[np.uint8]] = []
         self._reached = False
-        self._shown_at = 0.0
         bounds = np.array(self._robot.observation_bounds + task.observation_bounds, np.float32)
         goal_bounds = np.array(task.goal_bounds, np.float32)
         self._bounds = bounds
@@ -174,24 +172,18 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         while self._reached:
             self._goal = self._task.sample_goal(self.np_random)
             observation, info = self._observed(state, achieved)
-        self._frames.clear()
-        self._show(goal_moved=True)
+        self._show_goal()
+        self._film.begin(self._reached)
         return self._with_pictures(observation), info
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, Info]:
         """Apply an action for 1/25 s."""
         self._robot.apply(self._disturbances.command(action, self._elapsed_steps))
-        if self.render_mode == "rgb_array_list":
-            for _ in range(FRAMES_PER_STEP - 1):
-                self._simulation.step(self._physics.substeps // FRAMES_PER_STEP)
-                self._frames.append(self._scene.camera.image(*self._size))
-            self._simulation.step(self._physics.substeps // FRAMES_PER_STEP)
-        else:
-            self._simulation.step(self._physics.substeps)
+        self._film.advance(self._physics.substeps)
         self._elapsed_steps += 1
         observation, info = self._observed(*self._read())
         reward = info["reward_sparse"] if self._sparse else info["reward_dense"]
-        self._show()
+        self._film.show(self._reached)
         truncated = self._elapsed_steps >= self._horizon
         seen = self._with_pictures(observation)
         return seen, reward, info["is_success"], truncated, info
@@ -255,27 +247,13 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         seen: Observation = self._camera.observation(observation, self._robot_size, pictures)
         return seen
 
-    def _show(self, goal_moved: bool = False) -> None:
-        if self.render_mode is None:
-            return
-        if goal_moved:
+    def _show_goal(self) -> None:
+        if self.render_mode is not None:
             self._task.show_goal(self._goal)
-        self._scene.show_success(self._reached)
-        if self.render_mode == "rgb_array_list":
-            self._frames.append(self._scene.camera.image(*self._size))
-        elif self.render_mode == "human":
-            time.sleep(max(0.0, self._shown_at + 1 / CONTROL_RATE - time.monotonic()))
-            self._shown_at = time.monotonic()
 
     def render(self) -> Any:
         """A picture (height, width, 3), the list of them, or None, by `render_mode`."""
-        if self.render_mode == "rgb_array":
-            self._scene.show_success(self._reached)
-            return self._scene.camera.image(*self._size)
-        if self.render_mode == "rgb_array_list":
-            frames, self._frames = self._frames, []
-            return frames
-        return None
+        return self._film.taken(self._reached)
 
     def get_state(self) -> ArmState:
         """The present state; `set_state` returns to it on this environment, bit for bit."""
@@ -295,8 +273,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._elapsed_steps = state.elapsed_steps
         self.np_random.bit_generator.state = state.rng
         observation, _ = self._observed(*self._read())
-        if self.render_mode is not None:
-            self._task.show_goal(self._goal)
+        self._show_goal()
         return self._with_pictures(observation)
 
     def black_box(self) -> ArmBox | None:
@@ -327,17 +304,8 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._picture_world.close()
 
 
-def _check_options(
-    reward_type: str, horizon: int, render_mode: str | None, width: int, height: int
-) -> None:
+def _check_reward_type(reward_type: str) -> None:
     if reward_type not in REWARD_TYPES:
         raise InvalidOptionError(
             f"reward_type {reward_type!r} is unknown; choose from {', '.join(REWARD_TYPES)}"
         )
-    if render_mode is not None and render_mode not in RENDER_MODES:
-        raise InvalidOptionError(
-            f"render_mode {render_mode!r} is unknown; choose from {', '.join(RENDER_MODES)} or None"
-        )
-    for name, value in (("horizon", horizon), ("render_width", width), ("render_height", height)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InvalidOptionError(f"{name} must be a positive whole number, not {value!r}")

@@ -55,6 +55,16 @@ def check_whole(name: str, value: Any, low: int, high: int) -> None:
         )
 
 
+def check_positive(name: str, value: Any) -> None:
+    """Refuse what is no positive whole number.
+
+    Raises:
+        InvalidOptionError: names the value.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidOptionError(f"{name} must be a positive whole number, not {value!r}")
+
+
 def is_number(value: Any) -> bool:
     """Whether it is a finite real number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

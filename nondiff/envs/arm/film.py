@@ -1,0 +1,88 @@
+"""What `render` gives: pictures of an episode, or PyBullet's window at the arm's own pace."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nondiff.envs.arm.options import check_positive
+from nondiff.envs.arm.physics import DEFAULT
+from nondiff.envs.arm.scene import Scene
+from nondiff.envs.errors import InvalidOptionError
+
+RENDER_MODES = ("human", "rgb_array", "rgb_array_list")
+FRAMES_PER_STEP = 5  # pictures a control step in mode "rgb_array_list"
+CONTROL_RATE = round(1 / DEFAULT.control_step)  # [Hz], of every profile
+
+
+class Film:
+    """Takes the pictures that a render mode asks for.
+
+    Args:
+        scene: what is filmed.
+        mode: None, or one of `RENDER_MODES`.
+        size: width and height [px].
+    """
+
+    def __init__(self, scene: Scene, mode: str | None, size: tuple[int, int]) -> None:
+        self._scene = scene
+        self._mode = mode
+        self._size = size
+        self._frames: list[NDArray[np.uint8]] = []
+        self._shown_at = 0.0
+
+    def begin(self, reached: bool) -> None:
+        """Begin an episode."""
+        self._frames.clear()
+        self.show(reached)
+
+    def advance(self, substeps: int) -> None:
+        """Step the simulation, and take the pictures that lie within the step."""
+        if self._mode != "rgb_array_list":
+            self._scene.simulation.step(substeps)
+            return
+        for _ in range(FRAMES_PER_STEP - 1):
+            self._scene.simulation.step(substeps // FRAMES_PER_STEP)
+            self._frames.append(self._picture())
+        self._scene.simulation.step(substeps // FRAMES_PER_STEP)
+
+    def show(self, reached: bool) -> None:
+        """Show the end of a step, and whether the goal is reached."""
+        if self._mode is None:
+            return
+        self._scene.show_success(reached)
+        if self._mode == "rgb_array_list":
+            self._frames.append(self._picture())
+        elif self._mode == "human":
+            time.sleep(max(0.0, self._shown_at + 1 / CONTROL_RATE - time.monotonic()))
+            self._shown_at = time.monotonic()
+
+    def taken(self, reached: bool) -> Any:
+        """A picture (height, width, 3), the list of those since the last call, or None."""
+        if self._mode == "rgb_array":
+            self._scene.show_success(reached)
+            return self._picture()
+        if self._mode == "rgb_array_list":
+            frames, self._frames = self._frames, []
+            return frames
+        return None
+
+    def _picture(self) -> NDArray[np.uint8]:
+        return self._scene.camera.image(*self._size)
+
+
+def check_film(mode: str | None, width: int, height: int) -> None:
+    """Refuse a render mode or a size that there is not.
+
+    Raises:
+        InvalidOptionError: names it, and the choices.
+    """
+    if mode is not None and mode not in RENDER_MODES:
+        raise InvalidOptionError(
+            f"render_mode {mode!r} is unknown; choose from {', '.join(RENDER_MODES)} or None"
+        )
+    for name, value in (("render_width", width), ("render_height", height)):
+        check_positive(name, value)
