@@ -54,6 +54,17 @@ REFUSALS: dict[str, tuple[tuple[object, ...], str]] = {
 }
 
 
+def test_a_budget_too_small_for_another_step_of_all_environments_is_spent(
+    tmp_path: Path, command: Command
+) -> None:
+    few = ("--eval-episodes", 1, "--judge-episodes", 1, "--n-steps", 4, "--num-envs", 8)
+    options = ("--env", "CartPole-v1", "--budget", 33, "--runs", tmp_path, "--name", "run")
+    assert command("train", *options, *few).code == 0
+    for changes in ((), ("--budget", 39)):
+        check_refused(command("train", "--resume", tmp_path / "run", *changes), "steps is spent")
+    assert command("train", "--resume", tmp_path / "run", "--budget", 40).code == 0
+
+
 @pytest.mark.parametrize("case", REFUSALS)
 def test_what_a_run_cannot_be_asked_changes_nothing(
     case: str, folder: Path, command: Command

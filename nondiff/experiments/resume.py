@@ -101,13 +101,15 @@ def _check(run: Run, changes: dict[str, Any]) -> None:
         raise InvalidOptionError(f"--budget {budget} is below the {steps:,} steps already done")
     if run.status() != "finished":
         return
-    if steps >= before["budget"] and budget == before["budget"]:
+    step = int(run.config["hyperparameters"].get("num_envs", 1))  # of all environments together
+    spent = steps + step > before["budget"]
+    if spent and steps + step > budget:
         raise RunError(
             f"{run.folder} is finished: its budget of {budget:,} steps is spent; to go on, give a "
             "larger --budget"
         )
     unchanged = all(before[name] == (before | changes)[name] for name in STOPS)
-    if steps < before["budget"] and unchanged:
+    if not spent and unchanged:
         raise RunError(
             f"{run.folder} is finished: at step {steps:,} it reached what it was to stop at "
             f"({', '.join(f'{name} {before[name]}' for name in STOPS)}); to go on, give another "
