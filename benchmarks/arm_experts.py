@@ -15,15 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import tyro
+from arm_playing import episodes, sparse_ids
 
-from nondiff.agents.seeds import judgement_seeds
-from nondiff.envs import ENVIRONMENTS
-from nondiff.envs.arm.experts import EXPERTS
-from nondiff.envs.arm.experts.expert import find_expert
-from nondiff.experiments.episodes import play
 from nondiff.experiments.statistics import bootstrapped, wilson
 
 HEADING = """# Scripted experts of the arm
@@ -44,15 +39,13 @@ class Options:
     """Where arm_experts.json and arm_experts.md are written."""
 
 
-def measure(env_id: str, episodes: int) -> dict[str, Any]:
+def measure(env_id: str, count: int) -> dict[str, Any]:
     """What an expert comes to on fixed seeds that no training sees."""
-    env = gymnasium.make(env_id)
     began = time.process_time()
-    played = play(env, find_expert(env), judgement_seeds(episodes))
+    played = episodes(env_id, count)
     seconds = time.process_time() - began
-    env.close()
     return {
-        "episodes": episodes,
+        "episodes": count,
         "steps": [episode.length for episode in played if episode.success],
         "failed_seeds": [episode.seed for episode in played if not episode.success],
         "cpu_seconds": round(seconds, 1),
@@ -72,9 +65,7 @@ def row(env_id: str, found: dict[str, Any]) -> str:
 
 def main(options: Options) -> None:
     """Measure, write and print."""
-    ids = [env_id for env_id, (entry, _) in ENVIRONMENTS.items() if entry in EXPERTS]
-    sparse = [env_id for env_id in ids if "Dense" not in env_id]
-    results = {env_id: measure(env_id, options.episodes) for env_id in sparse}
+    results = {env_id: measure(env_id, options.episodes) for env_id in sparse_ids()}
     lines = ["| environment | success | steps | longest |", "|---|---|---|---|"]
     text = "\n".join(lines + [row(env_id, found) for env_id, found in results.items()]) + "\n"
     options.out.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ PandaReachDense with one are judged with both.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,17 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import tyro
+from arm_playing import episodes, sparse_ids
+from measuring import run
 
-from nondiff.agents.seeds import judgement_seeds
 from nondiff.agents.strategy import Policy
-from nondiff.envs import ENVIRONMENTS
-from nondiff.envs.arm.experts import EXPERTS
-from nondiff.envs.arm.experts.expert import find_expert
 from nondiff.envs.arm.physics import PROFILES
-from nondiff.experiments.episodes import play
 from nondiff.experiments.runs import Run
 from nondiff.experiments.statistics import bootstrapped, wilson
 
@@ -64,14 +59,11 @@ class Options:
     """Where arm_physics.json and arm_physics.md are written."""
 
 
-def judge(env_id: str, physics: str, policy: Policy | None, episodes: int) -> Played:
+def judge(env_id: str, physics: str, policy: Policy | None, count: int) -> Played:
     """What a policy, or the expert, comes to on seeds that no training sees."""
-    env = gymnasium.make(env_id, physics=physics)
-    chosen = find_expert(env) if policy is None else policy
-    played = play(env, chosen, judgement_seeds(episodes))
-    env.close()
+    played = episodes(env_id, count, policy, physics=physics)
     return {
-        "episodes": episodes,
+        "episodes": count,
         "steps": [episode.length for episode in played if episode.success],
     }
 
@@ -82,17 +74,15 @@ def train(physics: str, seed: int, runs: Path) -> Policy:
     command = [sys.executable, "-m", "nondiff", "train", "--env", LEARNT, "--strategy", "ppo"]
     command += ["--env-arg", f"physics={physics}", "--seed", str(seed)]
     command += ["--name", name, "--runs", str(runs)]
-    subprocess.run(command, check=True, capture_output=True)
+    run(command, runs / f"{name}.log")
     return Run.open(runs / name).load_policy("best")
 
 
-def experts(episodes: int) -> dict[str, dict[str, Played]]:
+def experts(count: int) -> dict[str, dict[str, Played]]:
     """Of each environment and profile."""
-    ids = [env_id for env_id, (entry, _) in ENVIRONMENTS.items() if entry in EXPERTS]
-    sparse = [env_id for env_id in ids if "Dense" not in env_id]
     return {
-        env_id: {physics: judge(env_id, physics, None, episodes) for physics in PROFILES}
-        for env_id in sparse
+        env_id: {physics: judge(env_id, physics, None, count) for physics in PROFILES}
+        for env_id in sparse_ids()
     }
 
 

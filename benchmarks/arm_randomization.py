@@ -14,15 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import tyro
+from arm_playing import episodes, sparse_ids
 
-from nondiff.agents.seeds import judgement_seeds
-from nondiff.envs import ENVIRONMENTS
-from nondiff.envs.arm.experts import EXPERTS
-from nondiff.envs.arm.experts.expert import find_expert
 from nondiff.envs.arm.randomization import NAMED
-from nondiff.experiments.episodes import play
 from nondiff.experiments.statistics import wilson
 
 NAME = "moderate"
@@ -52,20 +47,18 @@ def randomizations() -> dict[str, dict[str, Any] | None]:
     return {"nothing": None, **alone, "all": ranges}
 
 
-def solved(env_id: str, randomization: dict[str, Any] | None, episodes: int) -> int:
+def solved(env_id: str, randomization: dict[str, Any] | None, count: int) -> int:
     """How many episodes an expert solves on fixed seeds that no training sees."""
-    env = gymnasium.make(env_id, randomization=randomization)
-    played = play(env, find_expert(env), judgement_seeds(episodes))
-    env.close()
+    played = episodes(env_id, count, randomization=randomization)
     return sum(bool(episode.success) for episode in played)
 
 
-def table(results: dict[str, dict[str, int]], episodes: int) -> str:
+def table(results: dict[str, dict[str, int]], count: int) -> str:
     """A row a randomization, a column a task."""
     names = [env_id.removeprefix("nondiff/").removesuffix("-v0") for env_id in results]
     lines = [f"| drawn | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for drawn in randomizations():
-        shares = [wilson(counts[drawn], episodes) for counts in results.values()]
+        shares = [wilson(counts[drawn], count) for counts in results.values()]
         cells = [f"{s.value:.0%} [{s.low:.0%}, {s.high:.0%}]" for s in shares]
         lines.append(f"| {drawn} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -73,14 +66,12 @@ def table(results: dict[str, dict[str, int]], episodes: int) -> str:
 
 def main(options: Options) -> None:
     """Measure, write and print."""
-    ids = [env_id for env_id, (entry, _) in ENVIRONMENTS.items() if entry in EXPERTS]
     results = {
         env_id: {
             drawn: solved(env_id, randomization, options.episodes)
             for drawn, randomization in randomizations().items()
         }
-        for env_id in ids
-        if "Dense" not in env_id
+        for env_id in sparse_ids()
     }
     text = table(results, options.episodes)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ import gymnasium
 import numpy as np
 import tyro
 from measuring import cpu_seconds, run
+from trainings import ONE_SEGMENT
 
 from nondiff.agents.seeds import judgement_seeds
 from nondiff.experiments.episodes import RandomPolicy, play
@@ -34,7 +35,6 @@ from nondiff.experiments.statistics import bootstrapped
 ENVS = ("DoomBasic", "DoomDefendTheCenter")
 TARGETS = {"DoomBasic": 82.2, "DoomDefendTheCenter": 13.0}
 SOURCE = {"DoomBasic": "DQN, Kempka et al. 2016", "DoomDefendTheCenter": "a first trial"}
-ONE_SEGMENT = 10**9  # steps, more than any budget here
 Results = dict[str, Any]
 Burst = Callable[[int], None]  # plays so many steps
 

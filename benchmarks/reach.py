@@ -24,11 +24,11 @@ import numpy as np
 import tyro
 from rich.console import Console
 from rich.progress import track
+from trainings import ONE_SEGMENT
 
 from nondiff.experiments.statistics import bootstrapped, wilson
 
 SOLVED = 0.95
-ONE_SEGMENT = 10**6  # steps, more than any budget here
 ENVS = {"dense": "nondiff/PandaReachDense-v0", "sparse": "nondiff/PandaReach-v0"}
 STRATEGIES: dict[str, list[str]] = {
     "ppo": ["--strategy", "ppo"],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
+
+from nondiff.experiments.metrics import STEPS, read_metrics
 
 CONFIRMING = 100  # episodes of an evaluation that counts
 ONE_SEGMENT = 10**9  # steps, more than any budget: no checkpoint resets environments on the way
@@ -41,13 +42,8 @@ def evaluations(path: Path) -> list[tuple[int, int, float]]:
     """Steps, episodes and success of each evaluation."""
     if not path.exists():
         return []
-    with path.open() as file:
-        return [
-            (
-                int(float(row["steps"])),
-                int(float(row["evaluation/episodes"])),
-                float(row["evaluation/success"]),
-            )
-            for row in csv.DictReader(file)
-            if row.get("evaluation/success")
-        ]
+    return [
+        (int(row[STEPS]), int(row["evaluation/episodes"]), row["evaluation/success"])
+        for row in read_metrics(path)
+        if "evaluation/success" in row
+    ]
