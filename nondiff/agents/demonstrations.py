@@ -186,8 +186,8 @@ def _steps(episode: dict[str, Any], env: gymnasium.Env[Any, Any]) -> Demonstrati
     if len(terminated) != count:
         raise ValueError(f"terminations of {len(terminated)} steps, rewards of {count}")
     return Demonstrations(
-        _part(observations, slice(None, -1)),
-        _part(observations, slice(1, None)),
+        rows_of(observations, slice(None, -1)),
+        rows_of(observations, slice(1, None)),
         np.asarray(actions),
         np.asarray(episode["rewards"], float),
         terminated,
@@ -201,7 +201,8 @@ def _check_shape(name: str, values: Any, count: int, space: spaces.Space[Any]) -
         raise ValueError(f"{name} of shape {np.shape(values)} instead of {expected}")
 
 
-def _part(values: Observations, rows: slice) -> Observations:
+def rows_of(values: Observations, rows: slice | NDArray[np.int64]) -> Observations:
+    """Some rows of observations."""
     if isinstance(values, dict):
         return {key: value[rows] for key, value in values.items()}
     return values[rows]

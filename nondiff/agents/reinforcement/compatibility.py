@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeGuard
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space
 
 from nondiff.agents.capabilities import check_values
 from nondiff.agents.demonstrations import read_demonstrations
@@ -145,7 +146,9 @@ def _check_observation(config: Reinforcement, space: spaces.Space[Any]) -> None:
                 f"no strategy here can observe {type(part).__name__} spaces inside {space}; wrap "
                 "the environment with gymnasium.wrappers.FlattenObservation"
             )
-        if _is_picture(part) and min(sorted(part.shape)[1:]) < SMALLEST_PICTURE:
+        if not (isinstance(part, spaces.Box) and is_image_space(part)):
+            continue
+        if min(sorted(part.shape)[1:]) < SMALLEST_PICTURE:
             raise IncompatibleStrategyError(
                 f"{config.name} looks at pictures by convolutions that need at least "
                 f"{SMALLEST_PICTURE} x {SMALLEST_PICTURE} pixels, and this environment has "
@@ -155,13 +158,6 @@ def _check_observation(config: Reinforcement, space: spaces.Space[Any]) -> None:
         raise InvalidOptionError(
             f"normalize_observation needs a Box of real numbers, and observations are {space}"
         )
-
-
-def _is_picture(space: spaces.Space[Any]) -> TypeGuard[spaces.Box]:
-    """Whether Stable-Baselines3 looks at it by convolutions."""
-    if not (isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3):
-        return False
-    return bool((space.low == 0).all() and (space.high == 255).all())
 
 
 def is_vector(space: spaces.Space[Any]) -> bool:

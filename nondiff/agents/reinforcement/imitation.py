@@ -21,7 +21,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from torch import Tensor
 from torch.nn import functional
 
-from nondiff.agents.demonstrations import Demonstrations
+from nondiff.agents.demonstrations import Demonstrations, rows_of
 
 BATCH_SIZE = 256
 LEARNING_RATE = 1e-3  # of the warm start, at first; it falls linearly to zero
@@ -173,8 +173,7 @@ def imitation_loss(policy: Any, observations: Any, actions: NDArray[Any]) -> Ten
 def _observations(
     algorithm: BaseAlgorithm, demonstrations: Demonstrations, rows: NDArray[np.int64]
 ) -> Any:
-    values = demonstrations.observations
-    batch = {k: v[rows] for k, v in values.items()} if isinstance(values, dict) else values[rows]
+    batch = rows_of(demonstrations.observations, rows)
     env = algorithm.get_vec_normalize_env()
     if env is not None:
         batch = env.normalize_obs(batch)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3 import HerReplayBuffer
@@ -16,7 +15,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecTransposeImage, is_vecenv_wrapped
 
-from nondiff.agents.demonstrations import Demonstrations
+from nondiff.agents.demonstrations import Demonstrations, rows_of
 
 
 def drawing_from_demonstrations(kind: type[ReplayBuffer]) -> type[ReplayBuffer]:
@@ -92,8 +91,8 @@ def _fill(buffer: Any, algorithm: OffPolicyAlgorithm, demonstrations: Demonstrat
     cut = demonstrations.last & ~demonstrations.terminated
     for row in range(len(demonstrations)):
         buffer.add(
-            _row(observations, row),
-            _row(next_observations, row),
+            rows_of(observations, slice(row, row + 1)),
+            rows_of(next_observations, slice(row, row + 1)),
             actions[row][None],
             demonstrations.rewards[row][None],
             demonstrations.last[row][None],
@@ -107,9 +106,3 @@ def _as_stored(algorithm: OffPolicyAlgorithm, observations: Any) -> Any:
     if is_vecenv_wrapped(env, VecTransposeImage):
         return env.transpose_observations(observations)
     return observations
-
-
-def _row(observations: Any, row: int) -> Any:
-    if isinstance(observations, dict):
-        return {key: values[row][None] for key, values in observations.items()}
-    return np.asarray(observations[row])[None]
