@@ -89,12 +89,9 @@ class Randomization:
             objects: how many there are.
             joints: of the arm.
         """
+        count = dict.fromkeys(OF_EACH_OBJECT, objects) | dict.fromkeys(OF_EACH_JOINT, joints)
         drawn: Draw = {}
         for field in fields(self):
-            count = {
-                **dict.fromkeys(OF_EACH_OBJECT, objects),
-                **dict.fromkeys(OF_EACH_JOINT, joints),
-            }
             shares = rng.random(count.get(field.name, 1))  # also where there is no range
             limits = getattr(self, field.name)
             if limits is None:
