@@ -89,8 +89,8 @@ def measured(row: Row, seed: int) -> dict[str, Any]:
 
 def demonstrated(row: Row, seed: int, folder: Path) -> dict[str, Any]:
     """Let the expert play for one training; returns where that is and what it took [s]."""
-    command = [sys.executable, "-m", "nondiff", "demonstrate", "--env", row.env_id]
-    command += ["--episodes", str(row.demonstrations), "--seed", str(seed * SEEDS_APART)]
+    command = [sys.executable, "-m", "nondiff", "demonstrate", *row.demonstrating()]
+    command += ["--seed", str(seed * SEEDS_APART)]
     made, started = folder / "demonstrations", time.perf_counter()
     spent = run([*command, "--out", str(made)], folder / "log")
     return {"folder": str(made), "spent": spent, "seconds": time.perf_counter() - started}

@@ -17,6 +17,8 @@ class Row:
         budget: environment steps after which a training that did not succeed ends; None: the
             preset's.
         demonstrations: episodes that the task's scripted expert plays before.
+        action_noise: see `nondiff demonstrate`.
+        relative: whether places relative to the hand are observed, see `ArmEnv`.
         options: more for `nondiff train`.
     """
 
@@ -24,6 +26,8 @@ class Row:
     strategy: str
     budget: int | None = None
     demonstrations: int = 0
+    action_noise: float = 0.0
+    relative: bool = False
     options: tuple[str, ...] = ()
 
     @property
@@ -36,7 +40,8 @@ class Row:
         """The strategy, and what it has beside."""
         shown = f", {self.demonstrations:,} demonstrations" if self.demonstrations else ""
         her = "+her" if self.strategy in HINDSIGHT else ""
-        return f"{self.strategy}{her}{shown}"
+        relative = ", relative" if self.relative else ""
+        return f"{self.strategy}{her}{shown}{relative}"
 
     @property
     def name(self) -> str:
@@ -46,7 +51,16 @@ class Row:
     def arguments(self) -> list[str]:
         """What it asks of `nondiff train`."""
         budget = [] if self.budget is None else ["--budget", str(self.budget)]
-        return ["--env", self.env_id, "--strategy", self.strategy, *budget, *self.options]
+        return [*self.env_arguments(), "--strategy", self.strategy, *budget, *self.options]
+
+    def env_arguments(self) -> list[str]:
+        """What names the environment to `nondiff`."""
+        return ["--env", self.env_id, *(["--env-arg", "relative=true"] if self.relative else [])]
+
+    def demonstrating(self) -> list[str]:
+        """What it asks of `nondiff demonstrate`."""
+        noise = ["--action-noise", str(self.action_noise)] if self.action_noise else []
+        return [*self.env_arguments(), "--episodes", str(self.demonstrations), *noise]
 
 
 @dataclass(frozen=True)
@@ -73,10 +87,10 @@ OBJECTS = ("PandaPush", "PandaPickAndPlace", "PandaStack", "PandaFlip", "PandaSl
 FROM_SCRATCH = (
     *("--num-envs", "8", "--vec-env", "batched", "--n-steps", "128", "--batch-size", "256"),
     *("--n-epochs", "10", "--gamma", "0.95", "--gae-lambda", "0.9", "--learning-rate", "1e-3"),
-    *("--net-arch", "256", "256", "--activation", "tanh", "--log-std-init", "-0.5"),
-    "--normalize-observation",
+    *("--net-arch", "64", "64", "--activation", "tanh", "--log-std-init", "-0.5"),
+    *("--normalize-observation", "--eval-every", "10240", "--eval-episodes", "20"),
 )
-FROM_SCRATCH_STEPS = 100_000
+FROM_SCRATCH_STEPS = 30_720
 
 # Where no preset is known to solve a task: that of the tasks that are, and longer imitation.
 IMITATING = (

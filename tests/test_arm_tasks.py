@@ -19,6 +19,7 @@ from nondiff.envs.arm.reach import panda_reach
 from nondiff.envs.arm.slide import GOAL_X, panda_slide
 from nondiff.envs.arm.stack import APART, panda_stack
 from nondiff.envs.arm.task import SQUARE
+from nondiff.envs.errors import InvalidOptionError
 
 WITH_OBJECTS = {
     "push": panda_push,
@@ -79,6 +80,34 @@ def test_layouts_are_those_of_panda_gym(
         }
         assert (env._task.threshold, env._horizon) == (threshold, horizon)
         env.close()
+
+
+def test_places_relative_to_the_hand_come_after_all_else(make_task: MakeArm) -> None:
+    plain, env = make_task(), make_task(relative=True)
+    size = plain.observation_space["observation"].shape[0]
+    things = len(env._scene.objects)
+    assert env.observation_space["observation"].shape == (size + 3 * things,)
+    actions = grasping(plain, SEED, 20)
+    plain.reset(seed=SEED)
+    env.reset(seed=SEED)
+    for action in actions:
+        expected, *others = plain.step(action)
+        seen, *same = env.step(action)
+        assert same == others
+        assert env.observation_space.contains(seen)
+        np.testing.assert_array_equal(seen["observation"][:size], expected["observation"])
+        hand, tail = seen["observation"][:3], seen["observation"][size:].reshape(things, 3)
+        places = np.array([thing.position() for thing in env._scene.objects])
+        np.testing.assert_allclose(tail, places - hand, atol=1e-6)
+    assert bits(env.set_state(env.get_state())) == bits(seen)
+
+
+def test_an_arm_without_objects_has_nothing_relative_to_its_hand() -> None:
+    env = panda_reach(relative=True)
+    assert env.observation_space["observation"].shape == (6,)
+    env.close()
+    with pytest.raises(InvalidOptionError, match="relative must be true or false, not 'yes'"):
+        panda_reach(relative="yes")
 
 
 def starts(env: ArmEnv, count: int = 200) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -61,6 +61,26 @@ def test_a_dataset_holds_what_was_played(
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
+def test_noise_disturbs_what_is_done_and_not_what_is_shown(tmp_path: Path) -> None:
+    env_arg = ("relative=true", 'randomization={"object_mass":[0.5,2]}')
+    noisy = options(tmp_path, action_noise=0.5, failures=True, env_arg=env_arg)
+    assert demonstrate(noisy, Stop()) == 0
+    dataset = minari.MinariDataset(tmp_path / "new" / "data")
+    assert "disturbed by noise of 0 to 0.5" in dataset.storage.metadata["description"]
+    env = dataset.recover_environment()
+    expert, deviations = find_expert(env), set()
+    for kept in dataset:
+        drawn = kept.infos["randomization"]
+        assert 0.5 <= drawn["object_mass"][0, 0] <= 2
+        deviations.add(drawn["action_noise"][0])
+        for step, action in enumerate(kept.actions):
+            seen = {key: values[step] for key, values in kept.observations.items()}
+            np.testing.assert_array_equal(expert.predict(seen), action, strict=True)
+    env.close()
+    assert len(deviations) == 3
+    assert all(0 < deviation < 0.5 for deviation in deviations)
+
+
 def test_failed_episodes_are_kept_on_request(tmp_path: Path) -> None:
     short = {"env_arg": ("horizon=2",), "episodes": 2}
     with pytest.raises(RunError, match="the expert solved none of 2 episodes"):
@@ -79,6 +99,7 @@ def test_failed_episodes_are_kept_on_request(tmp_path: Path) -> None:
         (PUSH, {"env_arg": ("control_type=joints",)}, InvalidOptionError, "must be 'ee'"),
         (PUSH, {"episodes": 0}, InvalidOptionError, "--episodes 0 is not from 1"),
         (PUSH, {"seed": -1}, InvalidOptionError, "--seed -1 is not from 0"),
+        (PUSH, {"action_noise": 1.5}, InvalidOptionError, "--action-noise 1.5 is not from 0"),
     ],
 )
 def test_what_can_not_be_demonstrated_is_refused(

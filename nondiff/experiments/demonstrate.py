@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from nondiff import __version__
 from nondiff.agents.demonstrations import DATA
 from nondiff.envs.arm.experts import EXPERTS
 from nondiff.envs.arm.experts.expert import Expert, find_expert
+from nondiff.envs.arm.randomization import Randomization, parsed_randomization
 from nondiff.envs.errors import RunError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
 from nondiff.experiments.demonstrations import Recorder, Values, write_dataset
@@ -40,6 +41,10 @@ class DemonstrateOptions:
     """Seed of the first episode; the others follow it."""
     failures: bool = False
     """Keep the episodes in which the expert failed too."""
+    action_noise: float = 0.0
+    """Disturb each episode's actions by Gaussian noise of a standard deviation drawn from 0 to
+    this, in units of half an action's range. What is kept is the action that the expert wanted, so
+    that it shows how to recover (Laskey et al. 2017, "DART", arXiv:1703.09327)."""
 
 
 @dataclass
@@ -71,6 +76,7 @@ def demonstrate(options: DemonstrateOptions, stop: Stop) -> int:
         {
             "episodes": (options.episodes, 1, MOST_EPISODES),
             "seed": (options.seed, 0, LARGEST_SEED),
+            "action_noise": (options.action_noise, 0.0, 1.0),
         }
     )
     recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
@@ -78,7 +84,7 @@ def demonstrate(options: DemonstrateOptions, stop: Stop) -> int:
     with recipe.opened() as env:
         expert = find_expert(env)
         episodes = _episodes(Recorder(env), expert, options, count, stop)
-        write_dataset(options.out, env, episodes, _facts(recipe))
+        write_dataset(options.out, env, episodes, _facts(recipe, options.action_noise))
     sys.stdout.write(
         f"solved {count.solved:,} of {count.played:,} episodes; kept {count.kept:,}, "
         f"{count.steps:,} steps: {options.out}\n"
@@ -91,10 +97,11 @@ def demonstrate(options: DemonstrateOptions, stop: Stop) -> int:
 def _episodes(
     recorder: Recorder, expert: Expert, options: DemonstrateOptions, count: Count, stop: Stop
 ) -> Iterator[Values]:
+    disturbed = _disturbed(options)
     for seed in range(options.seed, options.seed + options.episodes):
         if stop.signum is not None:
             break
-        (episode,) = play(recorder, expert, [seed])
+        (episode,) = play(recorder, expert, [seed], options=disturbed)
         count.played += 1
         count.solved += bool(episode.success)
         if episode.success or options.failures:
@@ -106,11 +113,21 @@ def _episodes(
         raise RunError(f"the expert solved none of {count.played:,} episodes; nothing was written")
 
 
-def _facts(recipe: EnvRecipe) -> dict[str, Any]:
+def _disturbed(options: DemonstrateOptions) -> dict[str, Any] | None:
+    """What each episode's reset is given, so that actions have noise."""
+    if not options.action_noise:
+        return None
+    usual = parsed_randomization(env_arguments(options.env_arg).get("randomization"))
+    noise = (0.0, options.action_noise)
+    return {"randomization": replace(usual or Randomization(), action_noise=noise)}
+
+
+def _facts(recipe: EnvRecipe, noise: float) -> dict[str, Any]:
     spec = recipe.spec()
+    noisy = f", its actions disturbed by noise of 0 to {noise:g}" if noise else ""
     return {
         "dataset_id": f"{spec.namespace}/{spec.name}/expert-v{spec.version or 0}",
         "algorithm_name": EXPERTS.get(str(spec.entry_point), ""),
-        "description": f"A scripted expert of nondiff {__version__} in {spec.id}.",
+        "description": f"A scripted expert of nondiff {__version__} in {spec.id}{noisy}.",
         "requirements": [f"nondiff=={__version__}"],
     }

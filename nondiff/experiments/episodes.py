@@ -45,6 +45,7 @@ def play(
     seeds: Iterable[int],
     deterministic: bool = True,
     on_step: Callable[[int], None] | None = None,
+    options: dict[str, Any] | None = None,
 ) -> list[Episode]:
     """Play one episode a seed.
 
@@ -54,12 +55,13 @@ def play(
         seeds: of the episodes.
         deterministic: take the most likely action rather than a drawn one.
         on_step: called with the present seed after each reset and each step.
+        options: given to each reset.
 
     Raises:
         NonFiniteError: a reward or an observation is NaN or infinite.
         EnvironmentFailedError: the environment raised.
     """
-    return [_episode(env, policy, seed, deterministic, on_step) for seed in seeds]
+    return [_episode(env, policy, seed, deterministic, on_step, options) for seed in seeds]
 
 
 def _episode(
@@ -68,9 +70,10 @@ def _episode(
     seed: int,
     deterministic: bool,
     on_step: Callable[[int], None] | None,
+    options: dict[str, Any] | None,
 ) -> Episode:
     with _named(f"a reset with seed {seed}"):
-        observation, info = env.reset(seed=seed)
+        observation, info = env.reset(seed=seed, options=options)
     episode_return, length, done = 0.0, 0, False
     while not done:
         if on_step:

@@ -15,7 +15,7 @@ from nondiff.envs.arm.camera_observation import CameraObservation, parsed_camera
 from nondiff.envs.arm.disturbances import Disturbances, Disturbed
 from nondiff.envs.arm.engine import Snapshot
 from nondiff.envs.arm.film import CONTROL_RATE, FRAMES_PER_STEP, RENDER_MODES, Film, check_film
-from nondiff.envs.arm.options import check_positive
+from nondiff.envs.arm.options import check_bool, check_positive
 from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.physics import ProfileName, find_profile
 from nondiff.envs.arm.picture_world import PictureWorld
@@ -24,6 +24,7 @@ from nondiff.envs.arm.randomization import (
     parsed_randomization,
     randomization_of_episode,
 )
+from nondiff.envs.arm.rigid_object import POSITION_BOUNDS
 from nondiff.envs.arm.robot import ControlType, Robot, RobotModel
 from nondiff.envs.arm.scene import Scene
 from nondiff.envs.arm.simulation import Simulation
@@ -82,6 +83,9 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         randomization: what is drawn anew for each episode and disturbs it: a `Randomization`, an
             object of its fields, or the name of one; None: nothing. `info` then holds what was
             drawn. `reset(options={"randomization": ...})` takes another one for its episode.
+        relative: whether `observation` ends with where each object is from the end effector (3,)
+            [m], world frame, as in Gymnasium-Robotics' Fetch tasks: a network that has to find a
+            small difference of two large numbers needs many more examples.
 
     Raises:
         InvalidOptionError: an argument outside these choices.
@@ -111,10 +115,12 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         render_view: View | Mapping[str, Any] | None = None,
         camera: CameraObservation | Mapping[str, Any] | str | None = None,
         randomization: Randomization | Mapping[str, Any] | str | None = None,
+        relative: bool = False,
     ) -> None:
         _check_reward_type(reward_type)
         check_positive("horizon", horizon)
         check_film(render_mode, render_width, render_height)
+        check_bool("relative", relative)
         view = parsed_view("render_view", render_view)
         self._camera = parsed_camera(camera)
         self._randomization = parsed_randomization(randomization)
@@ -136,7 +142,11 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._goal = np.zeros(len(task.goal_bounds), np.float32)
         self._elapsed_steps = 0
         self._reached = False
-        bounds = np.array(self._robot.observation_bounds + task.observation_bounds, np.float32)
+        self._seen_from_hand = self._scene.objects if relative else []
+        from_hand = POSITION_BOUNDS * len(self._seen_from_hand)
+        bounds = np.array(
+            self._robot.observation_bounds + task.observation_bounds + from_hand, np.float32
+        )
         goal_bounds = np.array(task.goal_bounds, np.float32)
         self._bounds = bounds
         self._goal_bounds = goal_bounds
@@ -214,12 +224,16 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def _read(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         robot = self._robot.observe()
-        state = np.array(robot + self._task.observe(), np.float32)
+        state = np.array(robot + self._task.observe() + self._from_hand(robot[:3]), np.float32)
         state = self._disturbances.sensed(state, self._elapsed_steps)
         achieved = np.array(self._task.achieved_goal(robot), np.float32)
         for values, bounds in ((state, self._bounds), (achieved, self._goal_bounds)):
             np.minimum(np.maximum(values, -bounds, out=values), bounds, out=values)
         return state, achieved
+
+    def _from_hand(self, hand: list[float]) -> list[float]:
+        places = [thing.position() for thing in self._seen_from_hand]
+        return [there - here for place in places for there, here in zip(place, hand, strict=True)]
 
     def _observed(
         self, state: NDArray[np.float32], achieved: NDArray[np.float32]

@@ -65,6 +65,16 @@ def check_positive(name: str, value: Any) -> None:
         raise InvalidOptionError(f"{name} must be a positive whole number, not {value!r}")
 
 
+def check_bool(name: str, value: Any) -> None:
+    """Refuse what is neither true nor false.
+
+    Raises:
+        InvalidOptionError: names the value.
+    """
+    if not isinstance(value, bool):
+        raise InvalidOptionError(f"{name} must be true or false, not {value!r}")
+
+
 def is_number(value: Any) -> bool:
     """Whether it is a finite real number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

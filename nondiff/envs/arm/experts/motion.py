@@ -18,9 +18,12 @@ Array = NDArray[np.float64]
 
 FALL = 0.6  # of a full action: faster, the motors can't stop the arm's fall within centimetres
 OPEN, CLOSE = 1.0, -1.0  # of the fingers
-CRUISE = 0.1  # [m] of the hand, above which it passes over a cube with open fingers
-OVER = 0.012  # [m] beside an object, within which the hand comes down on it
+TRAVEL = 0.06  # [m] of the hand above a cube that it passes over with open fingers
+FUNNEL = 2.0  # slope of the cone over a cube on which the hand comes down
+OFF_THE_CONE = 0.03  # [m] below it, where the hand stops moving sideways
+OVER = 0.012  # [m] beside an object, within which the hand comes down to it
 HELD = 0.012  # [m] from the hand's middle, within which an object is between the fingers
+CLOSING = (1.0, 1.5)  # of these two, between which the fingers begin to close
 CARRY_GAIN, CARRY_STEP, BRAKE = 0.6, 0.04, 0.03  # 1, [m], [s]
 GRIPPED = 0.06  # [m]: fingers that close stop below it at a cube of 4 cm, however it is turned
 SLOW = 0.15  # [m/s] of a cube that may be let go
@@ -66,14 +69,20 @@ def holds(seen: Seen, thing: Array) -> bool:
 
 
 def fetch(seen: Seen, thing: Array) -> Array:
-    """The action (4,) that is next on the way to holding a cube: over it, down, close."""
-    beside = float(np.hypot(*(seen.hand - thing)[:2]))
-    if beside > OVER and seen.hand[2] < thing[2] + CRUISE / 2:
-        return grip(seen, up(seen.hand), OPEN)
-    if beside > OVER:
-        return grip(seen, np.array([*thing[:2], thing[2] + CRUISE * 0.6]), OPEN)
-    down = abs(seen.hand[2] - thing[2]) < HELD
-    return grip(seen, thing, CLOSE if down else OPEN)
+    """The action (4,) that is next on the way to holding a cube: over it, down, close.
+
+    The hand comes down on a cone that stands on its tip. All of it is continuous, so that a network
+    that imitates it gets it nearly right nearly everywhere: where an action jumped, a mean of both
+    sides would keep the hand where it is.
+    """
+    off = thing - seen.hand
+    beside, above = float(np.hypot(*off[:2])), -float(off[2])
+    rise = min(max(FUNNEL * (beside - OVER), 0.0), TRAVEL) - above
+    free = np.clip(1 - rise / OFF_THE_CONE, 0.0, 1.0)
+    sideways = free * np.clip(off[:2] / EE_STEP, -1.0, 1.0)
+    apart = max(beside / OVER, abs(above) / HELD)
+    fingers = np.interp(apart, CLOSING, (CLOSE, OPEN))
+    return np.array([*sideways, np.clip(rise / EE_STEP, -FALL, 1.0), fingers])
 
 
 def carry(seen: Seen, thing: Array, velocity: Array, goal: Array) -> Array:

@@ -20,12 +20,13 @@ PLACED = 0.03  # [m] off its goal: near enough for the lower cube
 IN_THE_WAY = 0.075  # [m] from the lower cube's goal, where the fingers would meet the upper one
 ASIDE = 0.11  # [m] from there, where the upper cube is put
 LIFTED = 0.1  # [m] of a cube that is carried over another
+STEEP = 4.0  # slope of the way down to where it is put
 
 
 def stack(observation: dict[str, Any]) -> Array:
     """The action (4,)."""
     seen = Seen.of(observation, gripper=True)
-    lower, upper = seen.rest[:SIZE_OF_STATE], seen.rest[SIZE_OF_STATE:]
+    lower, upper = seen.rest[:SIZE_OF_STATE], seen.rest[SIZE_OF_STATE : 2 * SIZE_OF_STATE]
     low_goal, high_goal = seen.goal[:3], seen.goal[3:]
     placed = float(np.abs(lower[:3] - low_goal).max()) < PLACED
     blocked = float(np.hypot(*(upper[:3] - low_goal)[:2])) < IN_THE_WAY
@@ -45,6 +46,6 @@ def _bring(seen: Seen, thing: Array, other: Array, goal: Array) -> Array:
         return let_go(seen, other[6:9])
     if not holds(seen, place):
         return fetch(seen, place)
-    far = float(np.hypot(*(place - goal)[:2])) > PLACED / 2
-    goal = np.array([*goal[:2], max(LIFTED, goal[2])]) if far else goal
-    return carry(seen, place, thing[6:9], goal)
+    far = float(np.hypot(*(place - goal)[:2]))
+    rise = min(max(STEEP * (far - PLACED / 3), 0.0), max(LIFTED - goal[2], 0.0))
+    return carry(seen, place, thing[6:9], goal + np.array([0.0, 0.0, rise]))
