@@ -92,12 +92,12 @@ FROM_SCRATCH = (
 )
 FROM_SCRATCH_STEPS = 30_720
 
-# Where no preset is known to solve a task: that of the tasks that are, and longer imitation.
+# Where no preset is known to solve a task: that of those that are solved.
 IMITATING = (
     *("--num-envs", "8", "--vec-env", "batched", "--n-steps", "128", "--batch-size", "256"),
     *("--n-epochs", "5", "--gamma", "0.98", "--learning-rate", "3e-5", "--log-std-init", "-3.0"),
     *("--net-arch", "256", "256", "256", "--activation", "relu", "--normalize-observation"),
-    *("--warm-start-steps", "15000", "--eval-every", "8192", "--eval-episodes", "40"),
+    *("--warm-start-steps", "10000", "--eval-every", "8192", "--eval-episodes", "40"),
 )
 
 ROWS = (
@@ -108,9 +108,10 @@ ROWS = (
     Row("KukaReach", "sac"),
     Row("PandaPush", "ppo", demonstrations=1_000),
     Row("PandaPickAndPlace", "ppo", demonstrations=200),
+    Row("PandaStack", "ppo", demonstrations=1_500, action_noise=0.3, relative=True),
     *(
-        Row(task, "ppo", 20_000, demonstrations=3_000, options=IMITATING)
-        for task in ("PandaStack", "PandaFlip", "PandaSlide")
+        Row(task, "ppo", 10_000, 1_000, action_noise=0.2, relative=True, options=IMITATING)
+        for task in ("PandaFlip", "PandaSlide")
     ),
     *(
         Row(f"{task}{reward}", "ppo", FROM_SCRATCH_STEPS, options=FROM_SCRATCH)

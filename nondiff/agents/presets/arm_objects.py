@@ -1,6 +1,7 @@
 """Presets of the arm's tasks with objects, which are learnt from demonstrations.
 
-`benchmarks/arm_learning_rows.py` says of how many. The experts' actions change abruptly, where they
+`benchmarks/arm_learning_rows.py` says of how many; those of Stack have noise, and observe places
+relative to the hand. The experts' actions change abruptly, where they
 come down or take hold: rectified layers, and observations on one scale, follow them with a tenth of
 the error. What was imitated is then improved on with little exploration and small steps.
 """
@@ -26,7 +27,7 @@ IMITATING = PPO(
     normalize_observation=True,
 )
 
-STEPS = {"PandaPush": 6_000, "PandaPickAndPlace": 6_000}
+STEPS = {"PandaPush": 6_000, "PandaPickAndPlace": 6_000, "PandaStack": 15_000}
 
 PRESETS: Presets = {
     ("ppo", f"nondiff/{task}-v0"): Preset(
