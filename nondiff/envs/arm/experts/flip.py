@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nondiff.envs.arm.experts.motion import CLOSE, Array, Seen, grip
+from nondiff.envs.arm.experts.motion import CLOSE, Array, Cone, Seen, come_down
 from nondiff.envs.arm.experts.slide import FINGERS
 from nondiff.envs.arm.experts.tumbling import face_to_bring_up, faces, matrix, spin
 from nondiff.envs.arm.one_object import CUBE_SIZE
@@ -15,26 +15,32 @@ from nondiff.envs.arm.robot import EE_STEP
 MIDDLE = np.array([-0.05, 0.0])  # [m]: where the arm has most room
 AHEAD = 0.04  # [s] by which the cube's way is foreseen
 CLEAR, NEARLY_CLEAR = 0.065, 0.055  # [m]: heights of the hand that passes over the cube
-BACK_OFF = 0.2  # of a full action, away from the cube on the way up
 
 # Tipping:
 LEAD, LAG, SLIPPED = 0.021, 0.012, 0.04  # [m] from the cube's centre: where to press, and may
 BESIDE = 0.015  # [m] of a hand that presses, at most
 PRESSED = 0.054  # [m] of the hand when its fingers are on top
 PRESS_AT = 0.045  # [m] where it aims
+ON_TOP = Cone(tip=0.006, slope=2.2, height=CLEAR - PRESS_AT, below=0.01)
+ROLLS = (0.05, 0.15)  # height of the face that comes up, from which the cube tips over
+HIGH = (0.056, 0.064)  # [m] of the hand, where it leaves such a cube
+AHEAD_OF = (-0.012, -0.008)  # [m] from its centre, where the hand still drags it
 DRAG, PRESS = 0.5, 0.5  # of a full action
 # Away from the arm's base the hand slips sooner:
 OUTWARD, OUTWARD_LEAD, OUTWARD_DRAG, OUTWARD_PRESS = 0.75, 0.018, 0.15, 0.2
-EXACT = 0.006  # [m] off its place, at which the hand comes down
 STAY, FAR = 0.2, 0.5  # in tips: of going elsewhere, and of each metre from the middle
 
 # Spinning:
 INNER = 0.01  # [m] from the line through the cube's centre to the fingers' nearer edge
 RUN_UP, THROUGH = 0.015, 0.03  # [m] before and after the first touch
+TO_RUN = 0.05  # [m] before it, from where a hand that is down pushes
 LANE = 0.01  # [m] beside the line, at most
-AIM = 0.01  # [m] off its place, at which the hand comes down
 PUSHING, LOW = 0.02, 0.03  # [m]: heights of the hand that pushes
 PUSH = 0.6  # of a full action
+AT_A_SIDE = Cone(tip=0.005, slope=3.0, height=CLEAR - PUSHING, below=0.02)
+
+# Between what the hand does at its place and coming down on it there is no jump:
+IN_HEIGHT, IN_PLACE, IN_LANE = 0.006, 0.005, 0.003  # [m] in which the one passes into the other
 
 
 def flip(observation: dict[str, Any]) -> Array:
@@ -60,19 +66,31 @@ def _tip(seen: Seen, face: Array) -> Array:
     off = seen.hand[:2] - seen.rest[:2]
     along = float(off @ ahead)
     aside = off - along * ahead
-    beside = float(np.hypot(*aside))
-    height = seen.hand[2]
     outward = ahead[0] > OUTWARD
     lead = OUTWARD_LEAD if outward else LEAD
     drag, press = (OUTWARD_DRAG, OUTWARD_PRESS) if outward else (DRAG, PRESS)
-    presses = LOW < height < PRESSED and lead - LAG < along < SLIPPED and beside < BESIDE
-    if presses or (face[2] > 0.1 and height < 0.06 and along > -0.01):
-        return np.array([*(ahead * drag - 10 * aside), -press, CLOSE])
     place = seen.rest[:2] + AHEAD * seen.rest[7:9] + lead * ahead
-    missing = float(np.hypot(*(seen.hand[:2] - place)))
-    if missing > BESIDE and height < NEARLY_CLEAR:
-        return _rise(off)
-    return grip(seen, np.array([*place, PRESS_AT if missing < EXACT else CLEAR]), CLOSE)
+    approach = come_down(seen, np.array([*place, PRESS_AT]), ON_TOP)
+    dragging = np.array([*(ahead * drag - 10 * aside), -press])
+    presses = max(_on_top(seen, along, aside, lead), _rolls(seen, along, face))
+    return np.append(presses * dragging + (1 - presses) * approach, CLOSE)
+
+
+def _on_top(seen: Seen, along: float, aside: Array, lead: float) -> float:
+    """How far, from 0 to 1, the fingers are on top of the cube, where they can tip it."""
+    height, beside = seen.hand[2], float(np.hypot(*aside))
+    if height < LOW:
+        return 0.0
+    ends = (lead - LAG, lead - LAG + IN_PLACE, SLIPPED - IN_PLACE, SLIPPED)
+    down = np.interp(height, (PRESSED - IN_HEIGHT, PRESSED), (1, 0))
+    in_line = np.interp(beside, (BESIDE - IN_PLACE, BESIDE), (1, 0))
+    return float(down * in_line * np.interp(along, ends, (0, 1, 1, 0)))
+
+
+def _rolls(seen: Seen, along: float, face: Array) -> float:
+    """How far, from 0 to 1, the cube is tipping over under the fingers."""
+    up = np.interp(face[2], ROLLS, (0, 1))
+    return float(up * np.interp(seen.hand[2], HIGH, (1, 0)) * np.interp(along, AHEAD_OF, (0, 1)))
 
 
 class Push(NamedTuple):
@@ -89,15 +107,20 @@ def _spin(seen: Seen, cube: Array, angle: float) -> Array:
     """Push the side that is nearest so that the cube turns by an angle [rad] about the vertical."""
     sides = [face for face in faces(cube) if abs(face[2]) < 0.5]
     push = min((_push(seen, _unit(side[:2]), angle) for side in sides), key=lambda p: p.effort)
-    height = seen.hand[2]
-    if height < LOW and -0.05 < push.reached < THROUGH and abs(push.aside) < LANE:
-        across = np.array([-push.along[1], push.along[0]])
-        step = PUSH * push.along - push.aside / EE_STEP * across
-        return np.array([*step, (PUSHING - height) / EE_STEP, CLOSE])
-    missing = float(np.hypot(*(seen.hand[:2] - push.place)))
-    if missing > AIM and height < NEARLY_CLEAR and push.reached > -RUN_UP:
-        return _rise(seen.hand[:2] - seen.rest[:2])
-    return grip(seen, np.array([*push.place, PUSHING if missing < AIM else CLEAR]), CLOSE)
+    across = np.array([-push.along[1], push.along[0]])
+    step = PUSH * push.along - push.aside / EE_STEP * across
+    pushing = np.array([*step, (PUSHING - seen.hand[2]) / EE_STEP])
+    approach = come_down(seen, np.array([*push.place, PUSHING]), AT_A_SIDE)
+    pushes = _beside(seen, push)
+    return np.append(pushes * pushing + (1 - pushes) * approach, CLOSE)
+
+
+def _beside(seen: Seen, push: Push) -> float:
+    """How far, from 0 to 1, the hand is where a push begins or goes on."""
+    ends = (-TO_RUN, IN_PLACE - TO_RUN, THROUGH - IN_PLACE, THROUGH)
+    down = np.interp(seen.hand[2], (LOW - IN_HEIGHT, LOW), (1, 0))
+    in_lane = np.interp(abs(push.aside), (LANE - IN_LANE, LANE), (1, 0))
+    return float(down * in_lane * np.interp(push.reached, ends, (0, 1, 1, 0)))
 
 
 def _push(seen: Seen, along: Array, angle: float) -> Push:
@@ -109,11 +132,6 @@ def _push(seen: Seen, along: Array, angle: float) -> Push:
     place = cube - (front + RUN_UP) * along + side * across
     effort = np.hypot(*(seen.hand[:2] - place)) + np.hypot(*(cube + 0.1 * along - MIDDLE))
     return Push(along, float(off @ along) + front, float(off @ across) - side, place, float(effort))
-
-
-def _rise(off: Array) -> Array:
-    """The action (4,) up and away from a cube that lies `off` (2,) [m] behind the hand."""
-    return np.array([*(BACK_OFF * _unit(off)), 1.0, CLOSE])
 
 
 def _unit(vector: Array) -> Array:

@@ -18,9 +18,6 @@ Array = NDArray[np.float64]
 
 FALL = 0.6  # of a full action: faster, the motors can't stop the arm's fall within centimetres
 OPEN, CLOSE = 1.0, -1.0  # of the fingers
-TRAVEL = 0.06  # [m] of the hand above a cube that it passes over with open fingers
-FUNNEL = 2.0  # slope of the cone over a cube on which the hand comes down
-OFF_THE_CONE = 0.03  # [m] below it, where the hand stops moving sideways
 OVER = 0.012  # [m] beside an object, within which the hand comes down to it
 HELD = 0.012  # [m] from the hand's middle, within which an object is between the fingers
 CLOSING = (1.0, 1.5)  # of these two, between which the fingers begin to close
@@ -53,6 +50,34 @@ def move(hand: Array, target: Array) -> Array:
     return np.clip((target - hand) / EE_STEP, [-1.0, -1.0, -FALL], 1.0)
 
 
+@dataclass(frozen=True)
+class Cone:
+    """A cone on its tip, on which the hand comes down; [m] but for the slope."""
+
+    tip: float  # its radius there
+    slope: float
+    height: float  # where the hand travels
+    below: float  # it, where the hand stops moving sideways
+
+
+OVER_A_CUBE = Cone(OVER, slope=2.0, height=0.06, below=0.03)
+
+
+def come_down(seen: Seen, target: Array, cone: Cone) -> Array:
+    """The displacement (3,) of the action that is next on the way to a target under a cone.
+
+    It is continuous, as all of an expert should be, so that a network that imitates it gets it
+    nearly right nearly everywhere: where an action jumps, a mean of both sides keeps the hand where
+    it is.
+    """
+    off = target - seen.hand
+    beside = float(np.hypot(*off[:2]))
+    rise = off[2] + min(max(cone.slope * (beside - cone.tip), 0.0), cone.height)
+    free = np.clip(1 - rise / cone.below, 0.0, 1.0)
+    sideways = free * np.clip(off[:2] / EE_STEP, -1.0, 1.0)
+    return np.array([*sideways, np.clip(rise / EE_STEP, -FALL, 1.0)])
+
+
 def up(hand: Array) -> Array:
     """The target (3,) a step above the hand, out of an object's way."""
     return np.array([hand[0], hand[1], hand[2] + EE_STEP])
@@ -69,20 +94,10 @@ def holds(seen: Seen, thing: Array) -> bool:
 
 
 def fetch(seen: Seen, thing: Array) -> Array:
-    """The action (4,) that is next on the way to holding a cube: over it, down, close.
-
-    The hand comes down on a cone that stands on its tip. All of it is continuous, so that a network
-    that imitates it gets it nearly right nearly everywhere: where an action jumped, a mean of both
-    sides would keep the hand where it is.
-    """
-    off = thing - seen.hand
-    beside, above = float(np.hypot(*off[:2])), -float(off[2])
-    rise = min(max(FUNNEL * (beside - OVER), 0.0), TRAVEL) - above
-    free = np.clip(1 - rise / OFF_THE_CONE, 0.0, 1.0)
-    sideways = free * np.clip(off[:2] / EE_STEP, -1.0, 1.0)
-    apart = max(beside / OVER, abs(above) / HELD)
-    fingers = np.interp(apart, CLOSING, (CLOSE, OPEN))
-    return np.array([*sideways, np.clip(rise / EE_STEP, -FALL, 1.0), fingers])
+    """The action (4,) that is next on the way to holding a cube: over it, down, close."""
+    off = np.abs(seen.hand - thing)
+    apart = max(float(np.hypot(*off[:2])) / OVER, off[2] / HELD)
+    return np.append(come_down(seen, thing, OVER_A_CUBE), np.interp(apart, CLOSING, (CLOSE, OPEN)))
 
 
 def carry(seen: Seen, thing: Array, velocity: Array, goal: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nondiff.envs.arm.experts.motion import Array, Seen, move, up
+from nondiff.envs.arm.experts.motion import Array, Cone, Seen, come_down, move
 from nondiff.envs.arm.robot import EE_STEP
 from nondiff.envs.arm.slide import RADIUS
 
@@ -15,10 +15,12 @@ DECELERATION = 0.2  # [m/s^2] of the puck by friction
 NEAR_MISS = 0.04  # [m] off the goal's centre, at which a sliding puck is left alone
 FAST_ENOUGH = 0.8  # of the speed that carries the puck to the goal's centre; its edge comes first
 BACKSWING = 0.03  # [m] from the puck to the hand that comes down behind it
-EXACT = 0.002  # [m] off its place, at which the hand comes down: a corner off the line deflects
-LANE = 0.02  # [m] beside the line, within which the hand strikes
-ABOVE, STRIKING = 0.065, 0.02  # [m]: heights of the hand over the puck, and beside it
-LOW, CLEAR = 0.03, 0.045  # [m]: below, the hand can strike; above, it passes over the puck
+LANES = (0.014, 0.02)  # [m] beside the line: within, the hand strikes; between, less and less
+HEIGHTS = (0.024, 0.03)  # [m]: below, it strikes; between, less and less
+STRIKING = 0.02  # [m] of the hand beside the puck
+BEHIND_THE_PUCK = Cone(
+    tip=0.002, slope=3.0, height=0.045, below=0.02
+)  # a corner off the line deflects
 STROKE = 0.4  # of a full action
 AHEAD = 0.08  # [s] by which the puck's way is foreseen
 RETREAT = 0.3  # of a full action, back and up from a puck that slides
@@ -51,17 +53,19 @@ def _will_pass(velocity: Array, ahead: Array, distance: float, needed: float) ->
 
 
 def _strike(seen: Seen, puck: Array, along: Array) -> Array:
-    """The action (3,) next on the way to a stroke at a puck (2,) [m] along a unit vector (2,)."""
+    """The action (3,) next on the way to a stroke at a puck (2,) [m] along a unit vector (2,).
+
+    Coming down behind the puck passes into the stroke without a jump.
+    """
     corner = FINGERS * np.sign(along)
     off = seen.hand[:2] + corner - puck
     reached = float(off @ along)
     aside = off - reached * along
-    if seen.hand[2] < LOW and reached < 0 and float(np.hypot(*aside)) < LANE:
-        target = seen.hand[:2] + STROKE * EE_STEP * along - aside
-        return move(seen.hand, np.array([*target, STRIKING]))
+    strikes = np.interp(seen.hand[2], HEIGHTS, (1.0, 0.0)) * (reached < 0)
+    strikes *= np.interp(float(np.hypot(*aside)), LANES, (1.0, 0.0))
+    target = seen.hand[:2] + STROKE * EE_STEP * along - aside
+    stroke = move(seen.hand, np.array([*target, STRIKING]))
     place = puck - (RADIUS + BACKSWING) * along - corner
-    there = float(np.hypot(*(seen.hand[:2] - place))) < EXACT
-    if not there and seen.hand[2] < CLEAR and reached > -0.8 * (RADIUS + BACKSWING):
-        return move(seen.hand, up(seen.hand))
-    down = there or seen.hand[2] < LOW
-    return move(seen.hand, np.array([*place, STRIKING if down else ABOVE]))
+    approach = come_down(seen, np.array([*place, STRIKING]), BEHIND_THE_PUCK)
+    action: Array = strikes * stroke + (1 - strikes) * approach
+    return action
