@@ -97,7 +97,7 @@ IMITATING = (
     *("--num-envs", "8", "--vec-env", "batched", "--n-steps", "128", "--batch-size", "256"),
     *("--n-epochs", "5", "--gamma", "0.98", "--learning-rate", "3e-5", "--log-std-init", "-3.0"),
     *("--net-arch", "256", "256", "256", "--activation", "relu", "--normalize-observation"),
-    *("--warm-start-steps", "10000", "--eval-every", "8192", "--eval-episodes", "40"),
+    *("--warm-start-steps", "12000", "--eval-every", "8192", "--eval-episodes", "40"),
 )
 
 ROWS = (
@@ -109,10 +109,8 @@ ROWS = (
     Row("PandaPush", "ppo", demonstrations=1_000),
     Row("PandaPickAndPlace", "ppo", demonstrations=200),
     Row("PandaStack", "ppo", demonstrations=1_500, action_noise=0.3, relative=True),
-    *(
-        Row(task, "ppo", 10_000, 1_000, action_noise=0.2, relative=True, options=IMITATING)
-        for task in ("PandaFlip", "PandaSlide")
-    ),
+    Row("PandaFlip", "ppo", 10_000, 2_000, action_noise=0.15, relative=True, options=IMITATING),
+    Row("PandaSlide", "ppo", 10_000, 2_000, action_noise=0.1, relative=True, options=IMITATING),
     *(
         Row(f"{task}{reward}", "ppo", FROM_SCRATCH_STEPS, options=FROM_SCRATCH)
         for reward in ("Dense", "")
