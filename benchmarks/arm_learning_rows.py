@@ -106,7 +106,7 @@ ROWS = (
     Row("PandaReachDense", "sac"),
     Row("PandaReachDense", "ppo"),
     Row("KukaReach", "sac"),
-    Row("PandaPush", "ppo", demonstrations=1_000),
+    Row("PandaPush", "ppo", demonstrations=500),
     Row("PandaPickAndPlace", "ppo", demonstrations=200),
     Row("PandaStack", "ppo", demonstrations=1_500, action_noise=0.3, relative=True),
     Row("PandaFlip", "ppo", 10_000, 2_000, action_noise=0.15, relative=True, options=IMITATING),

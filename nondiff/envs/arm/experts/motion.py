@@ -78,11 +78,6 @@ def come_down(seen: Seen, target: Array, cone: Cone) -> Array:
     return np.array([*sideways, np.clip(rise / EE_STEP, -FALL, 1.0)])
 
 
-def up(hand: Array) -> Array:
-    """The target (3,) a step above the hand, out of an object's way."""
-    return np.array([hand[0], hand[1], hand[2] + EE_STEP])
-
-
 def grip(seen: Seen, target: Array, fingers: float) -> Array:
     """The action (4,) towards a target with the fingers opening or closing."""
     return np.append(move(seen.hand, target), fingers)

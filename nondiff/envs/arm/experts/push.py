@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from nondiff.envs.arm.experts.motion import Array, Seen, move, up
+from nondiff.envs.arm.experts.motion import Array, Cone, Seen, come_down, move
 from nondiff.envs.arm.robot import EE_STEP
 
 BEHIND = 0.065  # [m] from the object's centre, where the hand comes down
-LANE = 0.02  # [m] beside the line through object and goal, within which the hand pushes
-ABOVE = 0.06  # [m] of the hand on its way over the object
 LOW = 0.015  # [m] of the hand that pushes
+BEHIND_THE_CUBE = Cone(tip=0.01, slope=2.0, height=0.045, below=0.02)
 FASTEST, SLOWEST = 0.5, 0.1  # of a full action; faster, the object bounces off the hand
 SLOWING = 0.05  # [m] from the goal, within which pushing slows down
+# Within the first the hand pushes, beyond the second it comes down; [m]:
+HEIGHTS = (0.02, 0.03)
+LANES = (0.012, 0.02)  # beside the line through object and goal
+PAST = (-0.01, 0.0)  # along it, from the object's centre
 
 
 def push(observation: dict[str, Any]) -> Array:
@@ -26,11 +29,10 @@ def push(observation: dict[str, Any]) -> Array:
     ahead = way / distance
     along = float((hand - thing) @ ahead)
     aside = float(np.hypot(*(hand - thing - along * ahead)))
-    if seen.hand[2] < 2 * LOW and along < 0 and aside < LANE:
-        speed = min(FASTEST, SLOWEST + distance / SLOWING * FASTEST)
-        return move(seen.hand, np.array([*(hand + ahead * speed * EE_STEP), LOW]))
-    place = thing - BEHIND * ahead
-    near = np.hypot(*(hand - place)) < LANE
-    if not near and seen.hand[2] < ABOVE - LOW and along > -0.8 * BEHIND:
-        return move(seen.hand, up(seen.hand))
-    return move(seen.hand, np.array([*place, LOW if near else ABOVE]))
+    pushes = np.interp(seen.hand[2], HEIGHTS, (1, 0)) * np.interp(aside, LANES, (1, 0))
+    pushes *= np.interp(along, PAST, (1, 0))
+    speed = min(FASTEST, SLOWEST + distance / SLOWING * FASTEST)
+    onward = move(seen.hand, np.array([*(hand + ahead * speed * EE_STEP), LOW]))
+    approach = come_down(seen, np.array([*(thing - BEHIND * ahead), LOW]), BEHIND_THE_CUBE)
+    action: Array = pushes * onward + (1 - pushes) * approach
+    return action
