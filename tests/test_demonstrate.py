@@ -153,9 +153,9 @@ def test_a_signal_keeps_the_episodes_before_it(
 ) -> None:
     stop = Stop()
 
-    def play_and_stop(*arguments: object) -> object:
+    def play_and_stop(*arguments: object, **others: object) -> object:
         stop.signum = signal.SIGINT
-        return play(*arguments)  # type: ignore[arg-type]
+        return play(*arguments, **others)  # type: ignore[arg-type]
 
     monkeypatch.setattr("nondiff.experiments.demonstrate.play", play_and_stop)
     with pytest.raises(Interrupted):
