@@ -83,7 +83,8 @@ def demonstrate(options: DemonstrateOptions, stop: Stop) -> int:
     count = Count()
     with recipe.opened() as env:
         expert = find_expert(env)
-        episodes = _episodes(Recorder(env), expert, options, count, stop)
+        disturbed = _disturbed(recipe, options.action_noise)
+        episodes = _episodes(Recorder(env), expert, options, disturbed, count, stop)
         write_dataset(options.out, env, episodes, _facts(recipe, options.action_noise))
     sys.stdout.write(
         f"solved {count.solved:,} of {count.played:,} episodes; kept {count.kept:,}, "
@@ -95,9 +96,13 @@ def demonstrate(options: DemonstrateOptions, stop: Stop) -> int:
 
 
 def _episodes(
-    recorder: Recorder, expert: Expert, options: DemonstrateOptions, count: Count, stop: Stop
+    recorder: Recorder,
+    expert: Expert,
+    options: DemonstrateOptions,
+    disturbed: dict[str, Any] | None,
+    count: Count,
+    stop: Stop,
 ) -> Iterator[Values]:
-    disturbed = _disturbed(options)
     for seed in range(options.seed, options.seed + options.episodes):
         if stop.signum is not None:
             break
@@ -113,13 +118,12 @@ def _episodes(
         raise RunError(f"the expert solved none of {count.played:,} episodes; nothing was written")
 
 
-def _disturbed(options: DemonstrateOptions) -> dict[str, Any] | None:
+def _disturbed(recipe: EnvRecipe, noise: float) -> dict[str, Any] | None:
     """What each episode's reset is given, so that actions have noise."""
-    if not options.action_noise:
+    if not noise:
         return None
-    usual = parsed_randomization(env_arguments(options.env_arg).get("randomization"))
-    noise = (0.0, options.action_noise)
-    return {"randomization": replace(usual or Randomization(), action_noise=noise)}
+    usual = parsed_randomization(recipe.arguments.get("randomization")) or Randomization()
+    return {"randomization": replace(usual, action_noise=(0.0, noise))}
 
 
 def _facts(recipe: EnvRecipe, noise: float) -> dict[str, Any]:
