@@ -9,7 +9,9 @@ import pybullet as bullet
 import pytest
 from arm_episodes import SMALL, MakeArm, bits, follow, grasping
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
+from nondiff.agents.reinforcement.configs import SAC
 from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.flip import FACES, Flip, panda_flip
 from nondiff.envs.arm.one_object import CUBE_SIZE
@@ -20,6 +22,7 @@ from nondiff.envs.arm.slide import GOAL_X, panda_slide
 from nondiff.envs.arm.stack import APART, panda_stack
 from nondiff.envs.arm.task import SQUARE
 from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.recipe import EnvRecipe
 
 WITH_OBJECTS = {
     "push": panda_push,
@@ -108,6 +111,43 @@ def test_an_arm_without_objects_has_nothing_relative_to_its_hand() -> None:
     env.close()
     with pytest.raises(InvalidOptionError, match="relative must be true or false, not 'yes'"):
         panda_reach(relative="yes")
+
+
+def test_the_way_to_the_goal_comes_last(make_task: MakeArm) -> None:
+    plain, env = make_task(relative=True), make_task(relative=True, goal_relative=True)
+    size = plain.observation_space["observation"].shape[0]
+    actions = grasping(plain, SEED, 20)
+    plain.reset(seed=SEED)
+    env.reset(seed=SEED)
+    for action in actions:
+        expected, *others = plain.step(action)
+        seen, *same = env.step(action)
+        assert same == others
+        assert env.observation_space.contains(seen)
+        state, way = seen["observation"][:size], seen["observation"][size:]
+        np.testing.assert_array_equal(state, expected["observation"])
+        if len(seen["desired_goal"]) == 4:
+            now, then, world, body = (Rotation.from_matrix(m) for m in way.reshape(4, 3, 3))
+            for turn, key in ((now, "achieved_goal"), (then, "desired_goal")):
+                assert (turn.inv() * Rotation.from_quat(seen[key])).magnitude() < 1e-3
+            assert (then.inv() * world * now).magnitude() < 1e-3
+            assert (then.inv() * now * body).magnitude() < 1e-3
+        else:
+            np.testing.assert_array_equal(way, seen["desired_goal"] - seen["achieved_goal"])
+    assert bits(env.set_state(env.get_state())) == bits(seen)
+
+
+def test_what_shows_the_way_to_the_goal_is_not_relabelled() -> None:
+    env = panda_reach(goal_relative=True)
+    assert env.observation_space["observation"].shape == (9,)
+    assert not hasattr(env, "compute_reward")
+    assert env.black_box() is None
+    env.close()
+    recipe = EnvRecipe("nondiff/PandaReach-v0", {"goal_relative": True})
+    with recipe.opened() as made, pytest.raises(InvalidOptionError, match="her = True needs"):
+        SAC(her=True).check(made)
+    with pytest.raises(InvalidOptionError, match="goal_relative must be true or false, not 1"):
+        panda_reach(goal_relative=1)
 
 
 def starts(env: ArmEnv, count: int = 200) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -86,6 +86,9 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         relative: whether `observation` ends with where each object is from the end effector (3,)
             [m], world frame, as in Gymnasium-Robotics' Fetch tasks: a network that has to find a
             small difference of two large numbers needs many more examples.
+        goal_relative: whether `observation` ends, after that, with the way from the achieved goal
+            to the desired one: their difference, of Flip rotation matrices (36,). It is not for
+            hindsight, whose relabelling would not change it, so there is no `compute_reward` then.
 
     Raises:
         InvalidOptionError: an argument outside these choices.
@@ -116,11 +119,13 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         camera: CameraObservation | Mapping[str, Any] | str | None = None,
         randomization: Randomization | Mapping[str, Any] | str | None = None,
         relative: bool = False,
+        goal_relative: bool = False,
     ) -> None:
         _check_reward_type(reward_type)
         check_positive("horizon", horizon)
         check_film(render_mode, render_width, render_height)
         check_bool("relative", relative)
+        check_bool("goal_relative", goal_relative)
         view = parsed_view("render_view", render_view)
         self._camera = parsed_camera(camera)
         self._randomization = parsed_randomization(randomization)
@@ -148,15 +153,18 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._robot.observation_bounds + task.observation_bounds + from_hand, np.float32
         )
         goal_bounds = np.array(task.goal_bounds, np.float32)
+        way_bounds = np.array(task.way_bounds or 2 * goal_bounds, np.float32)
+        self._shows_way = goal_relative
         self._bounds = bounds
         self._goal_bounds = goal_bounds
         self.action_space = self._robot.action_space  # type: ignore[assignment]
+        seen = np.concatenate([bounds, way_bounds]) if goal_relative else bounds
         # The keys are sorted: Stable-Baselines3 concatenates in this order.
         space: spaces.Space[Any] = spaces.Dict(
             {
                 "achieved_goal": spaces.Box(-goal_bounds, goal_bounds),
                 "desired_goal": spaces.Box(-goal_bounds, goal_bounds),
-                "observation": spaces.Box(-bounds, bounds),
+                "observation": spaces.Box(-seen, seen),
             }
         )
         self._robot_size = len(self._robot.observation_bounds)
@@ -203,10 +211,13 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Gives the reward of an achieved and a desired goal, whatever the info.
 
         For goals of shape (goal,) or (batch, goal), it is () or (batch,). There is no such
-        attribute where observations hold no goals, for by it others tell whether they do.
+        attribute where observations hold no goals, or more of them than can be relabelled, for by
+        it others tell whether they can.
         """
         if self._camera is not None and self._camera.shows_goal:
             raise AttributeError("observations hold no goals to compute a reward of")
+        if self._shows_way:
+            raise AttributeError("what goal_relative adds to observations can't be relabelled")
         return self._compute_reward
 
     def _compute_reward(
@@ -240,6 +251,8 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     ) -> tuple[Observation, Info]:
         distance = float(self._task.distance(achieved, self._goal))
         self._reached = bool(self._is_success(distance))
+        if self._shows_way:
+            state = np.concatenate([state, self._task.way(achieved, self._goal)])
         observation = {
             "achieved_goal": achieved,
             "desired_goal": self._goal.copy(),
@@ -293,10 +306,11 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def black_box(self) -> ArmBox | None:
         """The same as a black box with gradients; None where that is not the same.
 
-        It is where a Panda alone moves, nothing is randomized, and no pictures are observed.
+        It is where a Panda alone moves, nothing is randomized, and no pictures, nor the way to the
+        goal, are observed.
         """
         panda_alone = self._task_class.arm_only and self._robot.model == PANDA
-        plain = self._camera is None and self._randomization is None
+        plain = self._camera is None and self._randomization is None and not self._shows_way
         if not (panda_alone and plain):
             return None
         from nondiff.envs.arm.black_box import ArmBox

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.one_object import CUBE_SIZE, OBJECT_MASS
@@ -41,6 +42,7 @@ class Flip(Task):
     threshold = 0.2  # an angle of 53 degrees
     observation_bounds = QUATERNION_MOTION_BOUNDS
     goal_bounds = QUATERNION_BOUNDS
+    way_bounds = (1.0,) * 36
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -64,6 +66,17 @@ class Flip(Task):
 
     def achieved_goal(self, robot_observation: list[float]) -> list[float]:
         return list(self._cube.quaternion())
+
+    def way(
+        self, achieved: NDArray[np.float32], desired: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Rotation matrices (9,), row by row: achieved, desired, and two of the turn between them.
+
+        The first of these is of the turn in the world's frame, the second in the cube's.
+        """
+        now, then = Rotation.from_quat([achieved, desired]).as_matrix()
+        parts = np.array([now, then, then @ now.T, now.T @ then], np.float32).ravel()
+        return np.minimum(np.maximum(parts, np.float32(-1)), np.float32(1))
 
     def distance(
         self, achieved: NDArray[np.float32], desired: NDArray[np.float32]

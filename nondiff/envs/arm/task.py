@@ -26,6 +26,7 @@ class Task(ABC):
     threshold: float  # a distance below it is success, in the unit of `distance`
     observation_bounds: tuple[float, ...]  # the largest magnitude of each entry of `observe`
     goal_bounds: tuple[float, ...]  # the same for goals
+    way_bounds: tuple[float, ...] | None = None  # the same of `way`; None: twice the goals'
 
     @abstractmethod
     def __init__(self, scene: Scene) -> None: ...
@@ -49,6 +50,12 @@ class Task(ABC):
     @abstractmethod
     def achieved_goal(self, robot_observation: list[float]) -> list[float]:
         """What is reached at present, in the goal's coordinates."""
+
+    def way(
+        self, achieved: NDArray[np.float32], desired: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """What is still to be done from one goal (goal,) to another, for the policy to see."""
+        return desired - achieved
 
     @abstractmethod
     def distance(
