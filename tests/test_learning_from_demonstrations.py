@@ -25,7 +25,7 @@ from nondiff.agents import find_strategy
 from nondiff.agents.api import train
 from nondiff.agents.demonstrations import Demonstrations, checksum, read_demonstrations
 from nondiff.agents.network import MLP
-from nondiff.agents.reinforcement.configs import PPO, SAC, OffPolicy, Reinforcement
+from nondiff.agents.reinforcement.configs import PPO, SAC, TD3, OffPolicy, Reinforcement
 from nondiff.agents.reinforcement.imitation import warm_start
 from nondiff.agents.reinforcement.training import Segment, lessons_of
 from nondiff.agents.reinforcement.vectorize import make_environments
@@ -234,6 +234,26 @@ def test_a_network_of_ones_own_and_discrete_actions_imitate_too(shown: dict[str,
         assert result.policy is not None
         lengths = [episode.length for episode in play(env, result.policy, range(100, 105))]
     assert np.mean(lengths) > 400  # at random, about 20
+
+
+@pytest.mark.parametrize(("error", "expected"), [("squared", 1.0), ("absolute", 2.0)])
+@pytest.mark.parametrize("kind", [PPO, TD3])
+def test_where_demonstrations_differ_the_error_says_what_is_imitated(
+    kind: type[Reinforcement], error: Any, expected: float, shown: dict[str, Path]
+) -> None:
+    config = kind(demonstrations=str(shown[PENDULUM]), net_arch=(32,), learning_rate=1e-3)
+    algorithm: Any = segment(config, PENDULUM).algorithm
+    steps = two_ways(read(shown[PENDULUM], PENDULUM))
+    warm_start(algorithm, steps, 800, np.random.default_rng(0), lambda: None, error)
+    found, _ = algorithm.predict(steps.observations[:50], deterministic=True)
+    assert np.abs(found - expected).mean() < 0.25
+    algorithm.env.close()
+
+
+def two_ways(steps: Demonstrations) -> Demonstrations:
+    """The same, but that three of four actions are 2 and the others -2, whatever is observed."""
+    ways = np.where(np.random.default_rng(0).random(len(steps)) < 0.75, 2.0, -2.0)
+    return replace(steps, actions=ways[:, None].astype(np.float32))
 
 
 def test_the_value_function_learns_what_demonstrations_returned(shown: dict[str, Path]) -> None:

@@ -69,7 +69,7 @@ def build(
     """
     kind: Any = ALGORITHMS[config.name]
     if isinstance(config, OffPolicy) and demonstrations is not None and config.imitation > 0:
-        kind = imitating(kind, config.imitation)
+        kind = imitating(kind, config.imitation, config.imitation_error)
     accepted = inspect.signature(ALGORITHMS[config.name]).parameters
     options = {f.name: getattr(config, f.name) for f in fields(config) if f.name in accepted}
     schedule = LearningRate(config, training.budget)

@@ -59,6 +59,10 @@ class Reinforcement(Strategy):
     warm_start_steps: Annotated[int, Ge(0)] = 2_000
     """Gradient steps in which the policy imitates the demonstrations, before the environments'
     first step."""
+    imitation_error: Literal["squared", "absolute"] = "squared"
+    """What imitation makes small, of continuous actions. Where demonstrations differ, "squared"
+    takes their mean, which may be neither way round an obstacle; "absolute" their median, which is
+    the more frequent one (as in arXiv:2304.13705)."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ overrates the actor would seldom let it imitate.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,6 +26,11 @@ from nondiff.agents.demonstrations import Demonstrations, rows_of
 BATCH_SIZE = 256
 LEARNING_RATE = 1e-3  # of the warm start, at first; it falls linearly to zero
 REPORT_EVERY = 100  # gradient steps
+Error = Literal["squared", "absolute"]
+ERRORS: dict[Error, Callable[[Tensor, Tensor], Tensor]] = {
+    "squared": functional.mse_loss,
+    "absolute": functional.l1_loss,
+}
 FOR_GOOD = 1e12  # so many observations in running statistics that no more of them count
 
 
@@ -56,6 +61,7 @@ def warm_start(
     steps: int,
     rng: np.random.Generator,
     progress: Callable[[], object],
+    error: Error = "squared",
 ) -> None:
     """Take gradient steps towards the demonstrated actions.
 
@@ -68,6 +74,7 @@ def warm_start(
         steps: gradient steps.
         rng: draws the batches.
         progress: called now and then.
+        error: see `imitation_loss`.
     """
     policy: Any = algorithm.policy
     policy.set_training_mode(True)
@@ -78,7 +85,7 @@ def warm_start(
             progress()
         rows = rng.integers(len(demonstrations), size=BATCH_SIZE)
         rate = LEARNING_RATE * (1 - step / steps)
-        _step(algorithm, demonstrations, rows, optimizer, rate, returns)
+        _step(algorithm, demonstrations, rows, optimizer, rate, error, returns)
     if hasattr(policy, "actor_target"):
         policy.actor_target.load_state_dict(policy.actor.state_dict())
 
@@ -89,11 +96,12 @@ def _step(
     rows: NDArray[np.int64],
     optimizer: torch.optim.Optimizer,
     rate: float,
+    error: Error,
     returns: NDArray[np.float64] | None = None,
 ) -> float:
     """One gradient step towards the actions, and returns, of some rows; gives the loss."""
     observations = _observations(algorithm, demonstrations, rows)
-    loss = imitation_loss(algorithm.policy, observations, demonstrations.actions[rows])
+    loss = imitation_loss(algorithm.policy, observations, demonstrations.actions[rows], error)
     if returns is not None:
         loss = loss + _value_loss(algorithm.policy, observations, returns[rows])
     for group in optimizer.param_groups:
@@ -141,18 +149,21 @@ def _actor(policy: Any) -> torch.nn.Module:
     return actor
 
 
-def imitation_loss(policy: Any, observations: Any, actions: NDArray[Any]) -> Tensor:
+def imitation_loss(
+    policy: Any, observations: Any, actions: NDArray[Any], error: Error = "squared"
+) -> Tensor:
     """How far the policy is from demonstrated actions.
 
-    Continuous actions: the mean squared difference, in units of half the range of each entry where
-    that is bounded. Of an off-policy algorithm actions are drawn, so that it learns too how little
-    they vary; of the others, whose deviation is the same in all states, the mode is taken. Discrete
-    actions: the negative log-likelihood.
+    Continuous actions: the mean squared, or absolute, difference, in units of half the range of
+    each entry where that is bounded. Of an off-policy algorithm actions are drawn, so that it
+    learns too how little they vary; of the others, whose deviation is the same in all states, the
+    mode is taken. Discrete actions: the negative log-likelihood.
 
     Args:
         policy: of Stable-Baselines3.
         observations: as tensors, normalised.
         actions: as the environment takes them, (n, shape).
+        error: "squared" or "absolute".
     """
     space = policy.action_space
     if not isinstance(space, spaces.Box):
@@ -167,7 +178,7 @@ def imitation_loss(policy: Any, observations: Any, actions: NDArray[Any]) -> Ten
             scale = 2 / (space.high - space.low)
     shown = torch.as_tensor(actions, dtype=torch.float32, device=policy.device)
     units = torch.as_tensor(scale, dtype=torch.float32, device=policy.device).flatten()
-    return functional.mse_loss(acted.flatten(1) * units, shown.flatten(1) * units)
+    return ERRORS[error](acted.flatten(1) * units, shown.flatten(1) * units)
 
 
 def _observations(
@@ -180,12 +191,15 @@ def _observations(
     return algorithm.policy.obs_to_tensor(batch)[0]
 
 
-def imitating(kind: type[OffPolicyAlgorithm], weight: float) -> type[OffPolicyAlgorithm]:
+def imitating(
+    kind: type[OffPolicyAlgorithm], weight: float, error: Error
+) -> type[OffPolicyAlgorithm]:
     """An off-policy algorithm whose actor takes a step of imitation beside each of its own.
 
     Args:
         kind: the algorithm.
         weight: of the imitation, in units of the algorithm's learning rate.
+        error: see `imitation_loss`.
     """
 
     class Imitating(kind):  # type: ignore[misc, valid-type]
@@ -204,7 +218,7 @@ def imitating(kind: type[OffPolicyAlgorithm], weight: float) -> type[OffPolicyAl
         def _imitate(self, rate: float, batch_size: int) -> float:
             assert self.demonstrations is not None
             rows = np.random.randint(len(self.demonstrations), size=batch_size)
-            return _step(self, self.demonstrations, rows, self.imitation_optimizer, rate)
+            return _step(self, self.demonstrations, rows, self.imitation_optimizer, rate, error)
 
         def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
             names, variables = super()._get_torch_save_params()

@@ -154,6 +154,7 @@ class Segment:
             self._config.warm_start_steps,
             np.random.default_rng(generator_seed(self._training.seed, 0)),
             progress=lambda: self._observer.after_step(0, None, None),
+            error=self._config.imitation_error,
         )
 
     def _origin(self) -> dict[str, Any]:
