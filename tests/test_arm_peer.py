@@ -59,7 +59,7 @@ class Replay:
         for body, row in zip(self.objects, state["objects"][step].tolist(), strict=True):
             env._simulation.place(body, row[:3], row[3:7])
             bullet.resetBaseVelocity(body, row[7:10], row[10:], self.client)
-        return env._read()[0]
+        return env._senses.read(0)[0]
 
     def errors(self, step: int) -> tuple[float, float]:
         """How far the end effector and the objects [m] are from where they were after a step."""

@@ -24,9 +24,9 @@ from nondiff.envs.arm.randomization import (
     parsed_randomization,
     randomization_of_episode,
 )
-from nondiff.envs.arm.rigid_object import POSITION_BOUNDS
 from nondiff.envs.arm.robot import ControlType, Robot, RobotModel
 from nondiff.envs.arm.scene import Scene
+from nondiff.envs.arm.senses import Senses
 from nondiff.envs.arm.simulation import Simulation
 from nondiff.envs.arm.task import Task
 from nondiff.envs.arm.view import View, parsed_view
@@ -133,6 +133,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._sparse = reward_type == "sparse"
         self._horizon = horizon
         self._control_type = control_type
+        self._goal_relative = goal_relative
         self._task_class = task
         self._physics = find_profile(physics)
         self._simulation = Simulation(
@@ -147,31 +148,15 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._goal = np.zeros(len(task.goal_bounds), np.float32)
         self._elapsed_steps = 0
         self._reached = False
-        self._seen_from_hand = self._scene.objects if relative else []
-        from_hand = POSITION_BOUNDS * len(self._seen_from_hand)
-        bounds = np.array(
-            self._robot.observation_bounds + task.observation_bounds + from_hand, np.float32
-        )
-        goal_bounds = np.array(task.goal_bounds, np.float32)
-        way_bounds = np.array(task.way_bounds or 2 * goal_bounds, np.float32)
-        self._shows_way = goal_relative
-        self._bounds = bounds
-        self._goal_bounds = goal_bounds
+        places = self._scene.objects if relative else []
+        self._senses = Senses(self._robot, self._task, self._disturbances, places, goal_relative)
+        self._plain = not (self._camera or self._randomization or goal_relative)
         self.action_space = self._robot.action_space  # type: ignore[assignment]
-        seen = np.concatenate([bounds, way_bounds]) if goal_relative else bounds
-        # The keys are sorted: Stable-Baselines3 concatenates in this order.
-        space: spaces.Space[Any] = spaces.Dict(
-            {
-                "achieved_goal": spaces.Box(-goal_bounds, goal_bounds),
-                "desired_goal": spaces.Box(-goal_bounds, goal_bounds),
-                "observation": spaces.Box(-seen, seen),
-            }
-        )
-        self._robot_size = len(self._robot.observation_bounds)
+        space: spaces.Space[Any] = self._senses.space()
         self._picture_world: PictureWorld | None = None
         if self._camera is not None:
             self._picture_world = PictureWorld(task, robot, self._camera)
-            space = self._camera.space(space, self._robot_size)
+            space = self._camera.space(space, self._senses.robot_size)
         self.observation_space = space
 
     def reset(
@@ -185,7 +170,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._disturbances.pose()
         self._task.reset(self.np_random)
         self._elapsed_steps = 0
-        state, achieved = self._read()
+        state, achieved = self._senses.read(self._elapsed_steps)
         self._reached = True
         while self._reached:
             self._goal = self._task.sample_goal(self.np_random)
@@ -199,7 +184,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._robot.apply(self._disturbances.command(action, self._elapsed_steps))
         self._film.advance(self._physics.substeps)
         self._elapsed_steps += 1
-        observation, info = self._observed(*self._read())
+        observation, info = self._observed(*self._senses.read(self._elapsed_steps))
         reward = info["reward_sparse"] if self._sparse else info["reward_dense"]
         self._film.show(self._reached)
         truncated = self._elapsed_steps >= self._horizon
@@ -216,7 +201,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """
         if self._camera is not None and self._camera.shows_goal:
             raise AttributeError("observations hold no goals to compute a reward of")
-        if self._shows_way:
+        if self._goal_relative:
             raise AttributeError("what goal_relative adds to observations can't be relabelled")
         return self._compute_reward
 
@@ -233,31 +218,11 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def _is_success(self, distance: NDArray[np.float32] | float) -> Any:
         return distance < self._task.threshold
 
-    def _read(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        robot = self._robot.observe()
-        state = np.array(robot + self._task.observe() + self._from_hand(robot[:3]), np.float32)
-        state = self._disturbances.sensed(state, self._elapsed_steps)
-        achieved = np.array(self._task.achieved_goal(robot), np.float32)
-        for values, bounds in ((state, self._bounds), (achieved, self._goal_bounds)):
-            np.minimum(np.maximum(values, -bounds, out=values), bounds, out=values)
-        return state, achieved
-
-    def _from_hand(self, hand: list[float]) -> list[float]:
-        places = [thing.position() for thing in self._seen_from_hand]
-        return [there - here for place in places for there, here in zip(place, hand, strict=True)]
-
     def _observed(
         self, state: NDArray[np.float32], achieved: NDArray[np.float32]
     ) -> tuple[Observation, Info]:
         distance = float(self._task.distance(achieved, self._goal))
         self._reached = bool(self._is_success(distance))
-        if self._shows_way:
-            state = np.concatenate([state, self._task.way(achieved, self._goal)])
-        observation = {
-            "achieved_goal": achieved,
-            "desired_goal": self._goal.copy(),
-            "observation": state,
-        }
         info = {
             "is_success": self._reached,
             "distance": distance,
@@ -265,13 +230,13 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             "reward_dense": -distance,
             **self._disturbances.told(),
         }
-        return observation, info
+        return self._senses.observation(state, achieved, self._goal), info
 
     def _with_pictures(self, observation: Observation) -> Observation:
         if self._camera is None or self._picture_world is None:
             return observation
         pictures = self._picture_world.pictures(self._robot, self._scene, self._goal)
-        seen: Observation = self._camera.observation(observation, self._robot_size, pictures)
+        seen: Observation = self._camera.observation(observation, self._senses.robot_size, pictures)
         return seen
 
     def _show_goal(self) -> None:
@@ -299,7 +264,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._goal = state.goal.copy()
         self._elapsed_steps = state.elapsed_steps
         self.np_random.bit_generator.state = state.rng
-        observation, _ = self._observed(*self._read())
+        observation, _ = self._observed(*self._senses.read(self._elapsed_steps))
         self._show_goal()
         return self._with_pictures(observation)
 
@@ -310,8 +275,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         goal, are observed.
         """
         panda_alone = self._task_class.arm_only and self._robot.model == PANDA
-        plain = self._camera is None and self._randomization is None and not self._shows_way
-        if not (panda_alone and plain):
+        if not (panda_alone and self._plain):
             return None
         from nondiff.envs.arm.black_box import ArmBox
 

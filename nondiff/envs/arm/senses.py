@@ -1,0 +1,80 @@
+"""What an observation without pictures holds of the arm, its objects and the goal."""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from nondiff.envs.arm.disturbances import Disturbances
+from nondiff.envs.arm.rigid_object import POSITION_BOUNDS, RigidObject
+from nondiff.envs.arm.robot import Robot
+from nondiff.envs.arm.task import Task
+
+Values = NDArray[np.float32]
+
+
+class Senses:
+    """Reads the simulator, and makes observations of what it reads.
+
+    Args:
+        robot: its state comes first.
+        task: its state comes second.
+        disturbances: whose noise is added.
+        relative: objects of which it is told, last, where they are from the end effector.
+        goal_relative: whether the way to the goal comes after that, see `ArmEnv`.
+    """
+
+    def __init__(
+        self,
+        robot: Robot,
+        task: Task,
+        disturbances: Disturbances,
+        relative: list[RigidObject],
+        goal_relative: bool,
+    ) -> None:
+        self._robot = robot
+        self._task = task
+        self._disturbances = disturbances
+        self._relative = relative
+        self._goal_relative = goal_relative
+        from_hand = POSITION_BOUNDS * len(relative)
+        bounds = robot.observation_bounds + task.observation_bounds + from_hand
+        self._bounds = np.array(bounds, np.float32)
+        self._goal_bounds = np.array(task.goal_bounds, np.float32)
+        self.robot_size = len(robot.observation_bounds)
+        """How many entries of `observation` are the robot's."""
+
+    def space(self) -> spaces.Dict:
+        """That of observations."""
+        goal = self._goal_bounds
+        way = np.array(self._task.way_bounds or 2 * goal, np.float32)
+        state = np.concatenate([self._bounds, way]) if self._goal_relative else self._bounds
+        # The keys are sorted: Stable-Baselines3 concatenates in this order.
+        return spaces.Dict(
+            {
+                "achieved_goal": spaces.Box(-goal, goal),
+                "desired_goal": spaces.Box(-goal, goal),
+                "observation": spaces.Box(-state, state),
+            }
+        )
+
+    def read(self, step: int) -> tuple[Values, Values]:
+        """The state and the achieved goal at present, at a step of the episode."""
+        robot = self._robot.observe()
+        state = np.array(robot + self._task.observe() + self._from_hand(robot[:3]), np.float32)
+        state = self._disturbances.sensed(state, step)
+        achieved = np.array(self._task.achieved_goal(robot), np.float32)
+        for values, bounds in ((state, self._bounds), (achieved, self._goal_bounds)):
+            np.minimum(np.maximum(values, -bounds, out=values), bounds, out=values)
+        return state, achieved
+
+    def _from_hand(self, hand: list[float]) -> list[float]:
+        places = [thing.position() for thing in self._relative]
+        return [there - here for place in places for there, here in zip(place, hand, strict=True)]
+
+    def observation(self, state: Values, achieved: Values, goal: Values) -> dict[str, Values]:
+        """The observation of what was read, on the way to a goal."""
+        if self._goal_relative:
+            state = np.concatenate([state, self._task.way(achieved, goal)])
+        return {"achieved_goal": achieved, "desired_goal": goal.copy(), "observation": state}
