@@ -18,7 +18,8 @@ class Row:
             preset's.
         demonstrations: episodes that the task's scripted expert plays before.
         action_noise: see `nondiff demonstrate`.
-        relative: whether places relative to the hand are observed, see `ArmEnv`.
+        relative, goal_relative: whether places relative to the hand, and the way to the goal, are
+            observed, see `ArmEnv`.
         options: more for `nondiff train`.
     """
 
@@ -28,6 +29,7 @@ class Row:
     demonstrations: int = 0
     action_noise: float = 0.0
     relative: bool = False
+    goal_relative: bool = False
     options: tuple[str, ...] = ()
 
     @property
@@ -41,7 +43,8 @@ class Row:
         shown = f", {self.demonstrations:,} demonstrations" if self.demonstrations else ""
         her = "+her" if self.strategy in HINDSIGHT else ""
         relative = ", relative" if self.relative else ""
-        return f"{self.strategy}{her}{shown}{relative}"
+        to_goal = ", to the goal too" if self.goal_relative else ""
+        return f"{self.strategy}{her}{shown}{relative}{to_goal}"
 
     @property
     def name(self) -> str:
@@ -55,7 +58,8 @@ class Row:
 
     def env_arguments(self) -> list[str]:
         """What names the environment to `nondiff`."""
-        return ["--env", self.env_id, *(["--env-arg", "relative=true"] if self.relative else [])]
+        chosen = [name for name in ("relative", "goal_relative") if getattr(self, name)]
+        return ["--env", self.env_id, *(w for n in chosen for w in ("--env-arg", f"{n}=true"))]
 
     def demonstrating(self) -> list[str]:
         """What it asks of `nondiff demonstrate`."""
@@ -92,14 +96,6 @@ FROM_SCRATCH = (
 )
 FROM_SCRATCH_STEPS = 30_720
 
-# Where no preset is known to solve a task: that of those that are solved.
-IMITATING = (
-    *("--num-envs", "8", "--vec-env", "batched", "--n-steps", "128", "--batch-size", "256"),
-    *("--n-epochs", "5", "--gamma", "0.98", "--learning-rate", "3e-5", "--log-std-init", "-3.0"),
-    *("--net-arch", "256", "256", "256", "--activation", "relu", "--normalize-observation"),
-    *("--warm-start-steps", "12000", "--eval-every", "8192", "--eval-episodes", "40"),
-)
-
 ROWS = (
     Row("PandaReach", "sac"),
     Row("PandaReach", "ppo"),
@@ -109,8 +105,15 @@ ROWS = (
     Row("PandaPush", "ppo", demonstrations=500),
     Row("PandaPickAndPlace", "ppo", demonstrations=200),
     Row("PandaStack", "ppo", demonstrations=1_500, action_noise=0.3, relative=True),
-    Row("PandaFlip", "ppo", 10_000, 2_000, action_noise=0.15, relative=True, options=IMITATING),
-    Row("PandaSlide", "ppo", 10_000, 2_000, action_noise=0.1, relative=True, options=IMITATING),
+    Row(
+        "PandaFlip",
+        "ppo",
+        demonstrations=5_000,
+        action_noise=0.15,
+        relative=True,
+        goal_relative=True,
+    ),
+    Row("PandaSlide", "ppo", demonstrations=2_000, action_noise=0.1, relative=True),
     *(
         Row(f"{task}{reward}", "ppo", FROM_SCRATCH_STEPS, options=FROM_SCRATCH)
         for reward in ("Dense", "")
