@@ -9,9 +9,9 @@ is stopped, and its trial pruned; so is a trial that is worse than most after th
     pip install 'nondiff[tuning]'
     python benchmarks/tune.py --env nondiff/PandaPush-v0 --strategy sac --trials 40
 
-The study is kept in a file after every trial and goes on where it was stopped. At the end the best
-trial is printed as an entry of `nondiff/agents/presets/`: check it on seeds that the study has not
-seen, which are those below `FIRST_SEED`.
+The study is kept in a file after every trial and goes on where it was stopped. At the end a table
+of all trials is written beside it, and the best printed as an entry of `nondiff/agents/presets/`:
+check it on seeds that the study has not seen, which are those below `FIRST_SEED`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import optuna
 import psutil
+import tune_report
 import tyro
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -84,12 +85,14 @@ def main(options: Options) -> None:
         eval_every=options.eval_every or preset.eval_every,
     )
     study = opened(options)
-    done = study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
+    done = study.get_trials(states=tune_report.FINISHED)
     if not done:
         study.enqueue_trial(drawing(preset.strategy))
     with Stop() as stop:
         judge = partial(objective, study=study, preset=preset, options=options, stop=stop)
         study.optimize(judge, max(0, options.trials - len(done)))
+    command = " ".join(["python benchmarks/tune.py", *sys.argv[1:]])
+    tune_report.write(study, command, options.folder / f"{study.study_name}.md")
     best = study.best_trial
     print(f"# {options.cost} {best.value:,.1f} over {options.seeds} seeds, trial {best.number}")
     print(entry(options, replace(preset, strategy=suggested(best, preset.strategy))))

@@ -10,6 +10,8 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState, create_trial
 
 from nondiff.agents.presets import PRESETS, find_preset
 from nondiff.experiments.train import parse
@@ -21,6 +23,7 @@ import arm_learning_report  # noqa: E402
 import arm_learning_rows  # noqa: E402
 import trainings  # noqa: E402
 import tune  # noqa: E402
+import tune_report  # noqa: E402
 import tune_spaces  # noqa: E402
 
 
@@ -99,6 +102,25 @@ def test_success_counts_once_it_is_confirmed(tmp_path: Path) -> None:
     assert not trainings.outcome(tmp_path, 0.98)["solved"]
     metrics.write_text("steps,evaluation/success,evaluation/episodes\n500,1.0,20\n")
     assert not trainings.outcome(tmp_path, 0.95)["solved"]
+
+
+def test_a_table_of_trials_has_the_best_first(tmp_path: Path) -> None:
+    drawn = {"gamma": FloatDistribution(0.5, 1), "net_arch": CategoricalDistribution(["64 64"])}
+    study = optuna.create_study(study_name="Task-sac-steps")
+    for value, gamma in ((30.0, 0.98), (20.0, 0.9), (None, 0.7)):
+        state = TrialState.PRUNED if value is None else TrialState.COMPLETE
+        params = {"gamma": gamma, "net_arch": "64 64"}
+        study.add_trial(create_trial(state=state, value=value, params=params, distributions=drawn))
+    tune_report.write(study, "python benchmarks/tune.py --trials 3", tmp_path / "study.md")
+    text = (tmp_path / "study.md").read_text()
+    assert "`python benchmarks/tune.py --trials 3`" in text
+    assert text.splitlines()[-5:] == [
+        "| trial | cost | gamma | net_arch |",
+        "| --- | --- | --- | --- |",
+        "| 1 | 20.0 | 0.9 | 64 64 |",
+        "| 0 | 30.0 | 0.98 | 64 64 |",
+        "| 2 | pruned | 0.7 | 64 64 |",
+    ]
 
 
 @pytest.mark.slow
