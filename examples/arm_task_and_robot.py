@@ -40,10 +40,10 @@ class Roll(Task):
         self._marker = scene.add_goal_marker()
 
     def reset(self, rng):
-        self._ball.place(on_the_table(rng, RADIUS).tolist())
+        self._ball.place(on_the_table(rng, RADIUS))
 
     def sample_goal(self, rng):
-        return on_the_table(rng, RADIUS)[:2].astype(np.float32)
+        return np.array(on_the_table(rng, RADIUS)[:2], np.float32)
 
     def show_goal(self, goal):
         self._scene.place_ghost(self._marker, [*goal.tolist(), 0.0])

@@ -51,7 +51,7 @@ class Flip(Task):
         self._marker = scene.add_goal_marker(MARKER_RADIUS)
 
     def reset(self, rng: np.random.Generator) -> None:
-        self._cube.place(on_the_table(rng, CUBE_SIZE / 2).tolist())
+        self._cube.place(on_the_table(rng, CUBE_SIZE / 2))
 
     def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
         direction = rng.standard_normal(4)  # uniform on the sphere, so uniform over rotations

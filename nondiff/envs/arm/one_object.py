@@ -34,7 +34,7 @@ class OneObject(Task):
         self._marker = scene.add_goal_marker(self.marker_radius)
 
     def reset(self, rng: np.random.Generator) -> None:
-        self._object.place(on_the_table(rng, self.start_height).tolist())
+        self._object.place(on_the_table(rng, self.start_height))
 
     def show_goal(self, goal: NDArray[np.float32]) -> None:
         self._scene.place_ghost(self._marker, goal.tolist())

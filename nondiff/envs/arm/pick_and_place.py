@@ -23,10 +23,10 @@ class PickAndPlace(OneCube):
 
     def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
         goal = on_the_table(rng, CUBE_SIZE / 2)
-        lift = rng.uniform(0, LIFT)
+        lift = LIFT * rng.random()
         if rng.random() >= ON_THE_TABLE:
             goal[2] += lift
-        return goal.astype(np.float32)
+        return np.array(goal, np.float32)
 
 
 panda_pick_and_place = partial(ArmEnv, PickAndPlace, PANDA)

@@ -19,7 +19,7 @@ class Push(OneCube):
     gripper = False
 
     def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        return on_the_table(rng, CUBE_SIZE / 2).astype(np.float32)
+        return np.array(on_the_table(rng, CUBE_SIZE / 2), np.float32)
 
 
 panda_push = partial(ArmEnv, Push, PANDA)

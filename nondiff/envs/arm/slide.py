@@ -34,7 +34,7 @@ class Slide(OneObject):
     marker_radius = 0.02
 
     def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        return on_the_table(rng, HEIGHT, GOAL_X).astype(np.float32)
+        return np.array(on_the_table(rng, HEIGHT, GOAL_X), np.float32)
 
 
 panda_slide = partial(ArmEnv, Slide, PANDA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
@@ -44,11 +45,11 @@ class Stack(Task):
 
     def reset(self, rng: np.random.Generator) -> None:
         while True:
-            lower, upper = (on_the_table(rng, height) for height in HEIGHTS)
-            if np.hypot(*(lower - upper)[:2]) >= APART:
+            lower, upper = [on_the_table(rng, height) for height in HEIGHTS]
+            if math.dist(lower[:2], upper[:2]) >= APART:
                 break
         for one, place in zip(self._cubes, (lower, upper), strict=True):
-            one.place(place.tolist())
+            one.place(place)
 
     def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
         lower = on_the_table(rng, HEIGHTS[0])

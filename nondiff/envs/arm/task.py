@@ -64,10 +64,10 @@ class Task(ABC):
         """Distance between goals of shape (..., goal); returns shape (...)."""
 
 
-def on_the_table(rng: np.random.Generator, height: float, x: float = 0.0) -> NDArray[np.float64]:
+def on_the_table(rng: np.random.Generator, height: float, x: float = 0.0) -> list[float]:
     """A point (3,) [m] at a height, drawn from a square about (x, 0) within the arm's reach."""
-    dx, y = rng.uniform(-SQUARE / 2, SQUARE / 2, 2)
-    return np.array([x + dx, y, height])
+    dx, y = (-SQUARE / 2 + SQUARE * rng.random() for _ in range(2))  # arrays so small are slow
+    return [x + dx, y, height]
 
 
 def euclidean(achieved: NDArray[np.float32], desired: NDArray[np.float32]) -> NDArray[np.float32]:
