@@ -31,6 +31,7 @@ WITH_OBJECTS = {
     "stack": panda_stack,
     "flip": panda_flip,
 }
+Seen = dict[str, NDArray[np.float32]]
 TASKS = {"reach": panda_reach, **WITH_OBJECTS}
 LONG = 1_000  # control steps: no episode ends by itself
 SEED = 4  # with it, what Bullet remembers of bodies that no longer touch once changed bits
@@ -85,11 +86,8 @@ def test_layouts_are_those_of_panda_gym(
         env.close()
 
 
-def test_places_relative_to_the_hand_come_after_all_else(make_task: MakeArm) -> None:
-    plain, env = make_task(), make_task(relative=True)
-    size = plain.observation_space["observation"].shape[0]
-    things = len(env._scene.objects)
-    assert env.observation_space["observation"].shape == (size + 3 * things,)
+def side_by_side(plain: ArmEnv, env: ArmEnv) -> Iterator[tuple[Seen, Seen]]:
+    """What both observe of one episode that does not depend on what they observe."""
     actions = grasping(plain, SEED, 20)
     plain.reset(seed=SEED)
     env.reset(seed=SEED)
@@ -98,11 +96,20 @@ def test_places_relative_to_the_hand_come_after_all_else(make_task: MakeArm) -> 
         seen, *same = env.step(action)
         assert same == others
         assert env.observation_space.contains(seen)
+        yield expected, seen
+    assert bits(env.set_state(env.get_state())) == bits(seen)
+
+
+def test_places_relative_to_the_hand_come_after_all_else(make_task: MakeArm) -> None:
+    plain, env = make_task(), make_task(relative=True)
+    size = plain.observation_space["observation"].shape[0]
+    things = len(env._scene.objects)
+    assert env.observation_space["observation"].shape == (size + 3 * things,)
+    for expected, seen in side_by_side(plain, env):
         np.testing.assert_array_equal(seen["observation"][:size], expected["observation"])
         hand, tail = seen["observation"][:3], seen["observation"][size:].reshape(things, 3)
         places = np.array([thing.position() for thing in env._scene.objects])
         np.testing.assert_allclose(tail, places - hand, atol=1e-6)
-    assert bits(env.set_state(env.get_state())) == bits(seen)
 
 
 def test_an_arm_without_objects_has_nothing_relative_to_its_hand() -> None:
@@ -116,14 +123,7 @@ def test_an_arm_without_objects_has_nothing_relative_to_its_hand() -> None:
 def test_the_way_to_the_goal_comes_last(make_task: MakeArm) -> None:
     plain, env = make_task(relative=True), make_task(relative=True, goal_relative=True)
     size = plain.observation_space["observation"].shape[0]
-    actions = grasping(plain, SEED, 20)
-    plain.reset(seed=SEED)
-    env.reset(seed=SEED)
-    for action in actions:
-        expected, *others = plain.step(action)
-        seen, *same = env.step(action)
-        assert same == others
-        assert env.observation_space.contains(seen)
+    for expected, seen in side_by_side(plain, env):
         state, way = seen["observation"][:size], seen["observation"][size:]
         np.testing.assert_array_equal(state, expected["observation"])
         if len(seen["desired_goal"]) == 4:
@@ -134,7 +134,6 @@ def test_the_way_to_the_goal_comes_last(make_task: MakeArm) -> None:
             assert (then.inv() * now * body).magnitude() < 1e-3
         else:
             np.testing.assert_array_equal(way, seen["desired_goal"] - seen["achieved_goal"])
-    assert bits(env.set_state(env.get_state())) == bits(seen)
 
 
 def test_what_shows_the_way_to_the_goal_is_not_relabelled() -> None:
