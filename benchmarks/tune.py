@@ -40,7 +40,7 @@ from tune_spaces import SPACES, drawing, suggested
 from nondiff.agents.presets import Preset, find_preset
 from nondiff.agents.strategy import Strategy
 from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.stopping import Stop
+from nondiff.experiments.stopping import Interrupted, Stop
 
 FIRST_SEED = 1_000
 LIMIT = 2.0  # times the best trial's CPU seconds
@@ -88,9 +88,12 @@ def main(options: Options) -> None:
     done = study.get_trials(states=tune_report.FINISHED)
     if not done:
         study.enqueue_trial(drawing(preset.strategy))
-    with Stop() as stop:
-        judge = partial(objective, study=study, preset=preset, options=options, stop=stop)
-        study.optimize(judge, max(0, options.trials - len(done)))
+    try:
+        with Stop() as stop:
+            judge = partial(objective, study=study, preset=preset, options=options, stop=stop)
+            study.optimize(judge, max(0, options.trials - len(done)))
+    except Interrupted as error:
+        sys.exit(f"{error}; the same command goes on with the study")
     command = " ".join(["python benchmarks/tune.py", *sys.argv[1:]])
     tune_report.write(study, command, options.folder / f"{study.study_name}.md")
     best = study.best_trial

@@ -10,9 +10,11 @@ from optuna.trial import FrozenTrial, TrialState
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 HEADING = """# {name}
 
-`{command}`. A trial's cost is the mean over its trainings, with what it drew below. Trial 0 is the
-preset. A pruned trial cost far more than the best, or more than most after as many trainings: its
-cost is what it had reached by then, if anything.
+`{command}`
+
+A trial's cost is the mean over its trainings, with what it drew beside it. Trial 0 is the preset. A
+pruned trial cost far more than the best, or more than most after as many trainings; its cost is
+that of what it had done by then.
 
 """
 
