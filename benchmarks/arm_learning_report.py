@@ -22,7 +22,8 @@ that got there, or the whole budget where none did. Success and return: means wi
 of the best model of every seed, over 100 episodes that chose nothing. CPU seconds include
 evaluations, the processes of the environments, and the making of demonstrations where a row has
 some; the start of Python is excluded. Zero steps: imitation of the demonstrations was enough, and
-the mean return is about the expert's. "relative": the policy observes places relative to the hand.
+the mean return is about the expert's. "relative": the policy observes places relative to the hand;
+"to the goal too": and the way to the goal.
 
 """
 HEADER = ("task", "strategy", "seeds solved", "steps", "CPU seconds", "success", "mean return")
