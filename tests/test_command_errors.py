@@ -33,6 +33,10 @@ TRAIN = {
     "runs is a file": ((*PENDULUM, "--runs", "file"), "file"),
     "no environments": ((*REACH, "--num-envs", 0), "num_envs = 0"),
     "infinite step": ((*REACH, "--learning-rate", "inf"), "learning_rate = inf"),
+    "step beyond single precision": (
+        (*REACH, "--learning-rate", "1e300"),
+        "learning_rate = 1e+300",
+    ),
     "entropy": ((*PENDULUM, "--strategy", "sac", "--ent-coef", "much"), "'much'"),
     "unknown argument": ((*REACH, "--env-arg", "robot=ur5"), "'robot'; choose from camera, contr"),
     "bad value": ((*REACH, "--env-arg", "control_type=feet"), "'feet' is unknown; choose from ee"),

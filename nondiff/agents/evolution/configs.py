@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge
 
+from nondiff.agents.hyperparameters import Count, Positive
 from nondiff.agents.strategy import Strategy
-
-Count = Annotated[int, Ge(1)]
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class CMAES(Strategy):
     trainer = "nondiff.agents.evolution.training"
     checkpoint_every: ClassVar[int] = 1_000
 
-    sigma: Annotated[float, Gt(0), Lt(math.inf)] = 0.1
+    sigma: Positive = 0.1
     """Initial deviation of the weights."""
     population: Annotated[int, Ge(2)] | None = None
     """Candidates a generation; None: 4 + 3 ln(number of weights)."""

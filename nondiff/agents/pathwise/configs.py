@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Gt, Le
 
+from nondiff.agents.hyperparameters import Count, NonNegative, Positive
 from nondiff.agents.strategy import Strategy
 
-Positive = Annotated[float, Gt(0), Lt(math.inf)]
-NonNegative = Annotated[float, Ge(0), Lt(math.inf)]
 Share = Annotated[float, Gt(0), Le(1)]
-Count = Annotated[int, Ge(1)]
 Activation = Literal["silu", "tanh", "relu", "elu", "leaky_relu"]
 
 

@@ -5,19 +5,16 @@ Defaults are Stable-Baselines3's. Importing this module does not import it.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Le
 
+from nondiff.agents.hyperparameters import Count, NonNegative, Positive
 from nondiff.agents.seeds import MOST_ENVS
 from nondiff.agents.strategy import Strategy
 
-Positive = Annotated[float, Gt(0), Lt(math.inf)]
-NonNegative = Annotated[float, Ge(0), Lt(math.inf)]
 Share = Annotated[float, Ge(0), Le(1)]
-Count = Annotated[int, Ge(1)]
 
 
 @dataclass(frozen=True)
