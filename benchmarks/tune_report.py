@@ -54,4 +54,4 @@ def _cost(trial: FrozenTrial) -> str:
 
 def _shown(trial: FrozenTrial, name: str) -> str:
     value = trial.params.get(name, "")
-    return f"{value:.2g}" if isinstance(value, float) and name != "gamma" else str(value)
+    return f"{value:.2g}" if isinstance(value, float) else str(value)

@@ -15,6 +15,7 @@ from nondiff.agents.seeds import MOST_ENVS
 from nondiff.agents.strategy import Strategy
 
 Share = Annotated[float, Ge(0), Le(1)]
+ImitationError = Literal["squared", "absolute"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Reinforcement(Strategy):
     warm_start_steps: Annotated[int, Ge(0)] = 2_000
     """Gradient steps in which the policy imitates the demonstrations, before the environments'
     first step."""
-    imitation_error: Literal["squared", "absolute"] = "squared"
+    imitation_error: ImitationError = "squared"
     """What imitation makes small, of continuous actions. Where demonstrations differ, "squared"
     takes their mean, which may be neither way round an obstacle; "absolute" their median, which is
     the more frequent one (as in arXiv:2304.13705)."""

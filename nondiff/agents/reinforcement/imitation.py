@@ -8,7 +8,7 @@ overrates the actor would seldom let it imitate.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +22,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from nondiff.agents.demonstrations import Demonstrations, rows_of
+from nondiff.agents.reinforcement.configs import ImitationError
 
 BATCH_SIZE = 256
 LEARNING_RATE = 1e-3  # of the warm start, at first; it falls linearly to zero
 REPORT_EVERY = 100  # gradient steps
-Error = Literal["squared", "absolute"]
-ERRORS: dict[Error, Callable[[Tensor, Tensor], Tensor]] = {
+ERRORS: dict[ImitationError, Callable[[Tensor, Tensor], Tensor]] = {
     "squared": functional.mse_loss,
     "absolute": functional.l1_loss,
 }
@@ -61,7 +61,7 @@ def warm_start(
     steps: int,
     rng: np.random.Generator,
     progress: Callable[[], object],
-    error: Error = "squared",
+    error: ImitationError = "squared",
 ) -> None:
     """Take gradient steps towards the demonstrated actions.
 
@@ -96,7 +96,7 @@ def _step(
     rows: NDArray[np.int64],
     optimizer: torch.optim.Optimizer,
     rate: float,
-    error: Error,
+    error: ImitationError,
     returns: NDArray[np.float64] | None = None,
 ) -> float:
     """One gradient step towards the actions, and returns, of some rows; gives the loss."""
@@ -150,7 +150,7 @@ def _actor(policy: Any) -> torch.nn.Module:
 
 
 def imitation_loss(
-    policy: Any, observations: Any, actions: NDArray[Any], error: Error = "squared"
+    policy: Any, observations: Any, actions: NDArray[Any], error: ImitationError = "squared"
 ) -> Tensor:
     """How far the policy is from demonstrated actions.
 
@@ -192,7 +192,7 @@ def _observations(
 
 
 def imitating(
-    kind: type[OffPolicyAlgorithm], weight: float, error: Error
+    kind: type[OffPolicyAlgorithm], weight: float, error: ImitationError
 ) -> type[OffPolicyAlgorithm]:
     """An off-policy algorithm whose actor takes a step of imitation beside each of its own.
 

@@ -150,7 +150,6 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._reached = False
         places = self._scene.objects if relative else []
         self._senses = Senses(self._robot, self._task, self._disturbances, places, goal_relative)
-        self._plain = not (self._camera or self._randomization or goal_relative)
         self.action_space = self._robot.action_space  # type: ignore[assignment]
         space: spaces.Space[Any] = self._senses.space()
         self._picture_world: PictureWorld | None = None
@@ -275,7 +274,7 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         goal, are observed.
         """
         panda_alone = self._task_class.arm_only and self._robot.model == PANDA
-        if not (panda_alone and self._plain):
+        if not panda_alone or self._camera or self._randomization or self._goal_relative:
             return None
         from nondiff.envs.arm.black_box import ArmBox
 
