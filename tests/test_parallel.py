@@ -245,6 +245,27 @@ def test_shares_differ_by_one() -> None:
     assert len(shares_of(64, None)) == min(64, len(os.sched_getaffinity(0)))
 
 
+def test_processes_are_kept_apart(vector: Make) -> None:
+    mine = os.sched_getaffinity(0)
+    if len(mine) < 2:
+        pytest.skip("needs two processors")
+    one, other = (os.sched_getaffinity(pid) for pid in set(vector().call("pid")))
+    assert one and other and not one & other and one | other == mine == os.sched_getaffinity(0)
+    together = set(vector(apart=False).call("pid"))
+    assert [os.sched_getaffinity(pid) for pid in together] == [mine, mine]
+
+
+def test_processes_are_left_alone_where_processors_are_too_few() -> None:
+    mine = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(mine)})
+        breaks = ParallelVectorEnv(Breaks, 2, processes=2)
+        assert [os.sched_getaffinity(pid) for pid in breaks.call("pid")] == [{min(mine)}] * 2
+        breaks.close()
+    finally:
+        os.sched_setaffinity(0, mine)
+
+
 def test_an_environment_that_raises_is_named(vector: Make) -> None:
     breaks = vector(at=2, seed=12)
     breaks.reset(seed=10)

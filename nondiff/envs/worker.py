@@ -98,6 +98,7 @@ class Worker:
         )
         with theirs, _signals_held():
             self._process.start()
+        assert self._process.pid is not None  # it has been started
         self.pid = self._process.pid
         self._deadline = _clock.now() + max(timeout, START_SECONDS)
         self._close_by = 0.0

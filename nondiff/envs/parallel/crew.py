@@ -9,7 +9,7 @@ from typing import Any
 from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
 from nondiff.envs.parallel.group import Env, GroupRecipe
 from nondiff.envs.parallel.rows import Layout
-from nondiff.envs.processors import processors
+from nondiff.envs.processors import keep_apart, processors
 from nondiff.envs.worker import EnvironmentRaised, Worker, WorkerLost
 
 _OURS = f"{EnvironmentFailedError.__name__}: "  # an `EnvGroup` has named the environment
@@ -24,6 +24,7 @@ class Crew:
         memory: that memory.
         shares: the numbers of each worker's environments.
         timeout: the longest that one may take to answer [s].
+        apart: whether each is kept to its own share of the processors; see `keep_apart`.
 
     Raises:
         InvalidOptionError: `make_one` can't be pickled.
@@ -38,6 +39,7 @@ class Crew:
         memory: Any,
         shares: list[range],
         timeout: float,
+        apart: bool,
     ) -> None:
         self._shares = shares
         self._workers: list[Worker] = []
@@ -45,6 +47,8 @@ class Crew:
             for numbers in shares:
                 recipe = GroupRecipe(make_one, numbers, layout)
                 self._workers.append(Worker(recipe, timeout, memory=memory))
+            if apart:
+                keep_apart([worker.pid for worker in self._workers])
         except BaseException:
             self.close()
             raise
