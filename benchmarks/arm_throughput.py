@@ -93,6 +93,8 @@ def report(config: Config, steps: dict[str, Any], vector: dict[str, Any], load: 
 
 def main(config: Config) -> None:
     """Measure, print the tables and write them if asked."""
+    if min(config.steps.blocks, config.vector.blocks) < 2:
+        raise SystemExit("blocks must be at least 2, or there is no interval")
     peer = install_peer(config.peer.expanduser())
     samples = {"steps": measured_steps(config, peer), "vector": measured_vectors(config, peer)}
     steps = {name: arm_steps.summary(one) for name, one in samples["steps"].items()}

@@ -54,7 +54,7 @@ class BatchedVecEnv(VecEnv):
             observation, info = self.env.reset(seed=seeds)
         self._reset_seeds()
         self._reset_options()
-        self.reset_infos = [_row(info, number) for number in range(self.num_envs)]
+        self.reset_infos = _rows(info, self.num_envs)
         self._rewards = [[] for _ in range(self.num_envs)]
         return observation  # type: ignore[no-any-return]
 
@@ -67,14 +67,15 @@ class BatchedVecEnv(VecEnv):
             observation, reward, terminated, truncated, info = self.env.step(self._actions)
         dones = terminated | truncated
         final = info.pop("final_obs", None)
-        infos = []
-        for number in range(self.num_envs):
-            own = _row(info, number)
-            if dones[number]:
+        infos = _rows(info, self.num_envs)
+        cut_off = (truncated & ~terminated).tolist()
+        rows = zip(infos, reward.tolist(), dones.tolist(), cut_off, strict=True)
+        for number, (own, gain, done, cut) in enumerate(rows):
+            if done:
                 own = self._final_info(number, own, _observation(final, number))
-            own["TimeLimit.truncated"] = bool(truncated[number] and not terminated[number])
-            self._add_up(number, own, float(reward[number]), bool(dones[number]))
-            infos.append(own)
+                infos[number] = own
+            own["TimeLimit.truncated"] = cut
+            self._add_up(number, own, gain, done)
         return observation, np.asarray(reward, np.float32), dones, infos
 
     def _final_info(self, number: int, info: dict[str, Any], observation: Any) -> dict[str, Any]:
@@ -136,19 +137,26 @@ class BatchedVecEnv(VecEnv):
         return list(self._get_indices(indices))
 
 
-def _row(infos: dict[str, Any], number: int) -> dict[str, Any]:
-    """One environment's infos; Gymnasium says under "_" + key which environments have a key."""
-    row: dict[str, Any] = {}
+def _rows(infos: dict[str, Any], size: int) -> list[dict[str, Any]]:
+    """Each environment's infos; Gymnasium says under "_" + key which environments have a key."""
+    rows: list[dict[str, Any]] = [{} for _ in range(size)]
     for key, column in infos.items():
-        has = infos.get(f"_{key}")
-        if key.startswith("_") or (has is not None and not has[number]):
+        if key.startswith("_"):
             continue
-        if isinstance(column, dict):
-            row[key] = _row(column, number)
-        else:
-            value = column[number]
-            row[key] = value.item() if isinstance(value, np.generic) else value
-    return row
+        has = infos.get(f"_{key}", [True] * size)
+        for row, value, its_own in zip(rows, _values(column, size), has, strict=True):
+            if its_own:
+                row[key] = value
+    return rows
+
+
+def _values(column: Any, size: int) -> list[Any]:
+    """A column's values, numbers as Python's own."""
+    if isinstance(column, dict):
+        return _rows(column, size)
+    if isinstance(column, np.ndarray) and column.ndim == 1 and column.dtype != object:
+        return column.tolist()  # type: ignore[no-any-return]
+    return [value.item() if isinstance(value, np.generic) else value for value in column]
 
 
 def _observation(batch: Any, number: int) -> Any:

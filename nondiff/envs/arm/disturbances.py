@@ -122,11 +122,10 @@ class Disturbances:
         self._now = replace(now, late=tuple(rest))
         return first
 
-    def sensed(self, state: NDArray[np.float32], step: int) -> NDArray[np.float32]:
-        """What is observed of the robot's and the objects' state, with noise."""
+    def sense(self, state: NDArray[np.float32], step: int) -> None:
+        """Add noise to what is observed of the robot's and the objects' state."""
         if deviation := self._value("observation_noise"):
-            state = state + np.float32(deviation) * self._noise(OBSERVATION, step, len(state))
-        return state
+            state += np.float32(deviation) * self._noise(OBSERVATION, step, len(state))
 
     def _value(self, name: str) -> Any:
         return (self._now.drawn or {}).get(name)

@@ -45,11 +45,11 @@ class RigidObject:
 
     def position(self) -> Vector:
         """Its centre (3,) [m], world frame."""
-        return self._simulation.motion(self.body)[0]
+        return self._simulation.pose(self.body)[0]
 
     def quaternion(self) -> Vector:
         """Its orientation (x, y, z, w), world frame."""
-        return self._simulation.motion(self.body)[1]
+        return self._simulation.pose(self.body)[1]
 
     def observe(self) -> list[float]:
         """Position (3,) [m], roll, pitch, yaw [rad], velocity (3,) [m/s] and (3,) [rad/s]."""

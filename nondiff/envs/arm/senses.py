@@ -42,6 +42,8 @@ class Senses:
         bounds = robot.observation_bounds + task.observation_bounds + from_hand
         self._bounds = np.array(bounds, np.float32)
         self._goal_bounds = np.array(task.goal_bounds, np.float32)
+        self._largest = np.concatenate([self._goal_bounds, self._bounds])
+        self._smallest = -self._largest
         self.robot_size = len(robot.observation_bounds)
         """How many entries of `observation` are the robot's."""
 
@@ -62,15 +64,16 @@ class Senses:
     def read(self, step: int) -> tuple[Values, Values]:
         """The state and the achieved goal at present, at a step of the episode."""
         robot = self._robot.observe()
-        state = np.array(robot + self._task.observe() + self._from_hand(robot[:3]), np.float32)
-        state = self._disturbances.sensed(state, step)
-        achieved = np.array(self._task.achieved_goal(robot), np.float32)
-        for values, bounds in ((state, self._bounds), (achieved, self._goal_bounds)):
-            np.minimum(np.maximum(values, -bounds, out=values), bounds, out=values)
+        goal, task = self._task.achieved_goal(robot), self._task.observe()
+        values = np.array([*goal, *robot, *task, *self._from_hand(robot)], np.float32)
+        achieved, state = values[: len(goal)], values[len(goal) :]
+        self._disturbances.sense(state, step)
+        np.minimum(np.maximum(values, self._smallest, out=values), self._largest, out=values)
         return state, achieved
 
-    def _from_hand(self, hand: list[float]) -> list[float]:
+    def _from_hand(self, robot: list[float]) -> list[float]:
         places = [thing.position() for thing in self._relative]
+        hand = robot[:3]
         return [there - here for place in places for there, here in zip(place, hand, strict=True)]
 
     def observation(self, state: Values, achieved: Values, goal: Values) -> dict[str, Values]:

@@ -118,14 +118,17 @@ class Simulation:
             body, position, orientation, physicsClientId=self.client
         )
 
+    def pose(self, body: int) -> tuple[Vector, Vector]:
+        """Position (3,) [m] and quaternion (x, y, z, w) of a body's base in the world."""
+        return bullet.getBasePositionAndOrientation(body, self.client)  # type: ignore[no-any-return]
+
     def motion(self, body: int) -> tuple[Vector, Vector, Vector, Vector]:
         """A body's base in the world, at this instant.
 
         Position (3,) [m], quaternion (x, y, z, w), velocity (3,) [m/s], angular velocity (3,)
         [rad/s].
         """
-        position, quaternion = bullet.getBasePositionAndOrientation(body, self.client)
-        return position, quaternion, *bullet.getBaseVelocity(body, self.client)
+        return *self.pose(body), *bullet.getBaseVelocity(body, self.client)
 
     def step(self, substeps: int) -> None:
         """Advance by so many physics steps."""
