@@ -127,13 +127,27 @@ def test_the_way_to_the_goal_comes_last(make_task: MakeArm) -> None:
         state, way = seen["observation"][:size], seen["observation"][size:]
         np.testing.assert_array_equal(state, expected["observation"])
         if len(seen["desired_goal"]) == 4:
+            cube, goal = (Rotation.from_quat(seen[f"{k}_goal"]) for k in ("achieved", "desired"))
             now, then, world, body = (Rotation.from_matrix(m) for m in way.reshape(4, 3, 3))
-            for turn, key in ((now, "achieved_goal"), (then, "desired_goal")):
-                assert (turn.inv() * Rotation.from_quat(seen[key])).magnitude() < 1e-3
+            assert ((cube.inv() * now).inv() * goal.inv() * then).magnitude() < 1e-3
             assert (then.inv() * world * now).magnitude() < 1e-3
             assert (then.inv() * now * body).magnitude() < 1e-3
         else:
             np.testing.assert_array_equal(way, seen["desired_goal"] - seen["achieved_goal"])
+
+
+def test_the_way_of_a_cube_is_the_same_whichever_face_is_up() -> None:
+    env = panda_flip()
+    symmetries = Rotation.create_group("O")
+    for cube, goal in zip(Rotation.random(20, rng=0), Rotation.random(20, rng=1), strict=True):
+        ways = [env._task.way(*((r * s).as_quat() for r in (cube, goal))) for s in symmetries]
+        np.testing.assert_allclose(ways, [ways[0]] * 24, atol=1e-6)
+        now = ways[0][:9].reshape(3, 3)
+        np.testing.assert_allclose(now.T @ now, np.eye(3), atol=1e-6)
+        assert np.linalg.det(now) == pytest.approx(1)
+        assert now[2, 2] == np.abs(now[2]).max()
+        assert now[0, 0] >= abs(now[0, 1])
+    env.close()
 
 
 def test_what_shows_the_way_to_the_goal_is_not_relabelled() -> None:

@@ -158,12 +158,15 @@ def counted(examples: Path, monkeypatch: pytest.MonkeyPatch) -> list[Counted]:
     return counters
 
 
-# One algorithm stands for its kind in the quick tests: they differ in nothing that matters here.
-ALIKE = ("a2c", "trpo", "sac", "td3", "tqc")
+# One algorithm stands for its kind in the quick tests, and learns on one of the two.
+QUICK = {
+    "Cannon-v0": ("autodiff", "cma-es", "finite-difference", "surrogate"),
+    "Beam-v0": ("ppo", "manual"),
+}
 
 
 def learner(env_id: str, name: str) -> Any:
-    return pytest.param(env_id, name, marks=[pytest.mark.slow] if name in ALIKE else [])
+    return pytest.param(env_id, name, marks=() if name in QUICK[env_id] else pytest.mark.slow)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +338,13 @@ def test_the_tutorials_links_exist() -> None:
     assert [path for path in paths if not (ROOT / "docs" / path).exists()] == []
 
 
-@pytest.mark.parametrize("env_id", ["python_function:Cannon-v0", "compiled_program:Beam-v0"])
+@pytest.mark.parametrize(
+    "env_id",
+    [
+        "compiled_program:Beam-v0",
+        pytest.param("python_function:Cannon-v0", marks=pytest.mark.slow),
+    ],
+)
 def test_the_command_line_trains_on_the_examples(
     env_id: str, examples: Path, tmp_path: Path
 ) -> None:

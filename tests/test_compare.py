@@ -364,6 +364,7 @@ def test_nothing_outlives_a_kill_and_the_training_goes_on(tmp_path: Path) -> Non
     assert run.state["started"] == started  # the same run, which went on
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_there_and_says_how_to_go_on(tmp_path: Path) -> None:
     with Comparing(tmp_path / "stopped") as comparing:
         comparing.wait_for_checkpoint()

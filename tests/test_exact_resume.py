@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,20 @@ def test_every_strategy_is_among_the_cases() -> None:
     assert {strategy.name for strategy, _ in CASES.values()} == set(STRATEGIES)
 
 
-@pytest.mark.parametrize("case", CASES)
+# Each strategy has a case in the quick tests; these say no more of another part.
+VARIED = {
+    *("ppo with gSDE", "sac with gSDE", "sac, fixed entropy", "ppo, our network"),
+    *("sac with HER, two environments", "td3 with HER", "tqc with HER", "sac, our network"),
+    *("surrogate, several members", "surrogate, many steps", "cma-es, separable"),
+}
+
+
+def cases(names: Iterable[str], slow: Container[str]) -> list[Any]:
+    """Names of cases, some of which are only tried by the slow tests."""
+    return [pytest.param(name, marks=pytest.mark.slow if name in slow else ()) for name in names]
+
+
+@pytest.mark.parametrize("case", cases(CASES, VARIED))
 def test_interrupted_and_uninterrupted_trainings_end_alike(case: str, tmp_path: Path) -> None:
     strategy, env_id = CASES[case]
     whole = Diary(every=100)
@@ -154,14 +168,16 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*")}
 
 
-@pytest.mark.parametrize("case", ["ppo", "ppo, discrete", "sac with HER", "td3", "a2c"])
+@pytest.mark.parametrize(
+    "case", cases(["ppo", "ppo, discrete", "sac with HER", "td3", "a2c"], ("td3", "ppo, discrete"))
+)
 def test_a_larger_budget_goes_on_to_the_same_bits(case: str, tmp_path: Path) -> None:
     strategy, env_id = CASES[case]
+    whole = run(strategy, env_id, tmp_path / "whole", Diary())
     for first in (160, 250):
         folder = tmp_path / str(first)
         run(strategy, env_id, folder, Diary(), budget=first)
-        extended = run(strategy, env_id, folder, Diary())
-        check_same(extended, run(strategy, env_id, tmp_path / f"whole-{first}", Diary()))
+        check_same(run(strategy, env_id, folder, Diary()), whole)
 
 
 def test_a_run_of_another_strategy_or_shape_is_refused(tmp_path: Path) -> None:

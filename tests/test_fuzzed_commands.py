@@ -270,7 +270,15 @@ FUZZED = {
 }
 
 
-FEW_EXAMPLES = {"compare": 8, "train": 20, "train --resume": 20, "train --resume with options": 50}
+FEW_EXAMPLES = {
+    "compare": 6,
+    "train": 15,
+    "train --resume": 15,
+    "train --resume with options": 50,
+    "doctor": 12,
+    "check-gradients": 12,
+    "runs": 20,
+}
 
 
 @pytest.fixture(scope="module")
@@ -373,7 +381,7 @@ CHECKS: dict[str, Callable[[Sandbox, list[str], object, Line], None]] = {
 
 @pytest.mark.parametrize("command", FUZZED)
 def test_any_line_gets_a_proper_answer(command: str, sandbox: Sandbox) -> None:
-    examples = FEW_EXAMPLES.get(command, 10 if command.startswith("train ") else 50)
+    examples = FEW_EXAMPLES.get(command, 6 if command.startswith("train ") else 50)
     fuzz(
         lambda line: check_line(line, sandbox),
         FUZZED[command],

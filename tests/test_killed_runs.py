@@ -121,7 +121,11 @@ def test_workers_end_at_once_when_their_run_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "first"), [(PPO, 320), (SAC, 132)], ids=["ppo, within a segment", "sac, at its end"]
+    ("case", "first"),
+    [
+        pytest.param(PPO, 320, id="ppo, within a segment"),
+        pytest.param(SAC, 132, id="sac, at its end", marks=pytest.mark.slow),
+    ],
 )
 def test_a_larger_budget_ends_like_one_asked_for_at_once(
     case: tuple[object, ...], first: int, tmp_path: Path, command: Command

@@ -203,11 +203,11 @@ def test_a_share_of_each_batch_is_demonstrated(
 @pytest.mark.parametrize(
     ("strategy", "options"),
     [
-        ("ppo", {}),
-        ("ppo", {"network": "nondiff"}),
         ("ppo", {"normalize_observation": True}),
         ("sac", {"network": "nondiff"}),
-        ("td3", {}),
+        pytest.param("ppo", {}, marks=pytest.mark.slow),
+        pytest.param("ppo", {"network": "nondiff"}, marks=pytest.mark.slow),
+        pytest.param("td3", {}, marks=pytest.mark.slow),
     ],
 )
 def test_a_warm_start_alone_solves_reach(
@@ -305,7 +305,12 @@ def with_demonstrations(config: Strategy, path: Path) -> Strategy:
     return replace(config, **shown)
 
 
-@pytest.mark.parametrize("case", CASES)
+RARE = ("tqc, no share", "ppo, normalised")  # left to the slow tests
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow if c in RARE else ()) for c in CASES]
+)
 def test_interrupted_and_uninterrupted_trainings_end_alike(
     case: str, shown: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -32,6 +32,9 @@ torch.set_num_threads(1)
 NEEDY = [name for name in STRATEGIES if find_strategy(name).needs is not None]
 REINFORCEMENT = [name for name in STRATEGIES if hasattr(find_strategy(name), "num_envs")]
 # What a row is charged at the most: what a budget may leave unspent is less.
+# What is true of one of an algorithm's kind is left to the slow tests of the others.
+ALIKE = ("a2c", "trpo", "td3", "tqc")
+MOST = [pytest.param(n, marks=pytest.mark.slow if n in ALIKE else ()) for n in STRATEGIES]
 ROW_COST = {"surrogate": 2, "manual": 2, "finite-difference": 5}
 
 
@@ -75,7 +78,7 @@ LEARNING: dict[str, tuple[dict[str, Any], int]] = {
 }
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", MOST)
 def test_every_strategy_trains_the_same_network_on_a_bowl(name: str) -> None:
     options, budget = LEARNING[name]
     strategy = (
@@ -94,7 +97,7 @@ def test_every_strategy_trains_the_same_network_on_a_bowl(name: str) -> None:
 
 
 @pytest.mark.parametrize("budget", [97, 300])
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", MOST)
 def test_the_budget_is_kept_to_the_call(name: str, budget: int) -> None:
     box = Bowl()
     strategy = quick(name) if name not in REINFORCEMENT else find_strategy(name)()
@@ -186,7 +189,7 @@ def test_what_the_surrogate_believes_and_what_is_true_are_reported_side_by_side(
     assert all("surrogate/believed_return" in row for row in rounds)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", MOST)
 def test_a_seed_gives_the_same_bits_on_a_black_box_used_again_and_on_a_new_one(name: str) -> None:
     strategy = quick(name) if name not in REINFORCEMENT else find_strategy(name)(network="nondiff")
     box = Bowl()

@@ -176,7 +176,11 @@ TRAININGS = {
     "finite-difference": FiniteDifference(batch_size=4),
     "cma-es": CMAES(episodes=2),
 }
-QUICK = [("hang", "batched"), ("segfault", "processes"), ("nan", "surrogate")]
+QUICK = [
+    ("hang", "batched", "persistent"),
+    ("segfault", "processes", "per call"),
+    ("nan", "surrogate", "per call"),
+]
 
 
 def check_training(fault: str, mode: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,8 +196,7 @@ def check_training(fault: str, mode: str, way: str, monkeypatch: pytest.MonkeyPa
     assert all(torch.isfinite(weight).all() for weight in network.parameters())
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("fault", "way"), QUICK)
+@pytest.mark.parametrize(("fault", "way", "mode"), QUICK)
 def test_training_survives_faults(
     fault: str, way: str, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,9 +261,9 @@ def test_a_program_that_breaks_ends_the_run_at_a_checkpoint_from_which_it_goes_o
 @pytest.mark.parametrize(
     ("signum", "way"),
     [
-        (signal.SIGKILL, "serial"),
         (signal.SIGKILL, "processes"),
         (signal.SIGTERM, "serial"),
+        pytest.param(signal.SIGKILL, "serial", marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, "processes", marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, "serial", marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, "processes", marks=pytest.mark.slow),

@@ -83,7 +83,12 @@ def test_the_whole_budget_is_learned_from(name: str) -> None:
     assert any(not torch.equal(initial[key], final[key]) for key in final)
 
 
-@pytest.mark.parametrize("name", PLAIN)
+LONG = ("trpo", "tqc")  # trainings, which the quick tests leave to those of their kind
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in PLAIN]
+)
 def test_learns_to_go_where_the_observation_says(name: str) -> None:
     targets = np.random.default_rng(0).uniform(-1, 1, (100, 2)).astype(np.float32)
     distances: list[float] = []

@@ -19,8 +19,9 @@ def keep_apart(pids: Sequence[int]) -> None:
     """Give each of these processes its own share of the processors that this one may use.
 
     For those that wait for each other: the scheduler may wake two of them on one processor and
-    leave another idle. Nothing happens where there are fewer processors than processes, or where
-    the system does not let them be chosen.
+    leave another idle, or push aside the process that wakes them before it has woken them all.
+    Nothing happens where there are fewer processors than processes, or where the system does not
+    let them be chosen.
     """
     if sys.platform != "linux":
         return
@@ -30,3 +31,5 @@ def keep_apart(pids: Sequence[int]) -> None:
     for index, pid in enumerate(pids):
         with contextlib.suppress(ProcessLookupError):  # whoever waits for it will notice
             os.sched_setaffinity(pid, mine[index :: len(pids)])
+            if os.sched_getscheduler(pid) == os.SCHED_OTHER:  # the user has chosen no other
+                os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))

@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
+from nondiff.envs.arm.engine import rotation_matrix
 from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.one_object import CUBE_SIZE, OBJECT_MASS
 from nondiff.envs.arm.panda import PANDA
@@ -72,9 +72,13 @@ class Flip(Task):
     ) -> NDArray[np.float32]:
         """Rotation matrices (9,), row by row: achieved, desired, and two of the turn between them.
 
-        The first of these is of the turn in the world's frame, the second in the cube's.
+        The first of these is of the turn in the world's frame, the second in the cube's. The cube's
+        axes are renamed, see `upright`: what can be done with a cube is the same whichever of its
+        faces is up, and who learns it so need not learn it 24 times.
         """
-        now, then = Rotation.from_quat([achieved, desired]).as_matrix()
+        now, then = rotation_matrix(achieved.tolist()), rotation_matrix(desired.tolist())
+        names = upright(now)
+        now, then = now @ names, then @ names
         parts = np.array([now, then, then @ now.T, now.T @ then], np.float32).ravel()
         return np.minimum(np.maximum(parts, np.float32(-1)), np.float32(1))
 
@@ -84,6 +88,25 @@ class Flip(Task):
         inner = np.add.reduce(achieved * desired, axis=-1)
         # Rounding may take it below 0, which would make a reward of it.
         return np.maximum(1 - inner * inner, np.float32(0))  # type: ignore[no-any-return]
+
+
+def upright(cube: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The symmetry (3, 3) of a cube that renames its axes, whatever it is turned like.
+
+    Args:
+        cube: the rotation (3, 3) from it to the world.
+
+    Returns:
+        a rotation whose product with `cube`, from the right, has as its z axis the one that points
+        upwards most, and as its x axis, of the others, the one that points forwards most.
+    """
+    z = int(np.argmax(np.abs(cube[2])))
+    y, x = sorted(((z + 1) % 3, (z + 2) % 3), key=lambda axis: abs(cube[0, axis]))
+    up, ahead = np.sign(cube[2, z]), np.sign(cube[0, x])
+    names = np.zeros((3, 3))
+    names[z, 2], names[x, 0] = up, ahead
+    names[y, 1] = up * ahead * (1 if (y - x) % 3 == 1 else -1)  # right-handed
+    return names
 
 
 panda_flip = partial(ArmEnv, Flip, PANDA)
