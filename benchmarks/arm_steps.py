@@ -41,7 +41,7 @@ class StepsConfig:
     """Blocks of each side, after one that warms up."""
     steps: int = 100
     """Steps a block."""
-    resets: int = 30
+    resets: int = 200
     """Resets a block."""
     pictures: int = 10
     """Steps a block that give a picture."""
