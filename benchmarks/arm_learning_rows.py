@@ -108,7 +108,7 @@ ROWS = (
     Row(
         "PandaFlip",
         "ppo",
-        demonstrations=5_000,
+        demonstrations=8_000,
         action_noise=0.15,
         relative=True,
         goal_relative=True,

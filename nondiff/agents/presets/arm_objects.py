@@ -35,7 +35,7 @@ STEPS = {
     "PandaPickAndPlace": (6_000, 20_000),
     "PandaStack": (15_000, 20_000),
     "PandaSlide": (12_000, 10_000),
-    "PandaFlip": (25_000, 10_000),
+    "PandaFlip": (40_000, 10_000),
 }
 
 # Which way to tip a cube is a choice: the mean of two ways is none.
