@@ -390,6 +390,7 @@ def plan_of(options: CompareOptions) -> Plan:
     )
 
 
+@pytest.mark.slow
 def test_inversions_are_judged_on_held_out_data_and_drawn(tmp_path: Path) -> None:
     pytest.importorskip("disba")
     options = asked(tmp_path / "waves", envs=(WAVES,), strategies=("ppo",), seeds=1)

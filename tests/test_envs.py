@@ -30,6 +30,9 @@ MAX_EPISODE_STEPS = 10_000
 Record = list[tuple[bytes, str]]  # an observation's bits, and all else that came with it
 
 
+OTHER_SIZES = {"nondiff/SurfaceWaves6-v0", "nondiff/DoomDefendTheCenter-v0"}  # of what is tested
+
+
 def differ_by_the_reward_alone() -> set[str]:
     """Ids that are an earlier one with other rewards; `goal_env` tests all the same."""
     seen, found = [], set()
@@ -45,6 +48,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "env_id" not in metafunc.fixturenames:
         return
     slow = set() if "goal_env" in metafunc.fixturenames else differ_by_the_reward_alone()
+    slow |= OTHER_SIZES
     ids = [pytest.param(i, marks=pytest.mark.slow if i in slow else ()) for i in ENVIRONMENTS]
     metafunc.parametrize("env_id", ids, indirect=True)
 

@@ -98,6 +98,7 @@ def test_another_environment_and_drawn_actions(run: Path, command: Command) -> N
     assert shorter["policies"][0]["length_mean"]["value"] <= 3
 
 
+@pytest.mark.slow
 def test_a_gif_shows_every_step(run: Path, command: Command, tmp_path: Path) -> None:
     film = tmp_path / "film.gif"
     arguments = (run, *SHORT_FILM, "--video-episodes", 2, "--video", film)

@@ -64,7 +64,12 @@ def check_whole(folder: Path) -> None:
 # Of another run
 
 
-@pytest.mark.parametrize("case", FOREIGN)
+MUCH_ALIKE = ("another network", "another learning rate")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow if c in MUCH_ALIKE else ()) for c in FOREIGN]
+)
 def test_a_checkpoint_of_another_run_is_refused(
     case: str, folder: Path, tmp_path: Path, command: Command
 ) -> None:

@@ -379,7 +379,10 @@ CHECKS: dict[str, Callable[[Sandbox, list[str], object, Line], None]] = {
 }
 
 
-@pytest.mark.parametrize("command", FUZZED)
+ALIKE = ("train a2c", "train trpo", "train td3", "train tqc")  # left to the slow tests
+
+
+@pytest.mark.parametrize("command", [command for command in FUZZED if command not in ALIKE])
 def test_any_line_gets_a_proper_answer(command: str, sandbox: Sandbox) -> None:
     examples = FEW_EXAMPLES.get(command, 6 if command.startswith("train ") else 50)
     fuzz(

@@ -71,7 +71,8 @@ def check_whole(root: Path, command: Command) -> None:
     assert bits(folder) == trained_once(*PENDULUM)
 
 
-@pytest.mark.parametrize("number", [2, pytest.param(75, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [2, 75])
 def test_killed_before_a_change(number: int, tmp_path: Path, command: Command) -> None:
     root = tmp_path / "runs"
     assert killed(number, root, *start(root))

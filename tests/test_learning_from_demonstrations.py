@@ -305,7 +305,7 @@ def with_demonstrations(config: Strategy, path: Path) -> Strategy:
     return replace(config, **shown)
 
 
-RARE = ("tqc, no share", "ppo, normalised")  # left to the slow tests
+RARE = ("tqc, no share", "ppo, normalised", "td3 without imitation")  # left to the slow tests
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ def test_failed_rows_cost_and_poison_nothing(name: str) -> None:
     assert all(torch.isfinite(weight).all() for weight in module.parameters())
 
 
+@pytest.mark.slow
 def test_a_surrogate_learns_where_it_fails_and_the_policy_keeps_away() -> None:
     def failing(module: nn.Module, box: Plain) -> float:
         start = box.initial(500, np.random.default_rng(7))
