@@ -35,8 +35,8 @@ class ParallelVectorEnv(VectorEnv[Any, Any, Any]):
             and environments for.
         timeout: the longest that a step of a process's share may take [s].
         apart: keep each process to its own share of the processors, on Linux and where there are
-            enough of them: up to a fifth faster, since all wait for the last. Turn it off where
-            other work is bound to some of the processors.
+            enough of them, since all wait for the last. Turn it off where other work is bound to
+            some of the processors.
         arguments: for `make`.
 
     Raises:
