@@ -15,7 +15,6 @@ from nondiff.envs.arm.camera_observation import CameraObservation, parsed_camera
 from nondiff.envs.arm.disturbances import Disturbances, Disturbed
 from nondiff.envs.arm.engine import Snapshot
 from nondiff.envs.arm.film import CONTROL_RATE, FRAMES_PER_STEP, RENDER_MODES, Film, check_film
-from nondiff.envs.arm.options import check_bool, check_positive
 from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.physics import ProfileName, find_profile
 from nondiff.envs.arm.picture_world import PictureWorld
@@ -31,6 +30,7 @@ from nondiff.envs.arm.simulation import Simulation
 from nondiff.envs.arm.task import Task
 from nondiff.envs.arm.view import View, parsed_view
 from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.options import check_bool, check_positive
 
 if TYPE_CHECKING:  # it loads torch
     from nondiff.envs.arm.black_box import ArmBox

@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from nondiff.envs.errors import InvalidActionError, InvalidOptionError
+from nondiff.envs.options import check_bool
 from nondiff.envs.parallel.crew import Crew, shares_of
 from nondiff.envs.parallel.group import Env, Info
 from nondiff.envs.parallel.rows import Layout, Parts
@@ -62,6 +63,7 @@ class ParallelVectorEnv(VectorEnv[Any, Any, Any]):
         shares = shares_of(num_envs, processes)
         if not timeout > 0:
             raise InvalidOptionError(f"timeout must be a positive number [s], not {timeout!r}")
+        check_bool("apart", apart)
         self.num_envs = num_envs
         make_one = partial(make, **arguments)
         self._learn_from(make_one())

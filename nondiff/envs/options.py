@@ -1,4 +1,4 @@
-"""Arguments that are dataclasses, or the same as JSON objects."""
+"""Checks of arguments, and those that are dataclasses, or the same as JSON objects."""
 
 from __future__ import annotations
 
