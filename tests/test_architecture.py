@@ -32,7 +32,10 @@ ENGINES = {
 # What every environment family may import of its own floor.
 SHARED_BY_FAMILIES = tuple(
     f"nondiff.envs.{name}"
-    for name in ("errors", "needs", "cpu_time", "black_box", "process", "executable", "parallel")
+    for name in (
+        *("errors", "options", "needs", "cpu_time"),
+        *("black_box", "process", "executable", "parallel"),
+    )
 )
 # What makes environments and runs them, whichever they are.
 ROUND_ENVIRONMENTS = tuple(
