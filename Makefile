@@ -1,9 +1,6 @@
 # `make train` and `make test` work on a fresh clone with Python 3.11, make and git.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY := .venv/bin/python
-INSTALL := $(PY) -m pip install --quiet --no-compile --constraint constraints.txt --editable
-# By all cores, which pip doesn't; some packages hold templates that are no Python.
-COMPILE := $(PY) -m compileall -q -j 0 .venv/lib >.venv/compiled.log 2>&1 || true
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 SIMULATORS := nec2c ngspice
@@ -40,11 +37,9 @@ clean:
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \
 	  { echo "$(PYTHON) is not Python 3.10 to 3.13: say make PYTHON=/path/to/python"; exit 1; }
 	"$(PYTHON)" -m venv .venv
-	$(INSTALL) .
-	@$(COMPILE)
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
 .venv/installed-dev: .venv/installed
-	$(INSTALL) '.[dev]'
-	@$(COMPILE)
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
