@@ -28,8 +28,8 @@ IMITATING = PPO(
     normalize_observation=True,
 )
 
-# Gradient steps of imitation, and of the environment after it. Slide and Flip are not solved:
-# `docs/results/arm_learning.md` says how far they get.
+# Gradient steps of imitation, and of the environment after it. Slide is not solved:
+# `docs/results/arm_learning.md` says how far it gets.
 STEPS = {
     "PandaPush": (6_000, 20_000),
     "PandaPickAndPlace": (6_000, 20_000),
