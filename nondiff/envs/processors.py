@@ -29,7 +29,7 @@ def keep_apart(pids: Sequence[int]) -> None:
     if len(mine) < len(pids):
         return
     for index, pid in enumerate(pids):
-        with contextlib.suppress(ProcessLookupError):  # whoever waits for it will notice
+        with contextlib.suppress(OSError):  # if it is gone, whoever waits for it will notice
             os.sched_setaffinity(pid, mine[index :: len(pids)])
             if os.sched_getscheduler(pid) == os.SCHED_OTHER:  # the user has chosen no other
                 os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))

@@ -171,7 +171,7 @@ class Robot:
         command: list[float] = values.tolist()
         if not all(map(math.isfinite, command)):
             raise InvalidActionError(f"action {command} is not finite; entries must be in [-1, 1]")
-        return [v if -1.0 <= v <= 1.0 else math.copysign(1.0, v) for v in command]
+        return [min(max(value, -1.0), 1.0) for value in command]
 
     def _reach(self, displacement: Sequence[float]) -> list[float]:
         x, y, z = self._tip()[0]
@@ -190,7 +190,7 @@ class Robot:
 
     def _within_limits(self, angles: Sequence[float]) -> list[float]:
         return [
-            angle if low <= angle <= high else min(max(angle, low), high)  # calls are slow
+            min(max(angle, low), high)
             for angle, (low, high) in zip(angles, self._limits, strict=True)
         ]
 

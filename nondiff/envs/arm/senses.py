@@ -65,15 +65,14 @@ class Senses:
         """The state and the achieved goal at present, at a step of the episode."""
         robot = self._robot.observe()
         goal, task = self._task.achieved_goal(robot), self._task.observe()
-        values = np.array([*goal, *robot, *task, *self._from_hand(robot)], np.float32)
+        values = np.array([*goal, *robot, *task, *self._from_hand(robot[:3])], np.float32)
         achieved, state = values[: len(goal)], values[len(goal) :]
         self._disturbances.sense(state, step)
         np.minimum(np.maximum(values, self._smallest, out=values), self._largest, out=values)
         return state, achieved
 
-    def _from_hand(self, robot: list[float]) -> list[float]:
+    def _from_hand(self, hand: list[float]) -> list[float]:
         places = [thing.position() for thing in self._relative]
-        hand = robot[:3]
         return [there - here for place in places for there, here in zip(place, hand, strict=True)]
 
     def observation(self, state: Values, achieved: Values, goal: Values) -> dict[str, Values]:
