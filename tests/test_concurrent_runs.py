@@ -22,6 +22,7 @@ from processes import (
     train_here,
     trained_once,
 )
+from slow_cases import some_slow
 
 from nondiff.envs.errors import RunError
 from nondiff.experiments.runs import Run
@@ -61,7 +62,7 @@ def created(root: Path, names: Sequence[str | None]) -> list[tuple[int, str, str
     return found
 
 
-@pytest.mark.parametrize("attempt", range(2))
+@pytest.mark.parametrize("attempt", some_slow(range(3), [2]))
 def test_a_name_is_given_once(attempt: int, tmp_path: Path) -> None:
     found = created(tmp_path, ["same"] * AT_ONCE)
     (winner,) = [number for number, came, _ in found if came == "created"]
@@ -71,7 +72,7 @@ def test_a_name_is_given_once(attempt: int, tmp_path: Path) -> None:
     assert Run.open(tmp_path / "same").config["number"] == winner
 
 
-@pytest.mark.parametrize("attempt", range(2))
+@pytest.mark.parametrize("attempt", some_slow(range(3), [2]))
 def test_names_that_are_made_differ(attempt: int, tmp_path: Path) -> None:
     found = created(tmp_path, [None] * AT_ONCE)
     assert {text for _, _, text in found} == {f"stem-{n}" for n in range(1, AT_ONCE + 1)}

@@ -19,6 +19,7 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 from simulators import skip_without
+from slow_cases import some_slow
 
 from nondiff.envs import ENVIRONMENTS
 from nondiff.envs.errors import InvalidActionError
@@ -28,9 +29,6 @@ STEPS = 110  # actions of a recording: several episodes
 FEW_STEPS = 12  # more than an episode of those that run an external program
 MAX_EPISODE_STEPS = 10_000
 Record = list[tuple[bytes, str]]  # an observation's bits, and all else that came with it
-
-
-OTHER_SIZES = {"nondiff/SurfaceWaves6-v0", "nondiff/DoomDefendTheCenter-v0"}  # of what is tested
 
 
 def differ_by_the_reward_alone() -> set[str]:
@@ -48,9 +46,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "env_id" not in metafunc.fixturenames:
         return
     slow = set() if "goal_env" in metafunc.fixturenames else differ_by_the_reward_alone()
-    slow |= OTHER_SIZES
-    ids = [pytest.param(i, marks=pytest.mark.slow if i in slow else ()) for i in ENVIRONMENTS]
-    metafunc.parametrize("env_id", ids, indirect=True)
+    metafunc.parametrize("env_id", some_slow(ENVIRONMENTS, slow), indirect=True)
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from slow_cases import some_slow
 from torch import Tensor
 from watcher import Watcher, quick
 
@@ -143,12 +143,7 @@ VARIED = {
 }
 
 
-def cases(names: Iterable[str], slow: Container[str]) -> list[Any]:
-    """Names of cases, some of which are only tried by the slow tests."""
-    return [pytest.param(name, marks=pytest.mark.slow if name in slow else ()) for name in names]
-
-
-@pytest.mark.parametrize("case", cases(CASES, VARIED))
+@pytest.mark.parametrize("case", some_slow(CASES, VARIED))
 def test_interrupted_and_uninterrupted_trainings_end_alike(case: str, tmp_path: Path) -> None:
     strategy, env_id = CASES[case]
     whole = Diary(every=100)
@@ -171,7 +166,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     "case",
-    cases(["a2c", "sac with HER", "ppo", "ppo, discrete", "td3"], ("ppo", "ppo, discrete", "td3")),
+    some_slow(
+        ["ppo", "ppo, discrete", "sac with HER", "td3", "a2c"], ["ppo", "ppo, discrete", "td3"]
+    ),
 )
 def test_a_larger_budget_goes_on_to_the_same_bits(case: str, tmp_path: Path) -> None:
     strategy, env_id = CASES[case]

@@ -16,6 +16,7 @@ import pytest
 import torch
 from conftest import Command
 from processes import PENDULUM, final, train_here, trained_once, unfinished
+from slow_cases import some_slow
 
 from nondiff.agents.storage import MANIFEST
 from nondiff.experiments.checkpoints import CHECKPOINT
@@ -67,9 +68,7 @@ def check_whole(folder: Path) -> None:
 MUCH_ALIKE = ("another network", "another learning rate")
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(c, marks=pytest.mark.slow if c in MUCH_ALIKE else ()) for c in FOREIGN]
-)
+@pytest.mark.parametrize("case", some_slow(FOREIGN, MUCH_ALIKE))
 def test_a_checkpoint_of_another_run_is_refused(
     case: str, folder: Path, tmp_path: Path, command: Command
 ) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import FEW_EPISODES, Command
+from slow_cases import some_slow
 from stable_baselines3 import HerReplayBuffer
 from test_exact_resume import EVERY, Diary, Lost, check_same, files, run, small
 from test_refused_resumes import check_refused
@@ -308,9 +309,7 @@ def with_demonstrations(config: Strategy, path: Path) -> Strategy:
 RARE = ("tqc, no share", "ppo, normalised", "td3 without imitation")  # left to the slow tests
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(c, marks=pytest.mark.slow if c in RARE else ()) for c in CASES]
-)
+@pytest.mark.parametrize("case", some_slow(CASES, RARE))
 def test_interrupted_and_uninterrupted_trainings_end_alike(
     case: str, shown: dict[str, Path], tmp_path: Path
 ) -> None:

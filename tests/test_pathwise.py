@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from slow_cases import some_slow
 from small_boxes import Bowl, Plain, Track
 from torch import nn
 from watcher import quick
@@ -31,10 +32,9 @@ torch.set_num_threads(1)
 
 NEEDY = [name for name in STRATEGIES if find_strategy(name).needs is not None]
 REINFORCEMENT = [name for name in STRATEGIES if hasattr(find_strategy(name), "num_envs")]
+# One algorithm stands for its kind in the quick tests; the others are left to the slow ones.
+MOST = some_slow(STRATEGIES, ("a2c", "trpo", "td3", "tqc"))
 # What a row is charged at the most: what a budget may leave unspent is less.
-# What is true of one of an algorithm's kind is left to the slow tests of the others.
-ALIKE = ("a2c", "trpo", "td3", "tqc")
-MOST = [pytest.param(n, marks=pytest.mark.slow if n in ALIKE else ()) for n in STRATEGIES]
 ROW_COST = {"surrogate": 2, "manual": 2, "finite-difference": 5}
 
 

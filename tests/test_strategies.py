@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from slow_cases import some_slow
 from watcher import Watcher, quick, trained
 
 from nondiff.agents import STRATEGIES, find_strategy
@@ -58,19 +59,14 @@ def test_a_seed_gives_the_same_bits_and_the_model_on_disk_predicts_them(
         assert loaded.predict(observation).tobytes() == policy.predict(observation).tobytes()
 
 
-def dense_twin(key: tuple[str, str]) -> bool:
-    """Whether a preset has one for the same task by sparse rewards."""
-    strategy, env_id = key
-    return "Dense" in env_id and (strategy, env_id.replace("Dense", "")) in PRESETS
+SPARSE_TOO = {  # presets of tasks by dense rewards that have one by sparse rewards
+    (name, env_id)
+    for name, env_id in PRESETS
+    if "Dense" in env_id and (name, env_id.replace("Dense", "")) in PRESETS
+}
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        pytest.param(key, id=str(key), marks=pytest.mark.slow if dense_twin(key) else ())
-        for key in PRESETS
-    ],
-)
+@pytest.mark.parametrize("key", some_slow(PRESETS, SPARSE_TOO), ids=str)
 def test_a_preset_fits_its_environment(key: tuple[str, str]) -> None:
     name, env_id = key
     strategy = PRESETS[key].strategy
@@ -95,12 +91,7 @@ def test_the_whole_budget_is_learned_from(name: str) -> None:
     assert any(not torch.equal(initial[key], final[key]) for key in final)
 
 
-LONG = ("trpo", "tqc")  # trainings, which the quick tests leave to those of their kind
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in PLAIN]
-)
+@pytest.mark.parametrize("name", some_slow(PLAIN, ("trpo", "tqc")))
 def test_learns_to_go_where_the_observation_says(name: str) -> None:
     targets = np.random.default_rng(0).uniform(-1, 1, (100, 2)).astype(np.float32)
     distances: list[float] = []
