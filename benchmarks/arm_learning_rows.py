@@ -104,7 +104,14 @@ ROWS = (
     Row("KukaReach", "sac"),
     Row("PandaPush", "ppo", demonstrations=500),
     Row("PandaPickAndPlace", "ppo", demonstrations=200),
-    Row("PandaStack", "ppo", demonstrations=1_500, action_noise=0.3, relative=True),
+    Row(
+        "PandaStack",
+        "ppo",
+        demonstrations=2_000,
+        action_noise=0.3,
+        relative=True,
+        goal_relative=True,
+    ),
     Row(
         "PandaFlip",
         "ppo",

@@ -1,10 +1,10 @@
 """Presets of the arm's tasks with objects, which are learnt from demonstrations.
 
 `benchmarks/arm_learning_rows.py` says of how many; those of Stack, Slide and Flip have noise, and
-observe places relative to the hand, of Flip to the goal as well. The experts' actions change
-quickly, where they come down or take hold: rectified layers, and observations on one scale, follow
-them with a tenth of the error. What was imitated is then improved on with little exploration and
-small steps.
+observe places relative to the hand, of Stack and Flip the way to the goal as well. The experts'
+actions change quickly, where they come down or take hold: rectified layers, and observations on one
+scale, follow them with a tenth of the error. What was imitated is then improved on with little
+exploration and small steps.
 """
 
 from __future__ import annotations
