@@ -48,7 +48,9 @@ PENDULUM = (
 
 # Forks from a process that has imported everything, so that a training in it starts at once.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["nondiff.experiments.train", "nondiff.agents.reinforcement.training"])
+FORKS.set_forkserver_preload(
+    ["nondiff.experiments.train", "nondiff.agents.reinforcement.training", "torch._dynamo"]
+)
 
 
 def hear_ctrl_c() -> None:

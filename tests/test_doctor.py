@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, Command
 from simulators import needs
+from slow_cases import some_slow
 
 from nondiff.agents.model import load_policy
 from nondiff.envs import ENVIRONMENTS
@@ -58,7 +59,8 @@ def test_a_missing_program_is_said_with_the_command_that_installs_it(
 
 
 @pytest.mark.parametrize(
-    "name", [n.name for n in NEEDS.values() if "[" in n.install and n.families]
+    "name",
+    some_slow([n.name for n in NEEDS.values() if "[" in n.install and n.families], ["vizdoom"]),
 )
 def test_a_missing_extra_is_said_with_the_command_that_installs_it(name: str) -> None:
     (env_id, *_) = family_of(name)

@@ -275,9 +275,9 @@ FEW_EXAMPLES = {
     "train": 15,
     "train --resume": 15,
     "train --resume with options": 50,
-    "doctor": 12,
-    "check-gradients": 12,
-    "runs": 20,
+    "doctor": 6,
+    "check-gradients": 6,
+    "runs": 12,
 }
 
 

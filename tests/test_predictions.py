@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector.utils import batch_space
+from slow_cases import some_slow
 from watcher import Watcher
 
 from nondiff.agents import STRATEGIES, find_strategy
@@ -57,7 +58,10 @@ def observations(env_id: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("normalize", [False, True], ids=["raw", "normalized"])
-@pytest.mark.parametrize("env_id", ["Pendulum-v1", "nondiff/PandaReachDense-v0"])
+@pytest.mark.parametrize(
+    "env_id",
+    some_slow(["Pendulum-v1", "nondiff/PandaReachDense-v0"], ["nondiff/PandaReachDense-v0"]),
+)
 @pytest.mark.parametrize("name", REINFORCEMENT)
 def test_every_algorithm(name: str, env_id: str, normalize: bool, tmp_path: Path) -> None:
     strategy = replace(

@@ -262,7 +262,7 @@ def test_a_program_that_breaks_ends_the_run_at_a_checkpoint_from_which_it_goes_o
     ("signum", "way"),
     [
         (signal.SIGKILL, "processes"),
-        (signal.SIGTERM, "serial"),
+        pytest.param(signal.SIGTERM, "serial", marks=pytest.mark.slow),
         pytest.param(signal.SIGKILL, "serial", marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, "processes", marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, "serial", marks=pytest.mark.slow),

@@ -94,7 +94,7 @@ def check(
 
 
 @pytest.mark.parametrize(
-    "signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+    "signum", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
 )
 def test_a_stopped_run_goes_on_to_the_same_bits(
     signum: signal.Signals, tmp_path: Path, command: Command

@@ -152,7 +152,7 @@ def test_training_ends_when_the_observer_says_so() -> None:
     assert watcher.steps == 30
 
 
-@pytest.mark.parametrize("name", HINDSIGHT)
+@pytest.mark.parametrize("name", some_slow(HINDSIGHT, ("td3", "tqc")))
 def test_hindsight_is_used_where_there_are_goals(name: str, tmp_path: Path) -> None:
     weights = {
         her: saved(

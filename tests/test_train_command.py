@@ -168,6 +168,7 @@ def test_a_third_party_registers_its_own(tmp_path: Path) -> None:
     assert at_random["success"] is not None
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_can_be_evaluated(command: Command, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "interrupted"
     arguments = [
