@@ -266,6 +266,7 @@ def test_the_first_seed_of_everything_comes_first(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_refused_training_is_noted_and_the_rest_goes_on(tmp_path: Path, command: Command) -> None:
     few = ("--train-arg=--eval-episodes=1", "--train-arg=ppo:--n-steps=16")
     arguments = (

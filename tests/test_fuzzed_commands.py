@@ -276,7 +276,7 @@ FEW_EXAMPLES = {
     "train --resume": 15,
     "train --resume with options": 50,
     "doctor": 6,
-    "check-gradients": 6,
+    "check-gradients": 3,
     "runs": 12,
 }
 

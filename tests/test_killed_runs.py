@@ -79,7 +79,8 @@ def check_killed(case: str, moments: list[str], number: int, home: Path, command
     check_goes_on(folder, command, *CASES[case])
 
 
-@pytest.mark.parametrize("case", [pytest.param("ppo", marks=pytest.mark.slow), "sac"])
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["ppo", "sac"])
 def test_a_killed_run_goes_on_to_the_same_bits(case: str, tmp_path: Path, command: Command) -> None:
     check_killed(case, ["any time"], 0, tmp_path, command)
 

@@ -272,7 +272,9 @@ class Own(nn.Module):
         return torch.tanh(self.inner(observation))
 
 
-@pytest.mark.parametrize("name", ["ppo", "sac", "td3", "surrogate", "manual", "cma-es"])
+@pytest.mark.parametrize(
+    "name", some_slow(["ppo", "sac", "td3", "surrogate", "manual", "cma-es"], ["sac"])
+)
 def test_any_network_can_be_trained(name: str) -> None:
     torch.manual_seed(0)
     module, box = Own(), Bowl()

@@ -177,7 +177,7 @@ TRAININGS = {
     "cma-es": CMAES(episodes=2),
 }
 QUICK = [
-    ("hang", "batched", "persistent"),
+    ("exit", "batched", "persistent"),
     ("segfault", "processes", "per call"),
     ("nan", "surrogate", "per call"),
 ]
