@@ -32,6 +32,9 @@ class Disturbed:
     seed: int = 0
 
 
+UNDISTURBED = Disturbed()
+
+
 class Disturbances:
     """Disturbs one episode after another, and leaves nothing in the world for those without.
 
@@ -48,7 +51,7 @@ class Disturbances:
         self._robot = robot
         self._objects = objects
         self._usual = [(thing.mass, thing.friction) for thing in objects]
-        self._now = Disturbed()
+        self._now = UNDISTURBED
 
     @property
     def state(self) -> Disturbed:
@@ -69,7 +72,7 @@ class Disturbances:
                 drawn from it, are those of an episode without disturbances.
         """
         if randomization is None:
-            self.restore(Disturbed())
+            self.restore(UNDISTURBED)
             return
         seed = int(copy.deepcopy(rng).integers(2**63))
         joints = len(self._robot.model.arm_joints)
