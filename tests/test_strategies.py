@@ -69,7 +69,7 @@ SPARSE_TOO = {  # presets of tasks by dense rewards that have one by sparse rewa
 # Presets of PPO that differ in numbers alone from those of tasks like them.
 LIKE_OTHERS = {
     ("ppo", f"nondiff/{task}-v0")
-    for task in ("DoomBasic", "SurfaceWaves", "PandaPush", "PandaSlide", "PandaStack")
+    for task in ("DoomBasic", "SurfaceWaves", "PandaSlide", "PandaStack")
 }
 
 
