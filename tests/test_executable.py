@@ -110,7 +110,7 @@ def test_floats_are_written_so_that_every_bit_comes_back() -> None:
     ("command", "options", "kind", "message"),
     [
         (["echo", "{a}"], {"writes": "json"}, "invalid output", "1 numbers instead of 2"),
-        (["echo", "{a}", "{b}", "x"], {}, "invalid output", "could not convert"),
+        (["echo", "{a}", "{b}", "x"], {}, "invalid output", "'x' is not a number"),
         (
             ["echo", "{a}", "1000", "{b}"],
             {"reads": lambda t: t.split()[:2]},
@@ -201,7 +201,7 @@ def test_what_is_no_outcome_is_a_failure_that_says_why(
         (["cat"], {"writes": "json", "parameters": {"input": (0, 1)}}, "can be called 'input'"),
         (["cat"], {"writes": "json", "outputs": {"y": (0, "x"), "z": (0, 1)}}, "y is"),
         (["cat"], {"writes": "json", "outputs": {"y": (0, 1)}}, "give a reward"),
-        (["cat"], {"writes": "json", "files": {"../x": "1"}}, "no plain name"),
+        (["cat"], {"writes": "json", "files": {"../x": "1"}}, "can't name a file"),
         (["cat"], {"writes": "json", "files": {"x": Path("/no/such")}}, "files: x"),
         (["cat"], {"writes": "json", "workers": 0}, "1 worker or more"),
     ],

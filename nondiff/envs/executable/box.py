@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,13 @@ from torch import Tensor
 from nondiff.envs.black_box import FunctionBox
 from nondiff.envs.black_box.function import Pool as ContextPool
 from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.executable.command import ALL, INPUT, OUTPUT, Command
+from nondiff.envs.executable.expressions import Expression
 from nondiff.envs.executable.program import Description, Program
 from nondiff.envs.executable.quantities import Quantities, quantities
 from nondiff.envs.executable.reading import Reads, reader
-from nondiff.envs.executable.writing import ALL, INPUT, OUTPUT, Command, Writes, writer
-from nondiff.envs.process import MOST_FAILURES, Limits
+from nondiff.envs.executable.writing import Writes, writer
+from nondiff.envs.process import MOST_FAILURES, Limits, check_apart, read_files
 
 Vector = NDArray[np.float64]
 RESERVED = (ALL, INPUT, OUTPUT)
@@ -36,25 +37,34 @@ class Executable(FunctionBox):
     Args:
         command: the program and its arguments, a list of words that no shell looks at. In it
             `{parameters}` as a word becomes one word for each parameter, `{NAME}` that parameter,
-            and `{input}` and `{output}` names of files in the program's folder. The program may be
-            a relative path; other files are given by absolute paths, or by `files`.
+            and `{input}` and `{output}` names of files in the program's folder, an ending such as
+            `{input}.inp` included. The program may be a relative path; other files are given by
+            absolute paths, or by `files`. A brace that is meant as one is doubled.
         parameters: (low, high, unit) of each parameter, by name.
         outputs: (low, high, unit) of each entry of the outcome, by name: what it can be at all.
         contexts: (contexts, context) from which episodes draw: requested outcomes, unless a reward
             says otherwise.
         writes: "arguments" of the command; "numbers", one a line; "json", an object; or the path of
-            a template, in which `$name` stands for a parameter. All but the first go to the file
-            `{input}` if the command names it, and otherwise to the standard input.
+            a template, in which `$name` stands for a parameter. All but the first go to the input
+            file if the command names it, and otherwise to the standard input.
         reads: "numbers" of a text; "json", an object or a list; a regular expression with one group
-            for each output; or a function of the text. The text is that of the file `{output}` if
-            the command names it, and otherwise the standard output.
+            for each output, whose first match counts, or with `Last` the last; or a function of the
+            text. The text is that of the output file if the command names it, and otherwise the
+            standard output. Numbers may be written as Fortran does, see `decimals.number`.
+        input_file: name of the input file, for a program that is not told it or adds an ending;
+            None: that in the command.
+        output_file: that of the output file, likewise.
         persistent: the program stays, and answers each line with a line; "numbers" are one line
             then.
         workers: processes at once in a batch; None: one for each processor.
-        limits: time of a call, memory, size of files, network.
+        limits: time of a call, and of each search for a regular expression in what it wrote;
+            memory, size of files, network.
         accept: exit codes that may mean success; None: any. Outputs are checked either way.
-        nonconvergence: regular expression of what it writes when it finds no answer.
-        files: texts or paths by the names under which they lie in the program's folder.
+        nonconvergence: regular expression of what it writes when it finds no answer, to its
+            output, its error output or the output file; it counts before the exit code does.
+        files: texts, bytes, or paths of files or folders, by the names under which they lie in the
+            program's folder, `data/mesh.bin` say. Paths are read once, when this is made; a file
+            that can be run stays one.
         environment: variables beside PATH, LANG, HOME and TMPDIR.
         most_failures: failures in a row that end a training; None: any number.
         scale, reward, failure_reward, pool, jacobian, vjp, gradient_cost, twin: see `FunctionBox`.
@@ -73,12 +83,14 @@ class Executable(FunctionBox):
         contexts: ArrayLike,
         writes: Writes = "arguments",
         reads: Reads = "numbers",
+        input_file: str | None = None,
+        output_file: str | None = None,
         persistent: bool = False,
         workers: int | None = None,
         limits: Limits | None = None,
         accept: Collection[int] | None = (0,),
         nonconvergence: str | None = None,
-        files: Mapping[str, str | Path] | None = None,
+        files: Mapping[str, str | bytes | Path] | None = None,
         environment: Mapping[str, str] | None = None,
         most_failures: int | None = MOST_FAILURES,
         scale: ArrayLike = 1.0,
@@ -95,19 +107,28 @@ class Executable(FunctionBox):
         if taken := [name for name in RESERVED if name in self.inputs]:
             raise InvalidOptionError(f"no parameter can be called {taken[0]!r}")
         names = list(self.inputs)
-        words = Command(command, names)
+        words = Command(command, names, input_file, output_file)
         if persistent:
-            _check_persistent(words, writes, names)
+            _check_persistent(words, writes)
+        if words.input is not None and writes == "arguments":
+            raise InvalidOptionError(
+                f"writes = 'arguments' writes no input file, and {words.input!r} is one; choose "
+                "another of writes"
+            )
+        contents = read_files(files or {})
+        taken_names = [name for name in (words.input, words.output) if name is not None]
+        check_apart("files", [*contents, *taken_names])
+        limits = limits or Limits()
         description = Description(
             words,
             self.inputs,
             self.results,
             writer(writes, words, names),
-            reader(reads, list(self.results)),
-            {name: _content(name, text) for name, text in (files or {}).items()},
-            limits or Limits(),
+            reader(reads, list(self.results), limits.timeout),
+            contents,
+            limits,
             accept,
-            _nonconvergence(nonconvergence),
+            None if nonconvergence is None else Expression("nonconvergence", nonconvergence),
             dict(environment or {}),
         )
         bounds = np.array([(q.low, q.high) for q in self.inputs.values()])
@@ -128,7 +149,12 @@ class Executable(FunctionBox):
         )
 
 
-def _check_persistent(command: Command, writes: Writes, names: Sequence[str]) -> None:
+def _check_persistent(command: Command, writes: Writes) -> None:
+    if command.input is not None or command.output is not None:
+        raise InvalidOptionError(
+            "a persistent program is asked on its input and answers on its output: its command "
+            "can't name {input} or {output}, nor is there an input_file or output_file"
+        )
     if command.mentions:
         raise InvalidOptionError(
             f"a persistent program is not started for each call: its command can't name "
@@ -139,19 +165,3 @@ def _check_persistent(command: Command, writes: Writes, names: Sequence[str]) ->
             f"a persistent program is written to on its input: writes must be 'numbers' or 'json', "
             f"not {writes!r}"
         )
-
-
-def _content(name: str, text: str | Path) -> str:
-    if Path(name).name != name or name in RESERVED:
-        raise InvalidOptionError(f"files: {name!r} is no plain name, or one that is taken")
-    try:
-        return text.read_text() if isinstance(text, Path) else text
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidOptionError(f"files: {name}: {error}") from None
-
-
-def _nonconvergence(expression: str | None) -> re.Pattern[str] | None:
-    try:
-        return None if expression is None else re.compile(expression)
-    except re.error as error:
-        raise InvalidOptionError(f"nonconvergence: {expression!r}: {error}") from None

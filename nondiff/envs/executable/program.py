@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nondiff.envs.executable.command import Command, Values
+from nondiff.envs.executable.expressions import Expression
 from nondiff.envs.executable.quantities import Quantity, check_ranges
-from nondiff.envs.executable.writing import INPUT, OUTPUT, Command, Values
-from nondiff.envs.process import CallFailed, Limits, PersistentProcess, Pool, run_once
+from nondiff.envs.process import CallFailed, Content, Limits, PersistentProcess, Pool, run_once
 
 Vector = NDArray[np.float64]
-Caller = Callable[[Values], tuple[str, str]]  # parameters to what is read, and its error output
+Said = tuple[str, str]  # its error output, and its output where that is not what is read
+Caller = Callable[[Values], tuple[str, Said]]  # parameters to what is read, and what else it said
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,10 @@ class Description:
     outputs: Mapping[str, Quantity]
     write: Callable[[Values], str]
     read: Callable[[str], Vector]
-    files: Mapping[str, str]
+    files: Mapping[str, Content]
     limits: Limits
     accept: Collection[int] | None
-    nonconvergence: re.Pattern[str] | None
+    nonconvergence: Expression | None
     environment: Mapping[str, str]
 
 
@@ -83,21 +84,25 @@ class Fresh:
     def __call__(self, row: Vector) -> Vector:
         return _outcome(self._description, row, self._run)
 
-    def _run(self, values: Values) -> tuple[str, str]:
+    def _run(self, values: Values) -> tuple[str, Said]:
         its = self._description
-        text = its.write(values)
-        takes_file, leaves_file = (name in its.command.mentions for name in (INPUT, OUTPUT))
+        command, text = its.command, its.write(values)
+        given = dict(its.files)
+        if command.input is not None:
+            given[command.input] = text
         output = run_once(
-            its.command.filled(values),
-            files={**its.files, INPUT: text} if takes_file else its.files,
-            stdin="" if takes_file else text,
-            reads=(OUTPUT,) if leaves_file else (),
+            command.filled(values),
+            files=given,
+            stdin=text if command.input is None else "",
+            reads=() if command.output is None else (command.output,),
             limits=its.limits,
             accept=its.accept,
             environment=its.environment,
+            inspect=lambda texts: _check_convergence(its, texts),
         )
-        _check_convergence(its, output.stdout, output.stderr)
-        return (output.files[OUTPUT] if leaves_file else output.stdout), output.stderr
+        if command.output is None:
+            return output.stdout, (output.stderr, "")
+        return output.files[command.output], (output.stderr, output.stdout)
 
 
 class Staying:
@@ -115,11 +120,12 @@ class Staying:
     def __call__(self, row: Vector) -> Vector:
         return _outcome(self._description, row, self._ask)
 
-    def _ask(self, values: Values) -> tuple[str, str]:
+    def _ask(self, values: Values) -> tuple[str, Said]:
         its = self._description
         answer = self._process.ask(" ".join(its.write(values).split()) + "\n")
-        _check_convergence(its, answer, "")
-        return answer, ""
+        stderr = self._process.stderr()
+        _check_convergence(its, (answer, stderr))
+        return answer, (stderr, "")
 
     def close(self) -> None:
         """End the process."""
@@ -129,17 +135,17 @@ class Staying:
 def _outcome(its: Description, row: Vector, call: Caller) -> Vector:
     """Check the parameters, call the program, and check what it gave."""
     check_ranges(row, its.parameters, "invalid input")
-    text, stderr = call(dict(zip(its.parameters, row.tolist(), strict=True)))
+    text, said = call(dict(zip(its.parameters, row.tolist(), strict=True)))
     try:
         found = its.read(text)
+        check_ranges(found, its.outputs, "invalid output")
     except CallFailed as failure:
-        raise failure.with_stderr(stderr) from None
-    check_ranges(found, its.outputs, "invalid output", stderr)
+        raise failure.with_said(*said) from None
     return found
 
 
-def _check_convergence(its: Description, *texts: str) -> None:
-    for text in texts:
-        found = its.nonconvergence and its.nonconvergence.search(text)
-        if found:
-            raise CallFailed("nonconvergence", f"it wrote {found[0]!r}")
+def _check_convergence(its: Description, texts: Sequence[str]) -> None:
+    if its.nonconvergence is None:
+        return
+    if found := its.nonconvergence.search(texts, its.limits.timeout):
+        raise CallFailed("nonconvergence", f"it wrote {found[0]!r}")

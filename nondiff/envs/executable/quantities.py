@@ -59,9 +59,7 @@ def _quantity(name: str, value: Sequence[float | str], what: str) -> Quantity:
     return found
 
 
-def check_ranges(
-    values: NDArray[np.float64], allowed: Mapping[str, Quantity], kind: Kind, stderr: str = ""
-) -> None:
+def check_ranges(values: NDArray[np.float64], allowed: Mapping[str, Quantity], kind: Kind) -> None:
     """Refuse values (quantity,) that are not numbers within their bounds.
 
     Raises:
@@ -70,4 +68,4 @@ def check_ranges(
     for value, (name, (low, high, unit)) in zip(values, allowed.items(), strict=True):
         if not low <= value <= high:
             shown = f"{value:g} {unit}".rstrip()
-            raise CallFailed(kind, f"{name} = {shown} is not within [{low:g}, {high:g}]", stderr)
+            raise CallFailed(kind, f"{name} = {shown} is not within [{low:g}, {high:g}]")

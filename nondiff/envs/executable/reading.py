@@ -11,22 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.envs.errors import InvalidOptionError, NondiffError
+from nondiff.envs.executable.decimals import number
+from nondiff.envs.executable.expressions import Expression, Last
 from nondiff.envs.process import CallFailed
 
 Vector = NDArray[np.float64]
-Reads = Literal["numbers", "json"] | Mapping[str, str] | Callable[[str], Any]
+Reads = Literal["numbers", "json"] | Mapping[str, str | Last] | Callable[[str], Any]
 WAYS = "'numbers', 'json', a regular expression for each output, or a function of the text"
 SHOWN = 200  # characters of an output that a message quotes
 
 
-def reader(reads: Reads, names: Sequence[str]) -> Callable[[str], Vector]:
-    """What reads the outputs from a text; it raises `CallFailed` ("invalid output").
+def reader(reads: Reads, names: Sequence[str], seconds: float) -> Callable[[str], Vector]:
+    """What reads the outputs from a text; it raises `CallFailed`.
+
+    Args:
+        reads: see `Executable`.
+        names: of the outputs.
+        seconds: that the search for a regular expression may take.
 
     Raises:
         InvalidOptionError: an unknown way, or expressions that do not fit the outputs.
     """
     if isinstance(reads, Mapping):
-        parse: Callable[[str], Any] = _by_expressions(reads, names)
+        parse: Callable[[str], Any] = _by_expressions(reads, names, seconds)
     elif callable(reads):
         parse = reads
     elif reads == "numbers":
@@ -40,7 +47,7 @@ def reader(reads: Reads, names: Sequence[str]) -> Callable[[str], Vector]:
 
 def _read(parse: Callable[[str], Any], text: str, count: int) -> Vector:
     try:
-        found = np.asarray(parse(text), np.float64)
+        found = np.asarray(_values(parse(text)), np.float64)
     except (NondiffError, CallFailed):
         raise
     except Exception as error:  # of a program that wrote anything at all
@@ -52,12 +59,19 @@ def _read(parse: Callable[[str], Any], text: str, count: int) -> Vector:
     return found
 
 
+def _values(found: Any) -> Any:
+    """What was read, the texts in it as numbers."""
+    if isinstance(found, list | tuple):
+        return [number(value) if isinstance(value, str) else value for value in found]
+    return found
+
+
 def _shown(text: str) -> str:
     return repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")
 
 
 def _numbers(text: str) -> list[float]:
-    return [float(word) for word in re.split(r"[\s,;]+", text) if word]
+    return [number(word) for word in re.split(r"[\s,;]+", text) if word]
 
 
 def _by_json(names: Sequence[str]) -> Callable[[str], Any]:
@@ -75,33 +89,25 @@ def _by_json(names: Sequence[str]) -> Callable[[str], Any]:
     return parse
 
 
-def _by_expressions(expressions: Mapping[str, str], names: Sequence[str]) -> Callable[[str], Any]:
+def _by_expressions(
+    expressions: Mapping[str, str | Last], names: Sequence[str], seconds: float
+) -> Callable[[str], Any]:
     if set(expressions) != set(names):
         wrong = sorted(set(expressions).symmetric_difference(names))[0]
         raise InvalidOptionError(
             f"reads must hold a regular expression for each of {', '.join(names)}; see {wrong!r}"
         )
-    patterns = {name: _pattern(name, expressions[name]) for name in names}
+    patterns = {name: Expression(f"reads: {name}", expressions[name], groups=1) for name in names}
 
     def parse(text: str) -> list[float]:
         found = []
         for name, pattern in patterns.items():
-            match = pattern.search(text)
+            match = pattern.search([text], seconds)
             if match is None:
                 raise ValueError(f"no {name}")
-            found.append(float(match[1]))
+            if match[1] is None:  # the group is in a branch that was not taken
+                raise ValueError(f"no number for {name} in {_shown(match[0])}")
+            found.append(number(match[1]))
         return found
 
     return parse
-
-
-def _pattern(name: str, expression: str) -> re.Pattern[str]:
-    try:
-        pattern = re.compile(expression, re.MULTILINE)
-    except re.error as error:
-        raise InvalidOptionError(f"reads: {name}: {expression!r}: {error}") from None
-    if pattern.groups != 1:
-        raise InvalidOptionError(
-            f"reads: {name}: {expression!r} must have one group, around the number"
-        )
-    return pattern

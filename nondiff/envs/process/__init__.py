@@ -10,6 +10,7 @@ if os.name != "posix":
 from nondiff.envs.needs import find_program
 from nondiff.envs.process.calls import Output, run_once
 from nondiff.envs.process.failures import CallFailed, Kind
+from nondiff.envs.process.files import Content, check_apart, check_file_name, read_files
 from nondiff.envs.process.launching import Limits
 from nondiff.envs.process.persistent import PersistentProcess
 from nondiff.envs.process.pool import MOST_FAILURES, Pool
@@ -18,13 +19,17 @@ from nondiff.envs.process.spawner import Isolation, isolation
 __all__ = [
     "MOST_FAILURES",
     "CallFailed",
+    "Content",
     "Isolation",
     "Kind",
     "Limits",
     "Output",
     "PersistentProcess",
     "Pool",
+    "check_apart",
+    "check_file_name",
     "find_program",
     "isolation",
+    "read_files",
     "run_once",
 ]

@@ -9,7 +9,7 @@ from typing import Literal
 Kind = Literal[
     "invalid input", "start failure", "timeout", "crash", "nonconvergence", "invalid output"
 ]
-TAIL = 400  # characters of its error output that a message quotes
+TAIL = 400  # characters of each of its outputs that a message quotes
 
 
 class CallFailed(Exception):  # noqa: N818 - it becomes a failed row, not an error of the user's
@@ -21,18 +21,23 @@ class CallFailed(Exception):  # noqa: N818 - it becomes a failed row, not an err
             "invalid output" (missing, of the wrong shape, not finite, out of range).
         message: what happened.
         stderr: what it wrote to its error output, of which the end is kept.
+        stdout: what it wrote to its output, likewise; many programs give their reasons there.
     """
 
-    def __init__(self, kind: Kind, message: str, stderr: str = "") -> None:
+    def __init__(self, kind: Kind, message: str, stderr: str = "", stdout: str = "") -> None:
         self.kind: Kind = kind
         self.message = message
-        self.stderr = stderr[-TAIL:]
-        said = " ".join(self.stderr.split())
-        super().__init__(f"{kind}: {message}" + (f"; it said: {said}" if said else ""))
+        self.stderr, self.stdout = stderr[-TAIL:], stdout[-TAIL:]
+        text = f"{kind}: {message}"
+        if said := " ".join(self.stderr.split()):
+            text += f"; it said: {said}"
+        if printed := " ".join(self.stdout.split()):
+            text += f"; it printed: {printed}"
+        super().__init__(text)
 
-    def with_stderr(self, stderr: str) -> CallFailed:
+    def with_said(self, stderr: str, stdout: str = "") -> CallFailed:
         """The same, with what the program said."""
-        return CallFailed(self.kind, self.message, stderr)
+        return CallFailed(self.kind, self.message, stderr, stdout)
 
 
 def end_in_words(code: int, file_size: int | None = None) -> str:

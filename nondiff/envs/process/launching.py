@@ -20,6 +20,7 @@ import psutil
 from nondiff.envs import cpu_time
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.process.failures import CallFailed
+from nondiff.envs.process.files import Content, write_files
 from nondiff.envs.process.spawner import send
 
 END_SECONDS = 10.0  # for a keeper to end what it keeps; more only if the kernel is stuck
@@ -137,24 +138,25 @@ class Launched:
 
 def launch(
     command: Sequence[str],
-    files: Mapping[str, str],
+    files: Mapping[str, Content],
     limits: Limits,
     environment: Mapping[str, str],
     streams: Sequence[int],
+    leaves: Sequence[str] = (),
 ) -> Launched:
     """Start a program in a new folder of its own.
 
     Args:
         command: the program and its arguments; no shell looks at them.
-        files: texts by the names, relative to the folder, under which they are written there.
+        files: contents by the names, relative to the folder, under which they are written there.
         limits: what it may use.
         environment: variables beside PATH, LANG, HOME and TMPDIR.
         streams: descriptors of its input, output and error output.
+        leaves: names of files that it is to write, relative to the folder.
     """
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
-        for name, text in files.items():
-            (folder / name).write_text(text)
+        write_files(folder, files, leaves)
         order = {
             "command": list(command),
             "folder": str(folder),

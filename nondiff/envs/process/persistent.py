@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from nondiff.envs.process.failures import CallFailed, end_in_words
+from nondiff.envs.process.files import Content
 from nondiff.envs.process.keeper import LOOK_SECONDS
 from nondiff.envs.process.launching import Limits, launch
-from nondiff.envs.process.scratch import Scratch
+from nondiff.envs.process.scratch import TAIL_BYTES, Scratch, decoded
 
 BLOCK = 1 << 16  # bytes that a pipe is read and written by
 
@@ -26,7 +27,7 @@ class PersistentProcess:
 
     Args:
         command: the program and its arguments; no shell looks at them.
-        files: texts by the names, relative to its folder, under which they are written there.
+        files: contents by the names, relative to its folder, under which they are written there.
         limits: what it may use; the timeout is that of a request.
         environment: variables beside PATH, LANG, HOME and TMPDIR.
 
@@ -38,7 +39,7 @@ class PersistentProcess:
         self,
         command: Sequence[str],
         *,
-        files: Mapping[str, str] | None = None,
+        files: Mapping[str, Content] | None = None,
         limits: Limits | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -68,12 +69,16 @@ class PersistentProcess:
         try:
             return pipes.exchange(request.encode(), last)
         except CallFailed as failure:
-            failure = failure.with_stderr(pipes.stderr.tail())
+            failure = failure.with_said(pipes.stderr.tail(), pipes.answered)
             self.fail()
             raise failure from None
         except BaseException:  # whatever is still to come belongs to nobody
             self.fail()
             raise
+
+    def stderr(self) -> str:
+        """The end of what it has written to its error output since the last request."""
+        return "" if self._pipes is None else self._pipes.stderr.tail()
 
     def fail(self) -> None:
         """Kill it, and all that it started; the next request starts it again."""
@@ -98,7 +103,7 @@ class Pipes:
     def __init__(
         self,
         command: Sequence[str],
-        files: Mapping[str, str],
+        files: Mapping[str, Content],
         limits: Limits,
         environment: Mapping[str, str],
     ) -> None:
@@ -110,6 +115,7 @@ class Pipes:
             held.callback(os.close, theirs_out)
             self.stderr = Scratch()
             self._is_open, self._is_spoiled = True, False
+            self._answer = bytearray()
             streams = (theirs_in, theirs_out, self.stderr.number)
             try:
                 self.launched = launch(command, files, limits, environment, streams)
@@ -119,6 +125,11 @@ class Pipes:
         os.set_blocking(self._input, False)
         os.set_blocking(self._output, False)
 
+    @property
+    def answered(self) -> str:
+        """The end of what it has answered to the present request."""
+        return decoded(bytes(self._answer[-TAIL_BYTES:]))
+
     def is_idle(self) -> bool:
         """Whether it runs, and has said nothing that nobody asked for."""
         return not self._is_spoiled and not select.select([self._output], [], [], 0)[0]
@@ -127,7 +138,8 @@ class Pipes:
         """Write a request while reading the answer, so that neither can block the other."""
         deadline = time.monotonic() + self._limits.timeout
         self.stderr.clear()
-        unsent, answer = memoryview(request), bytearray()
+        self._answer = answer = bytearray()
+        unsent = memoryview(request)
         looked_at = 0
         while True:
             self._wait(bool(unsent), deadline)
@@ -138,7 +150,7 @@ class Pipes:
             if end is not None:
                 self._is_spoiled = len(answer) > looked_at + 1  # it has said more than it was asked
                 self.launched.sample_cpu()
-                return answer[:end].decode(errors="replace")
+                return decoded(bytes(answer[:end]))
             if len(answer) > self._limits.file_size:
                 raise CallFailed("invalid output", f"it answered more than {len(answer):,} bytes")
 

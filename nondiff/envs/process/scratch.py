@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import tempfile
@@ -50,4 +51,11 @@ class Scratch:
         while size > 0 and (part := os.pread(self.number, size, start)):
             parts.append(part)
             start, size = start + len(part), size - len(part)
-        return b"".join(parts).decode(errors="replace")
+        return decoded(b"".join(parts))
+
+
+def decoded(data: bytes) -> str:
+    """The text that a program wrote: UTF-8, or what its byte order mark says; else U+FFFD."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace")
+    return data.decode("utf-8-sig", errors="replace")

@@ -1,0 +1,155 @@
+"""The words of a command, and the names of the files that it mentions."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import string
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nondiff.envs.errors import InvalidOptionError, MissingDependencyError
+from nondiff.envs.process import check_file_name
+
+Values = Mapping[str, float]
+
+ALL, INPUT, OUTPUT = "parameters", "input", "output"  # what a command may name in braces
+MARK, ANOTHER = "\x01", "\x02"  # stand for a file, and for other names in braces
+# A file in a word, what is joined to it from before, and the rest of its name, such as ".inp".
+MENTION = re.compile(rf"([^\s\"'=:;,|&<>()@]*){MARK}([\w./{ANOTHER}-]*)")
+DOUBLE = "double a brace that is meant as one: {{ }}"
+
+
+class Command:
+    """The words of a command, in which names in braces are replaced.
+
+    Args:
+        words: `{parameters}` as a word of its own becomes one word for each parameter; `{NAME}` a
+            parameter, anywhere in a word; `{input}` and `{output}` names of files, to which an
+            ending directly behind them belongs, as in `{input}.inp`. The first word is the program;
+            of these it can hold none.
+        names: of the parameters.
+        input_file: the name of the input file; None: "input" and the ending in the command.
+        output_file: that of the output file, likewise.
+
+    Attributes:
+        mentions: the names in braces.
+        input: the name of the input file; None: there is none.
+        output: that of the output file, likewise.
+
+    Raises:
+        InvalidOptionError: no words, a name in braces that is none of these, or a file without one
+            certain name in the program's folder.
+        MissingDependencyError: the first word is no program.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        names: Sequence[str],
+        input_file: str | None = None,
+        output_file: str | None = None,
+    ) -> None:
+        if isinstance(words, str) or not words:
+            raise InvalidOptionError(
+                f"command must be a list of words, not {words!r}: no shell splits it"
+            )
+        program, *self._words = [str(word) for word in words]
+        if mentioned := _fields(program):
+            raise InvalidOptionError(
+                f"command: the program {program!r} itself can't name {{{mentioned[0]}}}; {DOUBLE}"
+            )
+        self.mentions = {name for word in self._words for name in _fields(word)}
+        allowed = {ALL, INPUT, OUTPUT, *names}
+        if unknown := sorted(self.mentions - allowed):
+            raise InvalidOptionError(
+                f"command names {{{unknown[0]}}}; choose from {', '.join(sorted(allowed))}, or "
+                f"{DOUBLE}"
+            )
+        self.input = _file(INPUT, input_file, self._words)
+        self.output = _file(OUTPUT, output_file, self._words)
+        if self.input is not None and self.input == self.output:
+            raise InvalidOptionError(f"the input and the output file can't both be {self.input!r}")
+        self._program = program_path(program.format_map({}))
+        self._files = {INPUT: input_file or INPUT, OUTPUT: output_file or OUTPUT}
+
+    def filled(self, values: Values) -> list[str]:
+        """The words for some parameters."""
+        texts = {name: repr(value) for name, value in values.items()}
+        known = texts | self._files
+        filled = [self._program]
+        for word in self._words:
+            filled += texts.values() if word == f"{{{ALL}}}" else [word.format_map(known)]
+        return filled
+
+
+def program_path(word: str) -> str:
+    """Where a program is, for it runs in another folder.
+
+    Raises:
+        MissingDependencyError: there is none of that name.
+    """
+    found = shutil.which(word)
+    if found is None:
+        raise MissingDependencyError(
+            f"the program {word!r} is missing: not a file that can be run, nor on PATH"
+        )
+    return str(Path(found).absolute())
+
+
+def _fields(word: str) -> list[str]:
+    try:
+        found = list(string.Formatter().parse(word))
+    except ValueError as error:
+        raise InvalidOptionError(f"command: {word!r}: {error}; {DOUBLE}") from None
+    for _, name, form, conversion in found:
+        if name is not None and (not name.isidentifier() or form or conversion):
+            raise InvalidOptionError(f"command: {word!r} must have plain names in braces; {DOUBLE}")
+        if name == ALL and word != f"{{{ALL}}}":
+            raise InvalidOptionError(f"command: {{{ALL}}} must be a word of its own, not {word!r}")
+    return [name for _, name, _, _ in found if name is not None]
+
+
+def _file(field: str, given: str | None, words: Sequence[str]) -> str | None:
+    """The one name of the input or the output file; None: there is no such file.
+
+    Raises:
+        InvalidOptionError: the command leaves its name open.
+    """
+    option = f"{field}_file"
+    found = {mention for word in words for mention in _mentions(word, field)}
+    endings = sorted({ending for _, ending in found})
+    if given is not None:
+        check_file_name(option, given)
+        if wrong := [ending for ending in endings if ending]:
+            raise InvalidOptionError(
+                f"command: {{{field}}} stands for {option} = {given!r}, ending included: leave out "
+                f"{wrong[0]!r} behind it"
+            )
+        return given
+    for before, ending in sorted(found):
+        if ANOTHER in ending or not _is_apart(before):
+            shown = f"{before}{{{field}}}{ending}".replace(ANOTHER, "{...}")
+            raise InvalidOptionError(
+                f"command: {shown!r} leaves the {field} file's name open; give it by {option}="
+            )
+    if len(endings) > 1:
+        names = ", ".join(repr(field + ending) for ending in endings)
+        raise InvalidOptionError(
+            f"command gives the {field} file several names: {names}; say which by {option}=, and "
+            "write the others out, without braces"
+        )
+    if endings:
+        check_file_name("command", field + endings[0])
+    return field + endings[0] if endings else None
+
+
+def _mentions(word: str, field: str) -> list[tuple[str, str]]:
+    """What stands directly before each mention of a file in a word, and the ending behind it."""
+    marks = dict.fromkeys(_fields(word), ANOTHER) | {field: MARK}
+    return MENTION.findall(word.format_map(marks))
+
+
+def _is_apart(text: str) -> bool:
+    """Whether what stands before a file's name is an option or a shell's variable, or nothing."""
+    return text in ("", "./") or "$" in text or (text.startswith("-") and "/" not in text)

@@ -1,0 +1,76 @@
+"""Regular expressions of the user's, on what a program wrote, within a limit of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import regex
+
+from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.process import CallFailed
+
+
+@dataclass(frozen=True)
+class Last:
+    """A regular expression of which the last match counts, as in a table of iterations.
+
+    Args:
+        expression: with one group, around the number.
+    """
+
+    expression: str
+
+
+class Expression:
+    """A regular expression that is given up after some time: many take exponential time.
+
+    Args:
+        what: the option that it was given as, for messages.
+        expression: in the syntax of Python's `re`; `^` and `$` match at each line. The first match
+            counts, or with `Last` the last one.
+        groups: how many groups it must have; None: any number.
+
+    Raises:
+        InvalidOptionError: it is no regular expression, or has other groups.
+    """
+
+    def __init__(self, what: str, expression: str | Last, groups: int | None = None) -> None:
+        self._what = what
+        self._is_last = isinstance(expression, Last)
+        self._text = expression.expression if isinstance(expression, Last) else expression
+        try:
+            self._pattern: Any = regex.compile(self._text, regex.MULTILINE)
+        except (regex.error, TypeError, ValueError) as error:
+            raise InvalidOptionError(f"{what}: {self._text!r}: {error}") from None
+        if groups is not None and self._pattern.groups != groups:
+            raise InvalidOptionError(
+                f"{what}: {self._text!r} must have one group, around the number"
+            )
+
+    def search(self, texts: Sequence[str], seconds: float) -> Any:
+        """The match in the first of the texts that has one; None: none has.
+
+        Raises:
+            CallFailed: a timeout, where a search takes longer than so many seconds.
+        """
+        for text in texts:
+            if found := self._search(text, seconds):
+                return found
+        return None
+
+    def _search(self, text: str, seconds: float) -> Any:
+        try:
+            if not self._is_last:
+                return self._pattern.search(text, timeout=seconds)
+            found = None
+            for match in self._pattern.finditer(text, timeout=seconds):
+                found = match
+            return found
+        except TimeoutError:
+            raise CallFailed(
+                "timeout",
+                f"{self._what}: searching {len(text):,} characters for {self._text!r} took more "
+                f"than {seconds:g} s",
+            ) from None
