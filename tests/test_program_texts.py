@@ -308,6 +308,13 @@ def test_files_may_be_binary_lie_in_folders_and_be_programs(tmp_path: Path) -> N
     assert outcome(its)[0] == [256_000.0, 100.0]
 
 
+def test_a_folder_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "mesh").mkdir()
+    (tmp_path / "mesh" / "again").symlink_to(tmp_path)
+    with pytest.raises(InvalidOptionError, match="again is a link to a folder"):
+        shell("true", files={"mesh": tmp_path / "mesh"})
+
+
 @pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../../x", "", ".", "a//b", "a/", "x\0y"])
 def test_files_stay_in_the_folder(name: str) -> None:
     with pytest.raises(InvalidOptionError, match="can't name a file in the program's folder"):

@@ -96,8 +96,13 @@ def _of_path(name: str, path: Path) -> dict[str, Content]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
+    def fail(error: OSError) -> None:
+        raise error
+
+    for root, folders, names in os.walk(folder, onerror=fail):
         folders.sort()
+        for link in (Path(root, name) for name in folders if Path(root, name).is_symlink()):
+            raise OSError(f"{link} is a link to a folder, which is not followed")
         yield from (Path(root, name) for name in sorted(names))
 
 
