@@ -3,8 +3,12 @@
 Importing the package registers its environments with Gymnasium.
 """
 
-from importlib.metadata import version
+from nondiff.working_folder import leave_out_working_folder
 
-from nondiff import envs as envs
+leave_out_working_folder()  # before anything else is imported
+
+from importlib.metadata import version  # noqa: E402
+
+from nondiff import envs as envs  # noqa: E402
 
 __version__ = version("nondiff")

@@ -39,7 +39,8 @@ SHARED_BY_FAMILIES = tuple(
 )
 # What makes environments and runs them, whichever they are.
 ROUND_ENVIRONMENTS = tuple(
-    f"nondiff.envs.{name}" for name in ("recipe", "worker", "serving", "episode_record")
+    f"nondiff.envs.{name}"
+    for name in ("recipe", "worker", "serving", "episode_record", "python_processes")
 )
 
 

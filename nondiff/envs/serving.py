@@ -19,6 +19,7 @@ import gymnasium
 import psutil
 
 from nondiff.envs.errors import NondiffError
+from nondiff.envs.python_processes import restore_safe_path
 
 Env = gymnasium.Env[Any, Any]
 
@@ -35,7 +36,13 @@ def kill_descendants(root: psutil.Process) -> None:
 
 
 def work(
-    pipe: connection.Connection, parent: int, bound: bool, order: bytes, mark: str, memory: Any
+    pipe: connection.Connection,
+    parent: int,
+    bound: bool,
+    order: bytes,
+    mark: str,
+    memory: Any,
+    path_before: str | None,
 ) -> None:
     """Serve an environment until nobody listens any more; the body of the process.
 
@@ -46,7 +53,9 @@ def work(
         order: pickle of the recipe and the wrapper.
         mark: put among the variables of whatever the environment starts.
         memory: shared with the parent, for the recipe; or None.
+        path_before: what `safe_path` has changed for this process to start.
     """
+    restore_safe_path(path_before)
     _end_with(parent, bound)
     _take_signals()
     os.environ[MARK] = mark

@@ -27,6 +27,7 @@ import psutil
 
 from nondiff.envs import cpu_time
 from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.python_processes import safe_path
 from nondiff.envs.serving import MARK, SIGNALS, Env, kill_descendants, work
 
 Wrap = Callable[[Env], Env]
@@ -93,11 +94,12 @@ class Worker:
         self._connection, theirs = _SPAWN.Pipe()
         _limit_stalls(self._connection, timeout)
         bound = threading.current_thread() is threading.main_thread()
-        self._process = _SPAWN.Process(
-            target=work, args=(theirs, os.getpid(), bound, order, mark, memory)
-        )
-        with theirs, _signals_held():
-            self._process.start()
+        with safe_path() as before:
+            self._process = _SPAWN.Process(
+                target=work, args=(theirs, os.getpid(), bound, order, mark, memory, before)
+            )
+            with theirs, _signals_held():
+                self._process.start()
         assert self._process.pid is not None  # it has been started
         self.pid = self._process.pid
         self._deadline = _clock.now() + max(timeout, START_SECONDS)

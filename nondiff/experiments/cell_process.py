@@ -64,7 +64,3 @@ def _end_after(parent: int) -> None:
         time.sleep(LOOK_SECONDS)
     kill_descendants(psutil.Process())
     os._exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,15 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # a picture is written, no window opened
 import numpy as np
-from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nondiff.experiments.curves import mean_curve
+from nondiff.experiments.figures import drawn_plainly, pyplot
 from nondiff.experiments.headline import MOST_REFERENCES
 from nondiff.experiments.results import RETURN, Results, Row
 
@@ -29,7 +26,6 @@ MARKERS = "osD^vPX*"
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "nondiff",
-    "text.parse_math": False,  # names are drawn as they are
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -98,7 +94,7 @@ def plots(results: Results, env: str) -> list[Picture]:
 @contextmanager
 def drawing(figsize: tuple[float, float] = SIZE) -> Iterator[Figure]:
     """A figure in the report's style, closed in the end."""
-    with matplotlib.rc_context(STYLE):
+    with drawn_plainly(STYLE):
         figure = pyplot.figure(figsize=figsize, layout="constrained")
         try:
             yield figure

@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # a picture is written, no window opened
 import numpy as np
-from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 from nondiff.envs.errors import InvalidOptionError, RunError
+from nondiff.experiments.figures import drawn_plainly, pyplot
 from nondiff.experiments.metrics import Rows, read_metrics, series
 from nondiff.experiments.runs import METRICS, Run
 from nondiff.experiments.statistics import Estimate, bootstrapped
@@ -61,6 +58,11 @@ def draw_curves(runs: Sequence[Run], path: Path) -> None:
     }
     if not panels:
         raise RunError("none of these runs has been evaluated yet: there are no curves to draw")
+    with drawn_plainly():
+        _draw_panels(panels, groups, path)
+
+
+def _draw_panels(panels: dict[str, str], groups: list[Group], path: Path) -> None:
     figure, axes = pyplot.subplots(1, len(panels), figsize=(6 * len(panels), 4.2), squeeze=False)
     for axis, (label, metric) in zip(axes[0], panels.items(), strict=True):
         for group in groups:
@@ -140,5 +142,4 @@ def _label(own: dict[str, Any], groups: list[dict[str, Any]]) -> str:
     rivals = [g for g in groups if (g["env"], g["strategy"]) == (own["env"], own["strategy"])]
     names = sorted({name for group in rivals for name in group})
     telling = [name for name in names if any(g.get(name) != own.get(name) for g in rivals)]
-    label = " ".join([own["env"], own["strategy"], *(f"{n}={own.get(n)}" for n in telling)])
-    return label.replace("$", r"\$")  # which would begin a formula
+    return " ".join([own["env"], own["strategy"], *(f"{n}={own.get(n)}" for n in telling)])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from nondiff.envs.python_processes import module_command
 from nondiff.experiments.stopping import Stop
 
 LOOK_SECONDS = 0.05  # between looks at what has ended
@@ -29,7 +30,7 @@ class Job(Generic[T]):
 
     Args:
         of: what it is for.
-        arguments: the module and its arguments.
+        arguments: the module, whose `main` is run, and its arguments.
         log: the file to which what it prints is appended.
     """
 
@@ -71,7 +72,7 @@ def _start(job: Job[T]) -> subprocess.Popen[bytes]:
     job.log.parent.mkdir(parents=True, exist_ok=True)
     with job.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-m", *job.arguments],
+            module_command(*job.arguments),
             env={**ONE_THREAD, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=subprocess.DEVNULL,
             stdout=log,

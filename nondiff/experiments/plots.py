@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")  # a picture is written, no window opened
-from matplotlib import pyplot
-
+from nondiff.experiments.figures import drawn_plainly, pyplot
 from nondiff.experiments.metrics import Rows, series
 
 PANELS = (
@@ -22,6 +19,11 @@ def learning_curve(rows: Rows, title: str, path: Path) -> None:
     panels = [panel for panel in PANELS if series(rows, panel[2])[0]]
     if not panels:
         return
+    with drawn_plainly():
+        _draw(panels, rows, title, path)
+
+
+def _draw(panels: Sequence[tuple[str, str, str]], rows: Rows, title: str, path: Path) -> None:
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels), 3.6), squeeze=False)
     for axis, (label, training, evaluation) in zip(axes[0], panels, strict=True):
         axis.plot(*series(rows, training), color="tab:blue", alpha=0.6, label="training")

@@ -1,0 +1,46 @@
+"""Python processes that import nothing from the working folder.
+
+`python -m` and `python -c` put the working folder in front of everything that is imported. Whoever
+works in a downloaded folder would run its `psutil.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SAFE_PATH = "PYTHONSAFEPATH"  # if it is set, Python 3.11 and later leave the working folder out
+_START = "import sys; sys.path[:1] == [''] and sys.path.pop(0)"  # before anything is imported
+_lock = threading.RLock()
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module's `main`, with `arguments` as `sys.argv[1:]`."""
+    return [sys.executable, "-c", f"{_START}; from {module} import main; main()", *arguments]
+
+
+@contextmanager
+def safe_path() -> Iterator[str | None]:
+    """Let the processes that `multiprocessing` starts meanwhile leave the working folder out.
+
+    They inherit a variable, which each is to restore to what is yielded: programs that a user's
+    environment starts may well import what lies beside them.
+    """
+    with _lock:
+        before = os.environ.get(SAFE_PATH)
+        os.environ[SAFE_PATH] = "1"
+        try:
+            yield before
+        finally:
+            restore_safe_path(before)
+
+
+def restore_safe_path(before: str | None) -> None:
+    """Set the variable to what it was; see `safe_path`."""
+    if before is None:
+        os.environ.pop(SAFE_PATH, None)
+    else:
+        os.environ[SAFE_PATH] = before
