@@ -33,7 +33,7 @@ ENGINES = {
 SHARED_BY_FAMILIES = tuple(
     f"nondiff.envs.{name}"
     for name in (
-        *("errors", "options", "needs", "cpu_time"),
+        *("errors", "options", "needs", "cpu_time", "text"),
         *("black_box", "process", "executable", "parallel"),
     )
 )

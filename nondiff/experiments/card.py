@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from nondiff.envs.text import code, markdown
 from nondiff.experiments.runs import CONFIG, CURVE, METRICS, STATE, Run
 
 TEMPLATE = """# {env} trained with {strategy}
@@ -13,11 +14,11 @@ TEMPLATE = """# {env} trained with {strategy}
 ![learning curve]({curve})
 
 - seed {seed}, {steps:,} of at most {budget:,} environment steps, {seconds} s
-- environment arguments: `{env_arguments}`
+- environment arguments: {env_arguments}
 - `{config}`: every option and version; `{metrics}`: metrics; `{state}`: results
 - `models/`: the best and the latest model (JSON and safetensors, nothing executable)
 
-Look at it with `nondiff evaluate {folder}`.
+Look at it with {command}.
 """
 
 
@@ -36,18 +37,18 @@ def headline(run: Run) -> str:
 def write_card(run: Run) -> None:
     """Write README.md into a finished run's folder."""
     text = TEMPLATE.format(
-        env=run.config["env"],
-        strategy=run.config["strategy"],
+        env=markdown(run.config["env"]),
+        strategy=markdown(run.config["strategy"]),
         headline=headline(run).capitalize() + ".",
         curve=CURVE,
         seed=run.config["seed"],
         steps=run.state["steps"],
         budget=run.asked["budget"],
         seconds=run.state["seconds"],
-        env_arguments=json.dumps(run.config["env_arguments"]),
+        env_arguments=code(json.dumps(run.config["env_arguments"])),
         config=CONFIG,
         metrics=METRICS,
         state=STATE,
-        folder=run.folder,
+        command=code(f"nondiff evaluate {run.folder}"),
     )
     (run.folder / "README.md").write_text(text, errors="backslashreplace")

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from nondiff.envs.errors import InvalidOptionError, RunError
+from nondiff.envs.text import visible
 from nondiff.experiments.figures import drawn_plainly, pyplot
 from nondiff.experiments.metrics import Rows, read_metrics, series
 from nondiff.experiments.runs import METRICS, Run
@@ -142,4 +143,4 @@ def _label(own: dict[str, Any], groups: list[dict[str, Any]]) -> str:
     rivals = [g for g in groups if (g["env"], g["strategy"]) == (own["env"], own["strategy"])]
     names = sorted({name for group in rivals for name in group})
     telling = [name for name in names if any(g.get(name) != own.get(name) for g in rivals)]
-    return " ".join([own["env"], own["strategy"], *(f"{n}={own.get(n)}" for n in telling)])
+    return visible(" ".join([own["env"], own["strategy"], *(f"{n}={own.get(n)}" for n in telling)]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from nondiff.envs.text import visible
 from nondiff.experiments.references import ReferenceRow
 from nondiff.experiments.results import Results, Row
 from nondiff.experiments.statistics import Estimate, stratified_difference
@@ -11,8 +14,13 @@ MOST_REFERENCES = 3  # worth a sentence and a line each; more are left to the ta
 THREE_DIGITS, LONG = "{:#.3g}", 999.5
 
 
-def headlines(results: Results) -> list[str]:
-    """Which strategy is best on each environment at its largest budget, and how surely."""
+def headlines(results: Results, written: Callable[[str], str] = visible) -> list[str]:
+    """Which strategy is best on each environment at its largest budget, and how surely.
+
+    Args:
+        results: of a comparison.
+        written: how names that were not made here are written.
+    """
     sentences = []
     for env in results.envs():
         rows = results.of(env)
@@ -20,12 +28,12 @@ def headlines(results: Results) -> list[str]:
         best, *others = sorted(
             (row for row in rows if row.budget == budget), key=lambda row: -row.score.value
         )
-        text = f"On {env}, with {calls_in_words(budget)}, {best.strategy} scored"
+        text = f"On {written(env)}, with {calls_in_words(budget)}, {best.strategy} scored"
         text += f" {interval(best.score)}{_against(best, others)}."
         sentences.append(text)
         beside = [row for row in results.references if row.env == env]
         if len(beside) <= MOST_REFERENCES:
-            sentences += [_beside(row) for row in beside]
+            sentences += [_beside(row, written(row.name)) for row in beside]
     return sentences
 
 
@@ -43,9 +51,9 @@ def _against(best: Row, others: list[Row]) -> str:
     return f"{text}. These seeds can't tell the two apart: the difference is {interval(difference)}"
 
 
-def _beside(row: ReferenceRow) -> str:
+def _beside(row: ReferenceRow, name: str) -> str:
     return (
-        f"For reference, {row.name} has a median of {interval(row.median)}, "
+        f"For reference, {name} has a median of {interval(row.median)}, "
         f"with {calls_in_words(row.test_calls)} for each episode."
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from nondiff.envs.text import visible
 from nondiff.experiments.figures import drawn_plainly, pyplot
 from nondiff.experiments.metrics import Rows, series
 
@@ -32,7 +33,7 @@ def _draw(panels: Sequence[tuple[str, str, str]], rows: Rows, title: str, path: 
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
     axes[0, 0].legend()
-    figure.suptitle(title)
+    figure.suptitle(visible(title))
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 
 from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.text import visible
 from nondiff.experiments.statistics import Estimate, bootstrapped
 
 
@@ -71,12 +72,7 @@ def read_references(path: Path | None, envs: Sequence[str]) -> list[Reference]:
     except (OSError, ValueError) as error:
         raise InvalidOptionError(f"--references {path} can't be read: {error}") from error
     own = [reference for reference in found if reference.env in envs]
-    return [replace(reference, name=_printable(reference.name)) for reference in own]
-
-
-def _printable(name: str) -> str:
-    """A name that can be written to any file."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+    return [replace(reference, name=visible(reference.name)) for reference in own]
 
 
 def sum_up(reference: Reference) -> ReferenceRow:

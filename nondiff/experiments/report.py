@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from nondiff.envs.text import visible
 from nondiff.experiments.cells import REVIEWS, Plan
 from nondiff.experiments.comparison_plots import Picture, color_of, plots
 from nondiff.experiments.files import replace_text, write_json
@@ -26,6 +27,7 @@ from nondiff.experiments.tables import markdown, table_rows, target_table
 
 RESULTS, TABLE, REPORT, PLOTS = "results.json", "table.md", "report.html", "plots"
 TEMPLATE = "report.html.j2"
+LAYOUT = "\n\N{NO-BREAK SPACE}"  # of our own texts
 PARAGRAPH = 400  # characters of an error that a page shows
 
 
@@ -131,6 +133,7 @@ def _page(plan: Plan, results: Results, sections: list[Section], provenance: dic
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.finalize = _shown
     environment.filters["quiet"] = _quiet
     environment.filters["readable"] = lambda value: json.dumps(value, indent=1)
     template = environment.from_string((files(__package__) / TEMPLATE).read_text("utf-8"))
@@ -146,6 +149,11 @@ def _page(plan: Plan, results: Results, sections: list[Section], provenance: dic
         quantiles=TARGET_QUANTILES,
         shown=PARAGRAPH,
     )
+
+
+def _shown(value: Any) -> Any:
+    """Whatever is put into the page, without control characters."""
+    return type(value)(visible(value, keep=LAYOUT)) if isinstance(value, str) else value
 
 
 def _quiet(text: str) -> Markup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nondiff.envs.text import markdown as markup
 from nondiff.experiments.headline import headlines, interval, number
 from nondiff.experiments.references import ReferenceRow
 from nondiff.experiments.results import Reached, Results, Row
@@ -25,15 +26,17 @@ LEFT = 1  # columns of text; the others hold numbers
 
 def markdown(results: Results) -> str:
     """Every table of a comparison."""
-    parts = [f"- {sentence}" for sentence in headlines(results)]
+    parts = [f"- {sentence}" for sentence in headlines(results, markup)]
     for env in results.envs():
-        parts += ["", f"## {_escaped(env)}", "", *_table([HEADINGS, *table_rows(results, env)])]
+        parts += ["", f"## {markup(env)}", "", *_table([HEADINGS, *table_rows(results, env)])]
         targets = target_table(results, env)
         if targets:
             parts += ["", "Median calls to a mean return in evaluation:", "", *_table(targets)]
     if results.missing:
         parts += ["", "## Without result", ""]
-        parts += [f"- {one.cell}: {one.state}: {_escaped(one.error)}" for one in results.missing]
+        parts += [
+            f"- {markup(one.cell)}: {one.state}: {markup(one.error)}" for one in results.missing
+        ]
     return "\n".join(parts) + "\n"
 
 
@@ -100,7 +103,7 @@ def failures(row: Row | ReferenceRow) -> str:
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table whose columns are as wide as their widest cell."""
-    cells = [[_escaped(cell) for cell in row] for row in rows]
+    cells = [[*(markup(cell, cell=True) for cell in row[:LEFT]), *row[LEFT:]] for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines = [f"| {' | '.join(_padded(row, widths))} |" for row in cells]
     rule = [f":{'-' * (w - 1)}" if i < LEFT else f"{'-' * (w - 1)}:" for i, w in enumerate(widths)]
@@ -112,7 +115,3 @@ def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
         cell.ljust(width) if i < LEFT else cell.rjust(width)
         for i, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
-
-
-def _escaped(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
