@@ -20,6 +20,14 @@ ROOT = Path(__file__).parents[1]
 FEW_EPISODES = ("--eval-episodes", "2", "--confirm-episodes", "2", "--judge-episodes", "5")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A folder for the key that signs runs, so that the user's own is neither made nor used."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a command came to."""

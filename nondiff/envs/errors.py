@@ -61,5 +61,9 @@ class RunError(NondiffError, ValueError):
     """A run folder that exists already, is missing, or is not a run."""
 
 
+class UntrustedError(NondiffError, RuntimeError):
+    """A run of somebody else's that names what may run any code; the message says what to type."""
+
+
 class MissingDependencyError(NondiffError, RuntimeError):
     """Something this machine lacks; the message says how to get it."""

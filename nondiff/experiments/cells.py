@@ -64,7 +64,8 @@ class Plan:
 
     def resuming(self, cell: Cell) -> list[str]:
         """The arguments of `nondiff train` that go on with a cell."""
-        return ["--resume", str(self.run_folder(cell))]
+        # It was compared with what the user asked for; see `_check_made`.
+        return ["--resume", str(self.run_folder(cell)), "--trust"]
 
     def run_folder(self, cell: Cell) -> Path:
         """Where a cell is trained."""

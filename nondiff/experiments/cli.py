@@ -71,7 +71,8 @@ def exit_with(work: Callable[[], int], prog: str) -> None:
     except Interrupted as error:
         sys.stderr.write(f"{error}\n")
         if error.run is not None:
-            sys.stderr.write(f"go on with: {_shell_command('train', prog)} --resume {error.run}\n")
+            line = [_shell_command("train", prog), "--resume", str(error.run), *error.options]
+            sys.stderr.write(f"go on with: {' '.join(line)}\n")
         sys.exit(error.code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
@@ -118,7 +119,7 @@ def _print_result(run: Run, prog: str) -> None:
         f"trained {state['steps']:,} steps in {state['seconds']:.1f} s; "
         f"best model at {state['models']['best']['steps']:,}\n"
         f"run folder: {run.folder}\n"
-        f"look at it: {evaluate} {run.folder}{_film(run)}\n"
+        f"look at it: {' '.join([evaluate, str(run.folder), *run.trust_options()])}{_film(run)}\n"
     )
 
 

@@ -14,12 +14,13 @@ import tyro
 from nondiff.agents.seeds import judgement_seeds
 from nondiff.agents.spaces import from_json
 from nondiff.agents.strategy import TrainedPolicy
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.errors import InvalidOptionError, UntrustedError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
 from nondiff.experiments.episodes import RandomPolicy, play
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_THREADS, check_ranges
 from nondiff.experiments.runs import Run
 from nondiff.experiments.statistics import Summary, paired_difference, summarize
+from nondiff.experiments.trust import options_for
 from nondiff.experiments.verdict import Judged, Verdict, print_json, print_table
 
 NOT_GOOD_ENOUGH = 1  # exit code where --min-success is missed
@@ -41,6 +42,8 @@ class EvaluateOptions:
     """Draw actions instead of taking the most likely one."""
     env: str | None = None
     """Another environment with the same spaces; None: the first run's own."""
+    trust: bool = False
+    """Import and start what somebody else's run names, which may be any code."""
     env_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """KEY=VALUE, an argument of the environment that replaces the run's; repeat for more."""
     json: bool = False
@@ -74,7 +77,7 @@ def evaluate(options: EvaluateOptions) -> int:
 
     _check(options)
     torch.set_num_threads(options.threads)
-    runs = [Run.open(folder) for folder in options.runs]
+    runs = [Run.open(folder, options.trust) for folder in options.runs]
     recipe = _recipe(options, runs)
     policies = [run.load_policy(options.model) for run in runs]
     mode = "human" if options.render == "human" else None
@@ -112,16 +115,24 @@ def _check(options: EvaluateOptions) -> None:
 
 
 def _recipe(options: EvaluateOptions, runs: Sequence[Run]) -> EnvRecipe:
-    own = runs[0].recipe
-    if options.env is None and any(run.recipe != own for run in runs):
+    given = env_arguments(options.env_arg)
+    if options.env is not None:  # which the user trusts, and nothing of what the runs name
+        return EnvRecipe(options.env, given).held_out()
+    own, *others = [_own_recipe(run) for run in runs]
+    if any(other != own for other in others):
         raise InvalidOptionError(
-            f"the runs trained on different environments, {_named(own)} and "
-            f"{_named(runs[1].recipe)}; "
+            f"the runs trained on different environments, {_named(own)} and {_named(others[0])}; "
             "say with --env and --env-arg which one to judge them on"
         )
-    arguments = dict(own.arguments) if options.env is None else {}
-    recipe = EnvRecipe(options.env or own.id, arguments | env_arguments(options.env_arg))
-    return recipe.held_out()
+    return EnvRecipe(own.id, dict(own.arguments) | given).held_out()
+
+
+def _own_recipe(run: Run) -> EnvRecipe:
+    try:
+        return run.recipe
+    except UntrustedError as error:
+        named = options_for(EnvRecipe(run.config["env"], run.config["env_arguments"]))
+        raise UntrustedError(f"{error}, or name it yourself: {named}") from error
 
 
 def _named(recipe: EnvRecipe) -> str:

@@ -125,8 +125,8 @@ def _entry(run: Run) -> Entry:
 
 
 def _environment(run: Run) -> str:
-    arguments = [f"{key}={value}" for key, value in run.recipe.arguments.items()]
-    return " ".join([run.recipe.id, *arguments])
+    arguments = [f"{key}={value}" for key, value in run.config["env_arguments"].items()]
+    return " ".join([run.config["env"], *arguments])
 
 
 def _print_table(entries: list[Entry]) -> None:

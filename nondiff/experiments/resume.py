@@ -32,6 +32,9 @@ class ResumeOptions:
     budget: int | None = None
     """Environment steps in all; None: as many as before. A learning rate that falls linearly
     falls to the end of the new budget."""
+    trust: bool = False
+    """Import and start what somebody else's run names, which may be any code. The run is your own
+    from then on."""
     stop_at_success: float | Literal["kept"] | None = KEPT
     """Stop early once this success rate is confirmed; None: spend the budget."""
     stop_at_return: float | Literal["kept"] | None = KEPT
@@ -48,7 +51,7 @@ def parse_resume(arguments: list[str], prog: str) -> ResumeOptions:
     if unknown:
         raise InvalidOptionError(
             f"{unknown[0]} can't be given with --resume: everything but --budget, "
-            "--stop-at-success and --stop-at-return is as the run began"
+            "--stop-at-success, --stop-at-return and --trust is as the run began"
         )
     return options
 
@@ -61,7 +64,7 @@ def resume(options: ResumeOptions, stop: Stop) -> Run:
             down again.
         Interrupted: `stop` was asked for.
     """
-    with closing(Run.open_to_write(options.resume)) as run:
+    with closing(Run.open_to_write(options.resume, options.trust)) as run:
         changes = _changes(options)
         _check(run, changes)
         _note_versions(run)

@@ -28,7 +28,9 @@ from nondiff.experiments.claims import (
     remove_leftovers,
 )
 from nondiff.experiments.files import read_json, write_json
+from nondiff.experiments.ownership import is_own, signature
 from nondiff.experiments.provenance import timestamp, versions
+from nondiff.experiments.trust import check_files, check_recipe, is_data
 
 CONFIG, STATE, METRICS, CURVE = "config.json", "run.json", "metrics.csv", "learning_curve.png"
 MODELS, CHECKPOINTS, TENSORBOARD = "models", "checkpoints", "tensorboard"
@@ -62,6 +64,7 @@ class RunState(TypedDict):
     models: dict[str, Model]
     steps: NonNegativeInt
     config_sha256: str
+    signature: NotRequired[str | None]
     checkpoint: NotRequired[NonNegativeInt]
     seconds: NotRequired[NonNegativeFloat]
     cpu_seconds: NotRequired[NonNegativeFloat]
@@ -84,6 +87,7 @@ class Run:
         self.folder = folder
         self.config = config
         self.state = state
+        self.trusted = False  # whether what `config` names may be imported and started
         self._lock: FileLock | None = None
 
     @classmethod
@@ -106,7 +110,8 @@ class Run:
             new.chmod(0o755)
             run = cls(new, config, {"state": "running", "started": timestamp(), "models": {}})
             write_json(new / CONFIG, config)
-            run.update(config_sha256=_digest(new / CONFIG), steps=0)
+            run.update(config_sha256=_digest(new / CONFIG), signature=signature(config), steps=0)
+            run.trusted = True
             run._lock = lock_folder(new)  # it stays locked under its new name
             run.folder = claim(new, root, name, stem)
             sync_folder(root)
@@ -119,8 +124,12 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, folder: Path) -> Run:
+    def open(cls, folder: Path, trust: bool = False) -> Run:
         """Open a finished or unfinished run to read it.
+
+        Args:
+            folder: of the run.
+            trust: whether the user trusts whoever made it, and so what it names.
 
         Raises:
             RunError: there is no run in this folder, or its files are damaged.
@@ -136,21 +145,29 @@ class Run:
         except (KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{folder}: {CONFIG} or {STATE} is damaged: {reason}") from error
-        return cls(folder, config, state)
+        run = cls(folder, config, state)
+        run.trusted = trust or is_own(config, state.get("signature"))
+        return run
 
     @classmethod
-    def open_to_write(cls, folder: Path) -> Run:
+    def open_to_write(cls, folder: Path, trust: bool = False) -> Run:
         """Open a run that this process goes on with, and clear away what a crash left in it.
+
+        A run that the user trusts is the user's own from then on.
 
         Raises:
             RunError: there is no run, its files are damaged, or another process is writing to it.
+            UntrustedError: it names what may run any code; nothing is touched.
         """
-        cls.open(folder)
+        cls.open(folder, trust).check_trusted()
         lock = lock_folder(folder)
-        run = cls.open(folder)  # as whoever held the lock before has left it
+        run = cls.open(folder, trust)  # as whoever held the lock before has left it
+        run.check_trusted()
         run._lock = lock
         if run.state.get("config_sha256") != _digest(folder / CONFIG):
             raise RunError(f"{folder / CONFIG} was altered since the run began: it can't go on")
+        if trust:
+            run.state["signature"] = signature(run.config)  # written when training begins
         for path in folder.glob("*.tmp"):
             path.unlink(missing_ok=True)
         clean(folder / MODELS)
@@ -183,8 +200,32 @@ class Run:
 
     @property
     def recipe(self) -> EnvRecipe:
-        """The environment this run trained on."""
+        """The environment this run trained on.
+
+        Raises:
+            UntrustedError: it may run any code, and the user has not said to trust this run.
+        """
+        if not self.trusted:
+            check_recipe(self.folder, self._recipe())
+        return self._recipe()
+
+    def check_trusted(self) -> None:
+        """Refuse to train on with what a stranger's run names.
+
+        Raises:
+            UntrustedError: it may run any code, or is a file of the user's.
+        """
+        if not self.trusted:
+            check_recipe(self.folder, self._recipe())
+            check_files(self.folder, self.config.get("hyperparameters", {}))
+
+    def _recipe(self) -> EnvRecipe:
         return EnvRecipe(self.config["env"], self.config["env_arguments"])
+
+    def trust_options(self) -> list[str]:
+        """The option that later commands need, so that they use what this run names."""
+        known = is_own(self.config, self.state.get("signature"))
+        return [] if known or is_data(self._recipe()) else ["--trust"]
 
     def save_model(
         self,

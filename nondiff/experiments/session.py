@@ -99,7 +99,7 @@ def _accounted(run: Run) -> Iterator[None]:
         if isinstance(error, EnvironmentFailedError):
             raise EnvironmentFailedError(f"{error}; {what_is_kept(run)}", error.details) from error
         if isinstance(error, Interrupted):
-            error.run = run.folder
+            error.run, error.options = run.folder, run.trust_options()
         if isinstance(error, NondiffError | Interrupted):
             error.args = (f"{error}; {what_is_kept(run)}",)
         raise
@@ -116,7 +116,8 @@ def what_is_kept(run: Run) -> str:
             f"and the best, of step {best['steps']:,}, {run.model_folder('best')}"
         )
     place = "its start" if checkpoint is None else f"the checkpoint of step {checkpoint:,}"
-    return f"{text}; --resume {run.folder} goes on from {place}"
+    options = " ".join(["--resume", str(run.folder), *run.trust_options()])
+    return f"{text}; {options} goes on from {place}"
 
 
 def _train(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Stop) -> None:

@@ -28,6 +28,7 @@ class Interrupted(Exception):  # noqa: N818
         super().__init__(f"interrupted by {signal.Signals(signum).name}")
         self.code = SHELL_CODE + signum
         self.run: Path | None = None  # the folder of the run that can go on
+        self.options: list[str] = []  # that going on needs
 
 
 class Stop:

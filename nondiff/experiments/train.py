@@ -72,7 +72,8 @@ class TrainOptions:
     strategy's own, or ten episodes of each environment if those are more."""
     resume: Path | None = None
     """Go on with this interrupted or finished run, to the same bits as if it had never stopped;
-    beside it, only --budget, --stop-at-success and --stop-at-return can be given."""
+    beside it, only --budget, --stop-at-success, --stop-at-return and --trust, for a run of
+    somebody else's, can be given."""
 
 
 S = TypeVar("S", bound=Strategy)
