@@ -322,5 +322,14 @@ def test_a_run_of_before_is_asked_about(command: Command, finished: Path, tmp_pa
     del state["signature"]
     (old / "run.json").write_text(json.dumps(state))
     is_refused(command("evaluate", old, *FEW))
-    given = ("--env", "CartPole-v1", "--env-arg", "sutton_barto_reward=true")
-    assert command("evaluate", old, *FEW, *given).code == 0
+    same = ("--env-arg", "sutton_barto_reward=true")
+    for given in (("--env", "CartPole-v1", *same), same):
+        assert command("evaluate", old, *FEW, *given).code == 0
+    is_refused(command("evaluate", old, *FEW, "--env-arg", "sutton_barto_reward=false"))
+
+
+def test_a_device_of_a_config_is_one_of_a_few(finished: Path, tmp_path: Path) -> None:
+    folder = strangers(finished, tmp_path / "theirs", device="privateuseone")
+    answer = nondiff(tmp_path, "train", "--resume", folder)
+    assert answer.code == 2
+    assert "device" in answer.err.splitlines()[-1]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +20,7 @@ from nondiff.experiments.episodes import RandomPolicy, play
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_THREADS, check_ranges
 from nondiff.experiments.runs import Run
 from nondiff.experiments.statistics import Summary, paired_difference, summarize
-from nondiff.experiments.trust import options_for
+from nondiff.experiments.trust import is_data, options_for
 from nondiff.experiments.verdict import Judged, Verdict, print_json, print_table
 
 NOT_GOOD_ENOUGH = 1  # exit code where --min-success is missed
@@ -118,7 +118,7 @@ def _recipe(options: EvaluateOptions, runs: Sequence[Run]) -> EnvRecipe:
     given = env_arguments(options.env_arg)
     if options.env is not None:  # which the user trusts, and nothing of what the runs name
         return EnvRecipe(options.env, given).held_out()
-    own, *others = [_own_recipe(run) for run in runs]
+    own, *others = [_own_recipe(run, given) for run in runs]
     if any(other != own for other in others):
         raise InvalidOptionError(
             f"the runs trained on different environments, {_named(own)} and {_named(others[0])}; "
@@ -127,12 +127,21 @@ def _recipe(options: EvaluateOptions, runs: Sequence[Run]) -> EnvRecipe:
     return EnvRecipe(own.id, dict(own.arguments) | given).held_out()
 
 
-def _own_recipe(run: Run) -> EnvRecipe:
+def _own_recipe(run: Run, given: Mapping[str, Any]) -> EnvRecipe:
+    """The environment of a run, whose arguments are the user's choice if the user gives the same.
+
+    Raises:
+        UntrustedError: it may run any code; the message says how to name it.
+    """
     try:
         return run.recipe
     except UntrustedError as error:
-        named = options_for(EnvRecipe(run.config["env"], run.config["env_arguments"]))
-        raise UntrustedError(f"{error}, or name it yourself: {named}") from error
+        named = EnvRecipe(run.config["env"], run.config["env_arguments"])
+        items = named.arguments.items()
+        theirs = {name: value for name, value in items if (name, value) not in given.items()}
+        if is_data(replace(named, arguments=theirs)):
+            return named
+        raise UntrustedError(f"{error}, or name it yourself: {options_for(named)}") from error
 
 
 def _named(recipe: EnvRecipe) -> str:

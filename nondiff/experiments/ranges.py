@@ -1,11 +1,13 @@
-"""The ranges of numbers that the commands take."""
+"""The ranges of numbers, and the words, that the commands take."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from nondiff.envs.errors import InvalidOptionError
 
+Device = Literal["cpu", "cuda", "auto"]  # where networks are trained
 MOST_EPISODES = 10**6
 MOST_THREADS = 1024
 MOST_STEPS = 10**12

@@ -19,6 +19,7 @@ from nondiff.experiments.checkpoints import CheckpointFolder
 from nondiff.experiments.display import Display
 from nondiff.experiments.episodes import play
 from nondiff.experiments.monitor import ReviewPlan, TrainingMonitor
+from nondiff.experiments.ranges import Device
 from nondiff.experiments.runs import CHECKPOINTS, CONFIG, CURVE, METRICS, TENSORBOARD, Run
 from nondiff.experiments.stopping import Interrupted, Stop
 
@@ -59,6 +60,7 @@ def configured(run: Run) -> tuple[Strategy, ReviewPlan]:
     try:
         numbers = {name: run.config[name] for name in NUMBERS} | {"budget": run.asked["budget"]}
         TypeAdapter(dict[str, NonNegativeInt]).validate_python(numbers)
+        TypeAdapter(Device).validate_python(run.config["device"])
         kind = find_strategy(str(run.config["strategy"]))
         strategy = TypeAdapter(kind).validate_python(run.config["hyperparameters"])
         stops = {name: run.asked[name] for name in ("stop_at_success", "stop_at_return")}

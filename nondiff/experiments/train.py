@@ -6,7 +6,7 @@ import math
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
@@ -24,7 +24,7 @@ from nondiff.envs.errors import InvalidOptionError, NondiffError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
 from nondiff.experiments.lessons import checksums, with_absolute_path
 from nondiff.experiments.monitor import ReviewPlan
-from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, check_ranges
+from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, Device, check_ranges
 from nondiff.experiments.runs import Run
 from nondiff.experiments.session import carry_on, set_device
 from nondiff.experiments.stopping import Stop
@@ -63,7 +63,7 @@ class TrainOptions:
     """Stop early once this mean return is confirmed; None: spend the budget."""
     judge_episodes: int = 100
     """Episodes that judge the best model at the end."""
-    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    device: Device = "cpu"
     """Where the networks are trained; small ones are fastest on the CPU."""
     threads: int = 1
     """Threads of torch; beside a simulator, one is fastest."""
