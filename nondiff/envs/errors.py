@@ -49,6 +49,10 @@ class EnvironmentFailedError(NondiffError, RuntimeError):
         self.details = details
 
 
+class CopyRefusedError(NondiffError, TypeError):
+    """Something that can't be copied or pickled; the message says what to do instead."""
+
+
 class DamagedModelError(NondiffError, ValueError):
     """A model folder that is incomplete, altered or not one of ours."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import gymnasium
@@ -12,8 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from nondiff.envs.arm.camera_observation import CameraObservation, parsed_camera
-from nondiff.envs.arm.disturbances import Disturbances, Disturbed
-from nondiff.envs.arm.engine import Snapshot
+from nondiff.envs.arm.disturbances import Disturbances
 from nondiff.envs.arm.film import CONTROL_RATE, FRAMES_PER_STEP, RENDER_MODES, Film, check_film
 from nondiff.envs.arm.panda import PANDA
 from nondiff.envs.arm.physics import ProfileName, find_profile
@@ -23,6 +21,7 @@ from nondiff.envs.arm.randomization import (
     parsed_randomization,
     randomization_of_episode,
 )
+from nondiff.envs.arm.returning import Returning
 from nondiff.envs.arm.robot import ControlType, Robot, RobotModel
 from nondiff.envs.arm.scene import Scene
 from nondiff.envs.arm.senses import Senses
@@ -43,18 +42,7 @@ Info = dict[str, Any]
 REWARD_TYPES = ("sparse", "dense")
 
 
-@dataclass(frozen=True)
-class ArmState:
-    """Everything an episode's future depends on; see `ArmEnv.get_state`."""
-
-    physics: Snapshot
-    goal: NDArray[np.float32]
-    elapsed_steps: int
-    rng: dict[str, Any]
-    disturbed: Disturbed
-
-
-class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+class ArmEnv(Returning, gymnasium.Env[Observation, NDArray[np.float32]]):
     """A goal-conditioned environment on a robot arm at 25 Hz.
 
     Observations hold `achieved_goal`, `desired_goal` and `observation`: the robot's state, then the
@@ -62,7 +50,8 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     shot off the table, saturates. An episode terminates on success and is truncated after `horizon`
     steps, counted here rather than by a wrapper so that `set_state` restores the count too. `info`
     holds `is_success`, `distance`, `reward_sparse` and `reward_dense`. Actions beyond [-1, 1] are
-    clipped.
+    clipped. A copy, also one that was pickled, has a simulator of its own and goes on as this one
+    would, bit for bit.
 
     Args:
         task: the task's class.
@@ -130,33 +119,46 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._camera = parsed_camera(camera)
         self._randomization = parsed_randomization(randomization)
         self.render_mode = render_mode
+        self._pictured = (render_width, render_height), view
+        self._reward_type = reward_type
         self._sparse = reward_type == "sparse"
         self._horizon = horizon
         self._control_type = control_type
+        self._relative = relative
         self._goal_relative = goal_relative
         self._task_class = task
+        self._robot_model = robot
         self._physics = find_profile(physics)
-        self._simulation = Simulation(
-            self._physics, gui=render_mode == "human", visual_meshes=render_mode is not None
-        )
-        self._scene = Scene(self._simulation, task.table, view)
-        self._film = Film(self._scene, render_mode, (render_width, render_height))
-        self._robot = Robot(self._simulation, robot, control_type, task.gripper)
-        self._task = task(self._scene)
-        self._simulation.freeze_initial_state()
-        self._disturbances = Disturbances(self._robot, self._scene.objects)
         self._goal = np.zeros(len(task.goal_bounds), np.float32)
         self._elapsed_steps = 0
         self._reached = False
-        places = self._scene.objects if relative else []
-        self._senses = Senses(self._robot, self._task, self._disturbances, places, goal_relative)
+        self._build()
         self.action_space = self._robot.action_space  # type: ignore[assignment]
         space: spaces.Space[Any] = self._senses.space()
-        self._picture_world: PictureWorld | None = None
         if self._camera is not None:
-            self._picture_world = PictureWorld(task, robot, self._camera)
             space = self._camera.space(space, self._senses.robot_size)
         self.observation_space = space
+
+    def _build(self) -> None:
+        """Make all that is in the simulator or refers to it, as in `BUILT`."""
+        task, shown = self._task_class, self.render_mode is not None
+        self._simulation = Simulation(
+            self._physics, gui=self.render_mode == "human", visual_meshes=shown
+        )
+        size, view = self._pictured
+        self._scene = Scene(self._simulation, task.table, view)
+        self._film = Film(self._scene, self.render_mode, size)
+        self._robot = Robot(self._simulation, self._robot_model, self._control_type, task.gripper)
+        self._task = task(self._scene)
+        self._simulation.freeze_initial_state()
+        self._disturbances = Disturbances(self._robot, self._scene.objects)
+        places = self._scene.objects if self._relative else []
+        self._senses = Senses(
+            self._robot, self._task, self._disturbances, places, self._goal_relative
+        )
+        self._picture_world: PictureWorld | None = None
+        if self._camera is not None:
+            self._picture_world = PictureWorld(task, self._robot_model, self._camera)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -246,23 +248,8 @@ class ArmEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """A picture (height, width, 3), the list of them, or None, by `render_mode`."""
         return self._film.taken(self._reached)
 
-    def get_state(self) -> ArmState:
-        """The present state; `set_state` returns to it on this environment, bit for bit."""
-        return ArmState(
-            physics=self._simulation.save(),
-            goal=self._goal.copy(),
-            elapsed_steps=self._elapsed_steps,
-            rng=dict(self.np_random.bit_generator.state),
-            disturbed=self._disturbances.state,
-        )
-
-    def set_state(self, state: ArmState) -> Observation:
-        """Return to a state of this environment and observe it; it stays valid for further use."""
-        self._disturbances.restore(state.disturbed)
-        self._simulation.restore(state.physics)
-        self._goal = state.goal.copy()
-        self._elapsed_steps = state.elapsed_steps
-        self.np_random.bit_generator.state = state.rng
+    def _seen(self) -> Observation:
+        """The present, observed."""
         observation, _ = self._observed(*self._senses.read(self._elapsed_steps))
         self._show_goal()
         return self._with_pictures(observation)

@@ -25,18 +25,21 @@ class Film:
         scene: what is filmed.
         mode: None, or one of `RENDER_MODES`.
         size: width and height [px].
+
+    Attributes:
+        frames: the pictures since `taken` was last called, in mode "rgb_array_list".
     """
 
     def __init__(self, scene: Scene, mode: str | None, size: tuple[int, int]) -> None:
         self._scene = scene
         self._mode = mode
         self._size = size
-        self._frames: list[NDArray[np.uint8]] = []
+        self.frames: list[NDArray[np.uint8]] = []
         self._shown_at = 0.0
 
     def begin(self, reached: bool) -> None:
         """Begin an episode."""
-        self._frames.clear()
+        self.frames.clear()
         self.show(reached)
 
     def advance(self, substeps: int) -> None:
@@ -46,7 +49,7 @@ class Film:
             return
         for _ in range(FRAMES_PER_STEP - 1):
             self._scene.simulation.step(substeps // FRAMES_PER_STEP)
-            self._frames.append(self._picture())
+            self.frames.append(self._picture())
         self._scene.simulation.step(substeps // FRAMES_PER_STEP)
 
     def show(self, reached: bool) -> None:
@@ -55,7 +58,7 @@ class Film:
             return
         self._scene.show_success(reached)
         if self._mode == "rgb_array_list":
-            self._frames.append(self._picture())
+            self.frames.append(self._picture())
         elif self._mode == "human":
             time.sleep(max(0.0, self._shown_at + 1 / CONTROL_RATE - time.monotonic()))
             self._shown_at = time.monotonic()
@@ -66,7 +69,7 @@ class Film:
             self._scene.show_success(reached)
             return self._picture()
         if self._mode == "rgb_array_list":
-            frames, self._frames = self._frames, []
+            frames, self.frames = self.frames, []
             return frames
         return None
 

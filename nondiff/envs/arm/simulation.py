@@ -6,16 +6,25 @@ import weakref
 from collections.abc import Callable
 
 from nondiff.envs.arm.articulation import Articulation
-from nondiff.envs.arm.engine import IDENTITY, Connection, Snapshot, Vector, bullet, model_path
+from nondiff.envs.arm.engine import (
+    IDENTITY,
+    Connection,
+    Snapshot,
+    Vector,
+    bullet,
+    model_path,
+    saved_content,
+)
 from nondiff.envs.arm.physics import DEFAULT, Physics
 from nondiff.envs.arm.shapes import Colour, Shape, SixColours
 from nondiff.envs.arm.solids import collision_shape, visual_shape
+from nondiff.envs.copying import NeverCopied
 from nondiff.envs.errors import InvalidOptionError
 
 GRAVITY = -9.81  # [m/s^2]
 
 
-class Simulation:
+class Simulation(NeverCopied):
     """A PyBullet world, deterministic and free of history after `reset`.
 
     Args:
@@ -28,6 +37,7 @@ class Simulation:
     """
 
     close: Callable[[], object]  # disconnects; runs once, at the latest with the last reference
+    instead = "copy the environment, or make another one and give it the state by `set_state`"
 
     def __init__(
         self, physics: Physics = DEFAULT, gui: bool = False, visual_meshes: bool = False
@@ -140,7 +150,7 @@ class Simulation:
     def freeze_initial_state(self) -> None:
         """Make the present state the one `reset` returns to; call once the scene is complete."""
         bullet.performCollisionDetection(physicsClientId=self.client)
-        self._initial = Snapshot(self._connection)
+        self._initial = self.save()
 
     def reset(self) -> None:
         """Return to the initial state with no trace of what happened since.
@@ -155,13 +165,19 @@ class Simulation:
 
     def save(self) -> Snapshot:
         """The present state, for `restore`."""
-        return Snapshot(self._connection)
+        return Snapshot(saved_content(self._connection), self._connection)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was not closed."""
+        is_open: bool = self._connection.is_open
+        return is_open
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Return to a saved state, bit for bit.
+        """Return to a saved state of this world or of one like it, bit for bit.
 
         By way of the initial one: where a pair of bodies is close in both the present and the saved
         state, and was not seen to touch in the latter, what is left of the present one counts.
         """
         self.reset()
-        bullet.restoreState(snapshot.id, physicsClientId=self.client)
+        snapshot.restore(self._connection)
