@@ -33,7 +33,7 @@ ENGINES = {
 SHARED_BY_FAMILIES = tuple(
     f"nondiff.envs.{name}"
     for name in (
-        *("errors", "options", "needs", "cpu_time", "text"),
+        *("errors", "options", "needs", "cpu_time", "text", "copying"),
         *("black_box", "process", "executable", "parallel"),
     )
 )

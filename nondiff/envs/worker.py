@@ -26,6 +26,7 @@ from uuid import uuid4
 import psutil
 
 from nondiff.envs import cpu_time
+from nondiff.envs.copying import NeverCopied
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.python_processes import safe_path
 from nondiff.envs.serving import MARK, SIGNALS, Env, kill_descendants, work
@@ -70,7 +71,7 @@ class Recipe(Protocol):
         ...
 
 
-class Worker:
+class Worker(NeverCopied):
     """One environment in a process; several that are constructed in a row start at once.
 
     Args:
@@ -82,6 +83,8 @@ class Worker:
     Raises:
         InvalidOptionError: the recipe's arguments or `wrap` can't be pickled.
     """
+
+    instead = "make another one of the same recipe"
 
     def __init__(
         self, recipe: Recipe, timeout: float, wrap: Wrap | None = None, memory: Any = None

@@ -95,6 +95,11 @@ class ArmBox(BlackBox):
         neutral = np.array(robot.joint_state() + robot.observe())
         return World(simulation, robot, task, neutral)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy, which makes a world of its own."""
+        made = ("_world", "_twin")
+        return {name: value for name, value in self.__dict__.items() if name not in made}
+
     def initial(self, n: int, rng: np.random.Generator) -> Start:
         """The neutral pose, and goals that it has not reached."""
         return Start(

@@ -11,6 +11,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nondiff.envs.copying import DeepCopied
+
 Array = NDArray[np.float64]
 Capability = Literal["jacobian", "vjp", "twin"]
 
@@ -29,7 +31,7 @@ class Start:
     context: Array
 
 
-class BlackBox(ABC):
+class BlackBox(DeepCopied, ABC):
     """A program that maps actions to outcomes and can be run but not differentiated.
 
     From one description come an ordinary Gymnasium environment (`BlackBoxEnv`), a vectorised one
@@ -74,7 +76,7 @@ class BlackBox(ABC):
         """The states (n, state) after a transition: the outcome, where episodes have many steps."""
         return state if self.horizon == 1 else outcome
 
-    def close(self) -> None:  # noqa: B027
+    def close(self) -> None:
         """End what runs for it, such as programs; it may be used again."""
 
     def success(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Any:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from nondiff.envs.black_box.contract import Array, BlackBox, Start, failed_rows
 from nondiff.envs.black_box.meter import Meter
+from nondiff.envs.copying import DeepCopied
 from nondiff.envs.errors import InvalidActionError
 
 Info = dict[str, Any]
 
 
-class BlackBoxEnv(gymnasium.Env[Any, NDArray[np.float32]]):
+class BlackBoxEnv(DeepCopied, gymnasium.Env[Any, NDArray[np.float32]]):
     """One episode of a black box at a time.
 
     Actions beyond the Box are clipped. `info` holds `failed`, the `outcome` of the last transition,

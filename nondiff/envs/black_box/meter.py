@@ -18,6 +18,7 @@ from nondiff.envs.black_box.contract import (
     HasVjp,
     failed_rows,
 )
+from nondiff.envs.copying import DeepCopied
 from nondiff.envs.cpu_time import cpu_seconds
 from nondiff.envs.errors import EnvironmentFailedError, NondiffError
 
@@ -26,7 +27,7 @@ class BudgetSpentError(NondiffError, RuntimeError):
     """A call beyond the budget, which was not made."""
 
 
-class Meter:
+class Meter(DeepCopied):
     """Stands between a strategy and a black box, so that nothing passes uncounted.
 
     Args:

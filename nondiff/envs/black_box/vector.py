@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from nondiff.envs.black_box.contract import BlackBox, Start
 from nondiff.envs.black_box.env import Episodes, checked
 from nondiff.envs.black_box.meter import Meter
+from nondiff.envs.copying import DeepCopied
 
 
-class BlackBoxVectorEnv(VectorEnv[Any, Any, Any]):
+class BlackBoxVectorEnv(DeepCopied, VectorEnv[Any, Any, Any]):
     """Several episodes of a black box at once; one that ends begins again in the same step.
 
     Each environment draws from a generator of its own, so that its starts are those of a

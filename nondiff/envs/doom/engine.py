@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nondiff.envs.copying import NeverCopied
 from nondiff.envs.doom.caller import LOOK_SECONDS, Caller, Unanswered
 from nondiff.envs.doom.frames import Pixels
 from nondiff.envs.doom.launch import Launch
@@ -60,7 +61,7 @@ def load_vizdoom() -> Any:
     return vizdoom
 
 
-class Engine:
+class Engine(NeverCopied):
     """A game of a scenario, waiting for actions.
 
     Args:
@@ -74,6 +75,8 @@ class Engine:
         MissingDependencyError: ViZDoom is not installed.
         InvalidOptionError: the current folder holds a file that would change the game.
     """
+
+    instead = "`close` the environment before; it and its copy go on with a reset"
 
     def __init__(self, scenario: Scenario, screen: str, colour: bool, timeout: float) -> None:
         vizdoom = load_vizdoom()

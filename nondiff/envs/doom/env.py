@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from nondiff.envs.copying import DeepCopied
 from nondiff.envs.doom.camera import Camera, check_display
 from nondiff.envs.doom.engine import Engine, EngineLost, load_vizdoom
 from nondiff.envs.doom.frames import HEIGHT, WIDTH, FrameStack, Pixels
@@ -26,7 +27,7 @@ MOST_FRAMES = 32  # of a stack, or tics that one is skipped by
 LARGEST_SEED = 2**31 - 1  # of an engine
 
 
-class DoomEnv(gymnasium.Env[Pixels, np.int64]):
+class DoomEnv(DeepCopied, gymnasium.Env[Pixels, np.int64]):
     """A scenario of ViZDoom (Kempka et al. 2016, arXiv:1605.02097), in step with the agent.
 
     Observations are the last `frame_stack` screens, (frame_stack, HEIGHT, WIDTH) in grey, the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class Program:
         most_failures: int | None,
     ) -> None:
         kind = Staying if persistent else Fresh
-        self._pool: Pool[Vector, Vector] = Pool(lambda: kind(description), workers, most_failures)
+        self._pool: Pool[Vector, Vector] = Pool(partial(kind, description), workers, most_failures)
 
     def __call__(self, parameters: Vector) -> Vector:
         """The outcome (outcome,) of one row.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -39,13 +40,13 @@ def reader(reads: Reads, names: Sequence[str], seconds: float) -> Callable[[str]
     elif reads == "numbers":
         parse = _numbers
     elif reads == "json":
-        parse = _by_json(names)
+        parse = partial(_by_json, tuple(names))
     else:
         raise InvalidOptionError(f"reads must be {WAYS}, not {reads!r}")
-    return lambda text: _read(parse, text, len(names))
+    return partial(_read, parse, len(names))
 
 
-def _read(parse: Callable[[str], Any], text: str, count: int) -> Vector:
+def _read(parse: Callable[[str], Any], count: int, text: str) -> Vector:
     try:
         found = np.asarray(_values(parse(text)), np.float64)
     except (NondiffError, CallFailed):
@@ -74,19 +75,16 @@ def _numbers(text: str) -> list[float]:
     return [number(word) for word in re.split(r"[\s,;]+", text) if word]
 
 
-def _by_json(names: Sequence[str]) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
-        found = json.loads(text)
-        if isinstance(found, dict):
-            missing = [name for name in names if name not in found]
-            if missing:
-                raise ValueError(f"no {missing[0]!r}")
-            found = [found[name] for name in names]
-        if not isinstance(found, list) or any(type(value) not in (int, float) for value in found):
-            raise ValueError("no numbers")
-        return found
-
-    return parse
+def _by_json(names: Sequence[str], text: str) -> Any:
+    found = json.loads(text)
+    if isinstance(found, dict):
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise ValueError(f"no {missing[0]!r}")
+        found = [found[name] for name in names]
+    if not isinstance(found, list) or any(type(value) not in (int, float) for value in found):
+        raise ValueError("no numbers")
+    return found
 
 
 def _by_expressions(
@@ -98,16 +96,16 @@ def _by_expressions(
             f"reads must hold a regular expression for each of {', '.join(names)}; see {wrong!r}"
         )
     patterns = {name: Expression(f"reads: {name}", expressions[name], groups=1) for name in names}
+    return partial(_found, patterns, seconds)
 
-    def parse(text: str) -> list[float]:
-        found = []
-        for name, pattern in patterns.items():
-            match = pattern.search([text], seconds)
-            if match is None:
-                raise ValueError(f"no {name}")
-            if match[1] is None:  # the group is in a branch that was not taken
-                raise ValueError(f"no number for {name} in {_shown(match[0])}")
-            found.append(number(match[1]))
-        return found
 
-    return parse
+def _found(patterns: Mapping[str, Expression], seconds: float, text: str) -> list[float]:
+    found = []
+    for name, pattern in patterns.items():
+        match = pattern.search([text], seconds)
+        if match is None:
+            raise ValueError(f"no {name}")
+        if match[1] is None:  # the group is in a branch that was not taken
+            raise ValueError(f"no number for {name} in {_shown(match[0])}")
+        found.append(number(match[1]))
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -24,9 +25,9 @@ def writer(writes: Writes, command: Command, names: Sequence[str]) -> Callable[[
     if isinstance(writes, Path):
         return _template(writes, names)
     if writes == "numbers":
-        return lambda values: "".join(f"{value!r}\n" for value in values.values())
+        return _lines
     if writes == "json":
-        return lambda values: json.dumps(dict(values)) + "\n"
+        return _json
     if writes != "arguments":
         raise InvalidOptionError(f"writes must be {WAYS}, not {writes!r}")
     left_out = [name for name in names if not command.mentions & {ALL, name}]
@@ -35,7 +36,22 @@ def writer(writes: Writes, command: Command, names: Sequence[str]) -> Callable[[
             f"the command does not name {{{left_out[0]}}}, and writes = 'arguments'; name it, or "
             f"{{{ALL}}}, or choose another of {WAYS}"
         )
-    return lambda values: ""
+    return _nothing
+
+
+# Functions of a module, unlike those within functions, go to other processes.
+
+
+def _lines(values: Values) -> str:
+    return "".join(f"{value!r}\n" for value in values.values())
+
+
+def _json(values: Values) -> str:
+    return json.dumps(dict(values)) + "\n"
+
+
+def _nothing(values: Values) -> str:
+    return ""
 
 
 def _template(path: Path, names: Sequence[str]) -> Callable[[Values], str]:
@@ -53,4 +69,8 @@ def _template(path: Path, names: Sequence[str]) -> Callable[[Values], str]:
         raise InvalidOptionError(
             f"the template {path} {verb} ${wrong}; it must name {', '.join(names)}"
         )
-    return lambda values: template.substitute({name: repr(v) for name, v in values.items()})
+    return partial(_substituted, template)
+
+
+def _substituted(template: string.Template, values: Values) -> str:
+    return template.substitute({name: repr(value) for name, value in values.items()})

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from nondiff.envs.copying import NeverCopied
 from nondiff.envs.errors import InvalidActionError, InvalidOptionError
 from nondiff.envs.options import check_bool
 from nondiff.envs.parallel.crew import Crew, shares_of
@@ -20,7 +21,7 @@ from nondiff.envs.parallel.rows import Layout, Parts
 TIMEOUT = 300.0  # [s]
 
 
-class ParallelVectorEnv(VectorEnv[Any, Any, Any]):
+class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
     """Gives what each environment gives alone, bit for bit, and begins again in the same step.
 
     Each process is sent one short message a step; actions, observations, rewards and flags are in
@@ -47,6 +48,7 @@ class ParallelVectorEnv(VectorEnv[Any, Any, Any]):
         EnvironmentFailedError: from any method, an environment raised, or a process died or hung.
     """
 
+    instead = "make another one with the same arguments"
     metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP}  # type: ignore[misc]
 
     def __init__(

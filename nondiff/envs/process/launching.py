@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from nondiff.envs import cpu_time
+from nondiff.envs.copying import NeverCopied
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.process.failures import CallFailed
 from nondiff.envs.process.files import Content, write_files
@@ -54,13 +55,15 @@ class Limits:
                 raise InvalidOptionError(f"{name} must be above 0, not {getattr(self, name)!r}")
 
 
-class Launched:
+class Launched(NeverCopied):
     """A program that was started; `close` ends it, its tree and its folder.
 
     Attributes:
         folder: its own, in which it runs.
         cpu_seconds: what it took, known once it has ended by itself.
     """
+
+    instead = "start the program again"
 
     def __init__(self, control: socket.socket, folder: Path) -> None:
         self._control = control

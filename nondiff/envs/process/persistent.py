@@ -8,13 +8,16 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
+from nondiff.envs.copying import NeverCopied
 from nondiff.envs.process.failures import CallFailed, end_in_words
 from nondiff.envs.process.files import Content
 from nondiff.envs.process.keeper import LOOK_SECONDS
 from nondiff.envs.process.launching import Limits, launch
 from nondiff.envs.process.scratch import TAIL_BYTES, Scratch, decoded
 
+RUNNING = ("_pipes", "_end")  # attributes of a process that was started
 BLOCK = 1 << 16  # bytes that a pipe is read and written by
 
 
@@ -47,8 +50,20 @@ class PersistentProcess:
         self.limits = limits or Limits()
         self.starts = 0
         self._files, self._environment = dict(files or {}), dict(environment or {})
+        self._begin()
+
+    def _begin(self) -> None:
         self._pipes: Pipes | None = None
         self._end = weakref.finalize(self, lambda: None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy, which starts the program for itself."""
+        kept = {name: value for name, value in self.__dict__.items() if name not in RUNNING}
+        return kept | {"starts": 0}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        self._begin()
 
     def ask(self, request: str, last: str | None = None) -> str:
         """Send a request and wait for the answer.
@@ -97,8 +112,10 @@ class PersistentProcess:
         return self._pipes
 
 
-class Pipes:
+class Pipes(NeverCopied):
     """The two ends of a running program."""
+
+    instead = "copy the `PersistentProcess`, which starts the program anew"
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
 from nondiff.envs.process.failures import CallFailed
@@ -43,10 +43,21 @@ class Pool(Generic[Row, Result]):
                 f"{most_failures}"
             )
         self._make, self._size, self._most = make, size, most_failures
+        self._in_a_row = 0
+        self._begin()
+
+    def _begin(self) -> None:
         self._idle: queue.SimpleQueue[Callable[[Row], Result]] = queue.SimpleQueue()
         self._made: list[Callable[[Row], Result]] = []
         self._threads: ThreadPoolExecutor | None = None
-        self._in_a_row = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy, which makes workers of its own."""
+        return {name: self.__dict__[name] for name in ("_make", "_size", "_most", "_in_a_row")}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__dict__.update(kept)
+        self._begin()
 
     def map(self, rows: Sequence[Row]) -> list[Result | CallFailed]:
         """The result of each row, or how it failed, in order.

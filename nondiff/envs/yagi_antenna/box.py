@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
@@ -75,7 +76,7 @@ class YagiAntenna(BlackBox):
             raise InvalidOptionError(f"workers must be 1 to {MOST_WORKERS}, not {workers!r}")
         self._program = find_program("nec2c")
         self._requests = _requests(pool)
-        self._calls: Pool[tuple[Array, Array], Answer] = Pool(lambda: self._solve, workers)
+        self._calls: Pool[tuple[Array, Array], Answer] = Pool(self._solver, workers)
         self.action_space = spaces.Box(-1.0, 1.0, (len(LOW),), np.float32)
         self.observation_space = spaces.Box(-2.0, 2.0, (self._requests.shape[1],), np.float32)
 
@@ -100,6 +101,9 @@ class YagiAntenna(BlackBox):
                 reflected = (answer.impedance - REFERENCE) / (answer.impedance + REFERENCE)
                 row[:] = np.concatenate([answer.gain, reflected.real, reflected.imag])
         return outcome
+
+    def _solver(self) -> Callable[[tuple[Array, Array]], Answer]:
+        return self._solve
 
     def _solve(self, row: tuple[Array, Array]) -> Answer:
         (frequency, bandwidth), action = row
