@@ -22,7 +22,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from watcher import trained
 
-from nondiff.agents import find_strategy, storage
+from nondiff.agents import find_strategy
 from nondiff.agents.model import load_policy, save_policy
 from nondiff.agents.reinforcement.exporting import export_zip
 from nondiff.agents.reinforcement.importing import import_zip
@@ -31,6 +31,7 @@ from nondiff.envs.errors import InvalidOptionError, UnknownNameError
 from nondiff.envs.recipe import EnvRecipe
 from nondiff.experiments.exchange import ExportOptions, ImportOptions, export_run, import_run
 from nondiff.experiments.runs import Run
+from nondiff.files import safe_path
 
 
 def observations(env_id: str) -> list[Any]:
@@ -231,7 +232,7 @@ def test_an_export_appears_whole_and_replaces_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage.os, "fsync", full)
+        patch.setattr(safe_path.os, "fsync", full)
         with pytest.raises(InvalidOptionError, match=r"model.zip can't be written: No space left"):
             export_zip(policy, tmp_path / "model.zip")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -21,7 +21,8 @@ from nondiff.agents.model import MODEL
 from nondiff.agents.storage import MANIFEST
 from nondiff.envs.errors import NondiffError
 from nondiff.experiments.checkpoints import CHECKPOINT
-from nondiff.experiments.runs import CONFIG, STATE, Run
+from nondiff.experiments.run_files import CONFIG, STATE
+from nondiff.experiments.runs import Run
 
 # Of the actor-critic kind with discrete actions, and one with a replay buffer and statistics.
 KINDS: dict[str, tuple[object, ...]] = {

@@ -27,7 +27,8 @@ def is_change(event: str, arguments: Any, root: str) -> bool:
     """Whether Python is about to change something in a folder."""
     if event == "open":
         path, _, flags = arguments
-        return str(path).startswith(root) and bool(flags & (os.O_WRONLY | os.O_RDWR))
+        is_inside = str(path).startswith(root) or not str(path).startswith("/")  # of a descriptor
+        return is_inside and bool(flags & (os.O_WRONLY | os.O_RDWR))
     return event in CHANGES  # a folder is removed by names that are relative to it
 
 

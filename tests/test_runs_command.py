@@ -19,7 +19,8 @@ from PIL import Image
 from nondiff.experiments.curves import MOST_POINTS, group_runs, mean_curve
 from nondiff.experiments.episodes import Episode
 from nondiff.experiments.metrics import MetricsWriter, Rows, read_metrics
-from nondiff.experiments.runs import METRICS, TENSORBOARD, Run
+from nondiff.experiments.run_files import METRICS, TENSORBOARD
+from nondiff.experiments.runs import Run
 from nondiff.experiments.statistics import summarize
 
 RETURN, SUCCESS = "evaluation/return_mean", "evaluation/success"

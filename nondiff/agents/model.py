@@ -11,6 +11,7 @@ from torch import Tensor
 from nondiff.agents.storage import Layout, read, write
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import DamagedModelError
+from nondiff.files.safe_path import SafePath
 
 MODEL = Layout(
     "model", "nondiff-model-1", "model.json", "weights.safetensors", 2**31, DamagedModelError
@@ -23,22 +24,22 @@ LOADERS = {
 }
 
 
-def save_policy(policy: TrainedPolicy, folder: Path) -> None:
+def save_policy(policy: TrainedPolicy, folder: Path | SafePath) -> None:
     """Write a policy to a new folder, which appears whole or not at all.
 
     Raises:
         OSError: the disk is full, or the folder exists.
     """
-    write(MODEL, folder, policy.description(), policy.tensors())
+    write(MODEL, SafePath.of_file(folder), policy.description(), policy.tensors())
 
 
-def load_policy(folder: Path | str) -> TrainedPolicy:
+def load_policy(folder: Path | str | SafePath) -> TrainedPolicy:
     """Load a policy, which predicts byte for byte like the one that was saved.
 
     Raises:
         DamagedModelError: a file is missing or altered, or this is not a model of ours.
     """
-    description, tensors = read(MODEL, Path(folder))
+    description, tensors = read(MODEL, SafePath.of_folder(folder))
     try:
         return _rebuild(description, tensors)
     except (ValueError, RecursionError) as error:  # or a DamagedModelError

@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from nondiff.envs.errors import NondiffError
+from nondiff.files.folders import new_folder, publish, remove_made, remove_tree
+from nondiff.files.safe_path import SafePath
+from nondiff.files.untrusted_json import MAX_BYTES, parse_json
 
 MANIFEST = "manifest.json"
+IN_MEMORY = 2**26  # [bytes]; tensors of larger files are read from the disk as they are used
+PIECE = 2**20  # [bytes]
+TEMPORARY = re.compile(r"\.(step-\d{9,12}(-\d+)?)-[a-z0-9_]{8}")  # of a folder being written
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Layout:
         format: name and version of the format, noted in the manifest.
         values: name of the JSON file.
         tensors: name of the safetensors file.
-        largest_file: no larger one is read [bytes].
+        largest_file: no larger file of tensors is read [bytes].
         error: raised where a folder is not as it was written.
     """
 
@@ -45,14 +48,23 @@ class Layout:
     largest_file: int
     error: type[NondiffError]
 
+    @property
+    def files(self) -> tuple[str, str, str]:
+        """The names of all its files."""
+        return self.values, self.tensors, MANIFEST
+
     def manifest(self, contents: Mapping[str, bytes]) -> bytes:
         """The only bytes that a manifest of these files may have."""
         sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-        return json.dumps({"format": self.format, "sha256": sums}, indent=1).encode()
+        return self.manifest_of(sums)
+
+    def manifest_of(self, sums: Mapping[str, str]) -> bytes:
+        """The same of the checksums of the files."""
+        return json.dumps({"format": self.format, "sha256": dict(sums)}, indent=1).encode()
 
 
 def write(
-    layout: Layout, folder: Path, values: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    layout: Layout, folder: SafePath, values: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
     """Write a new folder, durably.
 
@@ -63,79 +75,83 @@ def write(
     contents = {layout.values: json.dumps(values, indent=1).encode(), layout.tensors: data}
     with appearing(folder) as temporary:
         for name, text in (contents | {MANIFEST: layout.manifest(contents)}).items():
-            write_durably(temporary / name, text)
+            (temporary / name).write_new(text)
 
 
 @contextmanager
-def appearing(folder: Path) -> Iterator[Path]:
+def appearing(folder: SafePath) -> Iterator[SafePath]:
     """A hidden folder, to be filled durably, which then takes its name; removed on any error.
 
     Raises:
         OSError: the disk is full, or `folder` exists and is not empty.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    temporary = new_folder(folder.parent.make_folder(), f".{folder.name}-")
     try:
         yield temporary
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-        sync_folder(folder.parent)
+        folder.check_folder()
+        publish(temporary, folder.name)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary.kind() is not None:
+            remove_tree(temporary)
         raise
 
 
-def read(layout: Layout, folder: Path) -> tuple[Any, dict[str, Tensor]]:
+def read(layout: Layout, folder: SafePath) -> tuple[Any, dict[str, Tensor]]:
     """The JSON values and the tensors of a folder.
 
     Raises:
         NondiffError: the layout's; a file is missing, altered, too large or of another format.
     """
     try:
-        contents = {name: _read(folder / name, layout) for name in (layout.values, layout.tensors)}
-        manifest = _read(folder / MANIFEST, layout)
+        values = (folder / layout.values).read(MAX_BYTES)
+        manifest = (folder / MANIFEST).read(MAX_BYTES)
+        with (folder / layout.tensors).open() as file:
+            _check_whole(layout, folder, values, file, manifest)
+            return parse_json(values), _tensors(file)
     except OSError as error:
         raise layout.error(
             f"{folder} is not a whole {layout.kind}: {error.strerror or error} ({error.filename}); "
-            f"it should hold {layout.values}, {layout.tensors} and {MANIFEST}"
+            f"it should hold {', '.join(layout.files[:2])} and {MANIFEST}"
         ) from error
-    if manifest != layout.manifest(contents):
+    except NondiffError:  # some of which are errors of values, too
+        raise
+    except (ValueError, SafetensorError) as error:
+        raise layout.error(f"{folder} is not a {layout.kind} of ours: {error}") from error
+
+
+def clean(layout: Layout, folder: SafePath) -> None:
+    """Remove what a writer that was killed left half-written; nobody else may be writing there."""
+    for name in folder.names():
+        if TEMPORARY.fullmatch(name):
+            remove_made(folder / name, layout.files)
+
+
+def _check_whole(
+    layout: Layout, folder: SafePath, values: bytes, tensors: BinaryIO, manifest: bytes
+) -> None:
+    if tensors.seek(0, 2) > layout.largest_file:
+        raise layout.error(
+            f"{folder / layout.tensors} is larger than {layout.largest_file:,} bytes"
+        )
+    sums = {layout.values: hashlib.sha256(values).hexdigest(), layout.tensors: _digest(tensors)}
+    if manifest != layout.manifest_of(sums):
         raise layout.error(
             f"{folder} is damaged or was altered: its files do not match {MANIFEST}; "
             "use another copy of it"
         )
-    try:
-        return json.loads(contents[layout.values]), safetensors.torch.load(contents[layout.tensors])
-    except (ValueError, RecursionError, SafetensorError) as error:
-        raise layout.error(f"{folder} is not a {layout.kind} of ours: {error}") from error
 
 
-def clean(folder: Path) -> None:
-    """Remove what a writer that was killed left half-written; nobody else may be writing there."""
-    for path in folder.glob(".*-*"):
-        shutil.rmtree(path, ignore_errors=True)
+def _digest(file: BinaryIO) -> str:
+    total = hashlib.sha256()
+    file.seek(0)
+    while piece := file.read(PIECE):
+        total.update(piece)
+    return total.hexdigest()
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read(path: Path, layout: Layout) -> bytes:
-    if path.stat().st_size > layout.largest_file:
-        raise layout.error(f"{path} is larger than {layout.largest_file} bytes")
-    return path.read_bytes()
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file, and return once it is on the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def _tensors(file: BinaryIO) -> dict[str, Tensor]:
+    size = file.seek(0, 2)
+    file.seek(0)
+    if size <= IN_MEMORY:
+        return safetensors.torch.load(file.read())
+    return safetensors.torch.load_file(f"/dev/fd/{file.fileno()}")  # mapped, not read

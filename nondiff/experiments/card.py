@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from nondiff.envs.text import code, markdown
-from nondiff.experiments.runs import CONFIG, CURVE, METRICS, STATE, Run
+from nondiff.experiments.run_files import CARD, CONFIG, CURVE, METRICS, STATE
+from nondiff.experiments.runs import Run
 
 TEMPLATE = """# {env} trained with {strategy}
 
@@ -51,4 +52,4 @@ def write_card(run: Run) -> None:
         state=STATE,
         command=code(f"nondiff evaluate {run.folder}"),
     )
-    (run.folder / "README.md").write_text(text, errors="backslashreplace")
+    (run.files / CARD).write(text.encode(errors="backslashreplace"))

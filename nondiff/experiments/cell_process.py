@@ -13,9 +13,11 @@ from pathlib import Path
 import psutil
 
 from nondiff.envs.serving import kill_descendants
+from nondiff.experiments.cells import record_path, run_folder
 from nondiff.experiments.cli import exit_with, run_command
 from nondiff.experiments.judgement import judge, write_record
 from nondiff.experiments.runs import Run
+from nondiff.files.safe_path import SafePath
 
 LOOK_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1
@@ -24,14 +26,14 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Train unless that is done, judge, and note it.
 
-    The arguments are the number of the process with which this one ends, the run folder, the file
-    for what it came to, the number of episodes, and the arguments of `nondiff train`, if any.
+    The arguments are the number of the process with which this one ends, the comparison's folder,
+    the cell's name, the number of episodes, and the arguments of `nondiff train`, if any.
     """
-    parent, folder, record, episodes, *training = sys.argv[1:]
+    parent, folder, name, episodes, *training = sys.argv[1:]
     _end_with(int(parent))
     if training:
         _train(training)
-    exit_with(lambda: _judge(Path(folder), Path(record), int(episodes)), "nondiff train")
+    exit_with(lambda: _judge(SafePath(Path(folder)), name, int(episodes)), "nondiff train")
 
 
 def _train(arguments: list[str]) -> None:
@@ -42,12 +44,13 @@ def _train(arguments: list[str]) -> None:
             raise
 
 
-def _judge(folder: Path, record: Path, episodes: int) -> int:
+def _judge(comparison: SafePath, name: str, episodes: int) -> int:
     import torch
 
     torch.set_num_threads(1)
     # It is trained by this process, or was compared with what the user asked for.
-    write_record(record, judge(Run.open(folder, trust=True), episodes))
+    run = Run.open(run_folder(comparison, name), trust=True)
+    write_record(record_path(comparison, name), judge(run, episodes))
     return 0
 
 

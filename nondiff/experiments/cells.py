@@ -16,7 +16,9 @@ from typing import Any
 from nondiff.agents import STRATEGIES
 from nondiff.envs.errors import InvalidOptionError, RunError
 from nondiff.experiments.claims import NAME
-from nondiff.experiments.runs import CONFIG, Run
+from nondiff.experiments.run_files import CONFIG
+from nondiff.experiments.runs import Run
+from nondiff.files.safe_path import SafePath
 
 RUNS, RECORDS, LOGS = "runs", "cells", "logs"  # folders of a comparison
 REVIEWS = 10  # evaluations spread over a cell's budget
@@ -67,17 +69,22 @@ class Plan:
         # It was compared with what the user asked for; see `_check_made`.
         return ["--resume", str(self.run_folder(cell)), "--trust"]
 
-    def run_folder(self, cell: Cell) -> Path:
+    @property
+    def files(self) -> SafePath:
+        """The folder of the comparison, in which no link is followed."""
+        return SafePath(self.folder)
+
+    def run_folder(self, cell: Cell) -> SafePath:
         """Where a cell is trained."""
-        return self.folder / RUNS / cell.name
+        return run_folder(self.files, cell.name)
 
-    def record_path(self, cell: Cell) -> Path:
+    def record_path(self, cell: Cell) -> SafePath:
         """Where it is noted what a cell came to."""
-        return self.folder / RECORDS / f"{cell.name}.json"
+        return record_path(self.files, cell.name)
 
-    def log_path(self, cell: Cell) -> Path:
+    def log_path(self, cell: Cell) -> SafePath:
         """What a cell's processes printed."""
-        return self.folder / LOGS / f"{cell.name}.log"
+        return self.files / LOGS / f"{cell.name}.log"
 
     def wanted(self, cell: Cell) -> dict[str, Any]:
         """The part of a run's configuration that a cell's must have.
@@ -96,6 +103,16 @@ class Plan:
             *("--stop-at-success", "None"),
             *_own_arguments(self.train_args, cell.strategy),
         ]
+
+
+def run_folder(comparison: SafePath, name: str) -> SafePath:
+    """Where the cell of a name is trained."""
+    return comparison / RUNS / name
+
+
+def record_path(comparison: SafePath, name: str) -> SafePath:
+    """Where it is noted what the cell of a name came to."""
+    return comparison / RECORDS / f"{name}.json"
 
 
 def plan_cells(
@@ -178,7 +195,7 @@ def _config(arguments: tuple[str, ...]) -> dict[str, Any]:
 def _check_made(plan: Plan, cell: Cell) -> None:
     """Refuse a run folder that was made with other options than this comparison's."""
     wanted, folder = plan.wanted(cell), plan.run_folder(cell)
-    if not (folder / CONFIG).exists():
+    if folder.kind() is None or not (folder / CONFIG).is_anything():
         return
     run = Run.open(folder)
     found = {name: run.config.get(name) for name in COMPARED} | {"budget": run.asked["budget"]}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from nondiff.agents.storage import Layout, clean, read, write
 from nondiff.agents.strategy import State
 from nondiff.envs.errors import DamagedCheckpointError
+from nondiff.files.folders import remove_made
+from nondiff.files.safe_path import SafePath
 
 KEPT = 3  # checkpoints, the newest ones
+NAME = re.compile(r"step-\d{12}")
 CHECKPOINT = Layout(
     "checkpoint",
     "nondiff-checkpoint-1",
@@ -31,29 +34,29 @@ class CheckpointFolder:
     """
 
     def __init__(
-        self, folder: Path, report: Callable[[str], None], saved: Callable[[int], None]
+        self, folder: Path | SafePath, report: Callable[[str], None], saved: Callable[[int], None]
     ) -> None:
-        self._folder = folder
+        self._folder = SafePath.of_folder(folder)
         self._report = report
         self._saved = saved
-        clean(folder)
+        clean(CHECKPOINT, self._folder)
         self._prune()
 
     def save(self, state: State) -> None:
         target = self._folder / f"step-{state.steps:012d}"
         # One that is there already is damaged, or of a training that went another way.
-        shutil.rmtree(target, ignore_errors=True)
+        _remove(target)
         values = {"steps": state.steps, "values": state.values}
         write(CHECKPOINT, target, values, state.tensors)
         for path in self._newest_first():
             if path.name > target.name:
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
         self._prune()
         self._saved(state.steps)
 
     def _prune(self) -> None:
         for path in self._newest_first()[KEPT:]:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
 
     def load(self) -> State | None:
         damaged = False
@@ -67,11 +70,17 @@ class CheckpointFolder:
             self._report("there is no whole checkpoint before it: training starts over")
         return None
 
-    def _newest_first(self) -> list[Path]:
-        return sorted(self._folder.glob("step-*"), reverse=True)
+    def _newest_first(self) -> list[SafePath]:
+        names = sorted(self._folder.names(), reverse=True)
+        return [self._folder / name for name in names if NAME.fullmatch(name)]
 
 
-def _read(path: Path) -> State:
+def _remove(checkpoint: SafePath) -> None:
+    """Remove a checkpoint, and leave what is in it that is none of ours."""
+    remove_made(checkpoint, CHECKPOINT.files)
+
+
+def _read(path: SafePath) -> State:
     data, tensors = read(CHECKPOINT, path)
     try:
         steps, values = data["steps"], data["values"]

@@ -14,6 +14,7 @@ from gymnasium.error import DependencyNotInstalled
 
 from nondiff.envs.errors import EnvironmentFailedError, NondiffError, RunError, UnknownNameError
 from nondiff.experiments.stopping import Interrupted, Stop
+from nondiff.files.kinds import UnsafePathError
 
 if TYPE_CHECKING:
     from nondiff.experiments.runs import Run
@@ -80,7 +81,8 @@ def exit_with(work: Callable[[], int], prog: str) -> None:
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:  # a path that can't be used, or the disk
-        _fail(RunError(f"{error.strerror or error}: {error.filename}"))
+        unsafe = isinstance(error, UnsafePathError)
+        _fail(RunError(str(error) if unsafe else f"{error.strerror or error}: {error.filename}"))
 
 
 def _fail(error: Exception) -> None:

@@ -19,13 +19,18 @@ from nondiff.experiments.cells import RUNS, Cell, Plan, plan_cells
 from nondiff.experiments.claims import lock_folder
 from nondiff.experiments.jobs import Job, run_jobs
 from nondiff.experiments.judgement import Refusal, read_record, write_record
+from nondiff.experiments.outputs import RESULTS, TABLE, check_comparison
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, check_ranges
 from nondiff.experiments.references import Reference, read_references
 from nondiff.experiments.results import Results, collect
-from nondiff.experiments.runs import CONFIG, Run
+from nondiff.experiments.run_files import CONFIG
+from nondiff.experiments.runs import Run
 from nondiff.experiments.stopping import SHELL_CODE, Interrupted, Stop
+from nondiff.files.safe_path import SafePath
+from nondiff.files.untrusted_json import MAX_BYTES
 
 CELL_PROCESS = "nondiff.experiments.cell_process"  # the module that trains and judges a cell
+LOG_BYTES = 2**16  # at the end of a log, in which an error is looked for
 INCOMPLETE = 1  # exit code where a cell came to nothing
 MOST_JOBS = MOST_SEEDS = 1000
 STOPPED = tuple(SHELL_CODE + number for number in (signal.SIGINT, signal.SIGTERM))
@@ -75,10 +80,9 @@ def parse(arguments: list[str], prog: str) -> CompareOptions:
 
 def print_comparison(options: CompareOptions, stop: Stop) -> int:
     """Compare, and print the table; returns the exit code."""
-    from nondiff.experiments.report import RESULTS, TABLE
-
     results = compare(options, stop)
-    sys.stdout.write((options.folder / (RESULTS if options.json else TABLE)).read_text("utf-8"))
+    written = SafePath(options.folder) / (RESULTS if options.json else TABLE)
+    sys.stdout.write(written.read(MAX_BYTES).decode())
     return INCOMPLETE if results.missing else 0
 
 
@@ -93,6 +97,7 @@ def compare(options: CompareOptions, stop: Stop | None = None) -> Results:
     _check(options)
     stop = stop or Stop()  # which nothing asks for
     references = read_references(options.references, options.envs)
+    check_comparison(SafePath(options.folder))
     plan = plan_cells(
         options.folder,
         options.envs,
@@ -101,7 +106,7 @@ def compare(options: CompareOptions, stop: Stop | None = None) -> Results:
         options.seeds,
         options.train_arg,
     )
-    (options.folder / RUNS).mkdir(parents=True, exist_ok=True)
+    (plan.files / RUNS).make_folder()
     lock = lock_folder(options.folder)
     try:
         _train(plan, options, stop)
@@ -181,15 +186,15 @@ def _job(plan: Plan, cell: Cell, options: CompareOptions) -> Job[Cell] | None:
             done = len(record["returns"]) == options.episodes
         if done:
             return None
-        path.unlink()
+        path.remove_file()
     training = _training(plan, cell)
-    folder, episodes = str(plan.run_folder(cell)), str(options.episodes)
-    arguments = (CELL_PROCESS, str(os.getpid()), folder, str(path), episodes, *training)
+    folder, episodes = str(plan.folder), str(options.episodes)
+    arguments = (CELL_PROCESS, str(os.getpid()), folder, cell.name, episodes, *training)
     return Job(cell, arguments, plan.log_path(cell))
 
 
 def _training(plan: Plan, cell: Cell) -> Sequence[str]:
-    if not (plan.run_folder(cell) / CONFIG).exists():
+    if not (plan.run_folder(cell) / CONFIG).is_anything():
         return plan.arguments(cell)
     return () if Run.open(plan.run_folder(cell)).status() == "finished" else plan.resuming(cell)
 
@@ -209,8 +214,9 @@ def _ending(plan: Plan, job: Job[Cell], code: int) -> str:
     return f"failed: {error}"
 
 
-def _error_line(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+def _error_line(log: SafePath) -> str:
+    text = log.read_end(LOG_BYTES).decode(errors="replace")
+    lines = [line for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
     return (errors or lines or ["it said nothing"])[-1].removeprefix("error: ")
 

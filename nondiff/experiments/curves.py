@@ -16,8 +16,11 @@ from nondiff.envs.errors import InvalidOptionError, RunError
 from nondiff.envs.text import visible
 from nondiff.experiments.figures import drawn_plainly, pyplot
 from nondiff.experiments.metrics import Rows, read_metrics, series
-from nondiff.experiments.runs import METRICS, Run
+from nondiff.experiments.run_files import METRICS
+from nondiff.experiments.runs import Run
 from nondiff.experiments.statistics import Estimate, bootstrapped
+from nondiff.files.kinds import UnsafePathError
+from nondiff.files.output import check_output, replacing
 
 PANELS = {"return": "evaluation/return_mean", "success rate": "evaluation/success"}
 SUFFIXES = (".png", ".pdf", ".svg")
@@ -43,6 +46,10 @@ def check_picture_path(path: Path) -> None:
         raise InvalidOptionError(f"--plot {path}: the name must end in {', '.join(SUFFIXES)}")
     if not path.absolute().parent.is_dir():
         raise InvalidOptionError(f"--plot {path}: there is no folder {path.absolute().parent}")
+    try:
+        check_output(path)
+    except UnsafePathError as error:
+        raise InvalidOptionError(f"--plot {path}: it {error.strerror}") from error
 
 
 def draw_curves(runs: Sequence[Run], path: Path) -> None:
@@ -73,7 +80,8 @@ def _draw_panels(panels: dict[str, str], groups: list[Group], path: Path) -> Non
         axis.grid(alpha=0.3)
     axes[0, 0].legend()
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    with replacing(path) as new:
+        figure.savefig(new, dpi=120)
     pyplot.close(figure)
 
 
@@ -126,8 +134,8 @@ def _is_readable(run: Run) -> bool:
 
 
 def _metrics(run: Run) -> Rows:
-    path = run.folder / METRICS
-    return read_metrics(path) if path.exists() else []
+    path = run.files / METRICS
+    return read_metrics(path) if path.kind() else []
 
 
 def _options(run: Run) -> dict[str, Any]:

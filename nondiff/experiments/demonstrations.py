@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.agents.demonstrations import DATA, load_minari
-from nondiff.agents.storage import appearing, sync_folder
+from nondiff.agents.storage import appearing
 from nondiff.envs.errors import NondiffError, RunError
+from nondiff.files.safe_path import SafePath
 
 AT_ONCE = 100  # episodes that wait in memory
 PER_ARRAY = 4096  # [bytes] of HDF5's own for an array, at most
@@ -83,7 +84,7 @@ def write_dataset(
     storage_class, buffer_class, version = load_minari()
     with _appearing(folder) as temporary:
         storage = storage_class.new(
-            temporary / DATA,
+            (temporary / DATA).path,
             env.observation_space,
             env.action_space,
             env.spec,
@@ -102,16 +103,17 @@ def check_new(folder: Path) -> None:
 
 
 @contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
+def _appearing(folder: Path) -> Iterator[SafePath]:
     """A hidden folder that takes its name once what others wrote into it is on the disk."""
     try:
         # Minari joins relative paths twice.
-        with appearing(folder.parent.resolve() / folder.name) as temporary:
+        with appearing(SafePath(folder.parent.resolve()) / folder.name) as temporary:
             yield temporary
-            for path in [p for p in temporary.rglob("*") if p.is_file()]:
-                with path.open("rb") as file:
+            data = temporary / DATA
+            for name in data.names():
+                with (data / name).open() as file:
                     os.fsync(file.fileno())
-            sync_folder(temporary / DATA)
+            data.sync()
             check_new(folder)
     except NondiffError:
         raise
@@ -119,15 +121,15 @@ def _appearing(folder: Path) -> Iterator[Path]:
         raise RunError(f"{folder} can't be written: {error}") from error
 
 
-def _check_room(folder: Path, episodes: list[Values]) -> None:
+def _check_room(folder: SafePath, episodes: list[Values]) -> None:
     """Fail while it is safe to: HDF5 crashes the process if the disk gets full as it writes."""
     arrays = [array for episode in episodes for array in _arrays(episode)]
     size = sum(2 * array.nbytes + PER_ARRAY for array in arrays)
     path = folder / "room"
-    with path.open("wb") as file:
+    with path.create() as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
-    path.unlink()
+    path.remove_file()
 
 
 def _arrays(values: Values) -> Iterator[NDArray[Any]]:

@@ -6,11 +6,12 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
+
+from nondiff.files.safe_path import SafePath
 
 VERSION = "brain.Event:2"
 
@@ -18,10 +19,10 @@ VERSION = "brain.Event:2"
 class EventFile:
     """A new event file, in which events of later steps than it begins with are void elsewhere."""
 
-    def __init__(self, folder: Path, purge_from: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: SafePath, purge_from: int) -> None:
+        folder.make_folder()
         name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}.0"
-        self._file = (folder / name).open("wb", buffering=0)
+        self._file = (folder / name).create()
         self._writer = RecordWriter(self._file)
         self._add(Event(file_version=VERSION))
         start = SessionLog(status=SessionLog.START)

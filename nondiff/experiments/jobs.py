@@ -10,11 +10,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from nondiff.envs.python_processes import module_command
 from nondiff.experiments.stopping import Stop
+from nondiff.files.safe_path import SafePath
 
 LOOK_SECONDS = 0.05  # between looks at what has ended
 GRACE_SECONDS = 20.0  # to end cleanly, then a process is killed
@@ -36,7 +36,7 @@ class Job(Generic[T]):
 
     of: T
     arguments: Sequence[str]
-    log: Path
+    log: SafePath
 
 
 def run_jobs(
@@ -69,8 +69,8 @@ def run_jobs(
 
 
 def _start(job: Job[T]) -> subprocess.Popen[bytes]:
-    job.log.parent.mkdir(parents=True, exist_ok=True)
-    with job.log.open("ab") as log:
+    job.log.parent.make_folder()
+    with job.log.open_to_append() as log:
         return subprocess.Popen(  # noqa: S603 - ourselves
             module_command(*job.arguments),
             env={**ONE_THREAD, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Le
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
@@ -13,7 +13,15 @@ from nondiff.envs.errors import RunError
 from nondiff.experiments.episodes import play
 from nondiff.experiments.files import read_json, write_json
 from nondiff.experiments.metrics import read_metrics
-from nondiff.experiments.runs import METRICS, Run
+from nondiff.experiments.ranges import MOST_STEPS
+from nondiff.experiments.run_files import METRICS
+from nondiff.experiments.runs import Run
+from nondiff.files.safe_path import SafePath
+
+LARGEST_RETURN = 1e100  # of which sums and squares are numbers, too
+Count = Annotated[int, Ge(0), Le(MOST_STEPS)]
+Return = Annotated[float, Ge(-LARGEST_RETURN), Le(LARGEST_RETURN)]
+Seconds = Annotated[float, Ge(0), Le(1e12)]
 
 EVALUATION = "evaluation"  # begins the names of what an evaluation during training writes
 
@@ -25,17 +33,17 @@ class Judgement(TypedDict):
     """
 
     state: Literal["judged"]
-    model_steps: int
+    model_steps: Count
     env_arguments: dict[str, Any]
-    returns: list[float]  # one an episode
-    lengths: list[int]
+    returns: list[Return]  # one an episode
+    lengths: list[Count]
     failed: list[bool]
     success: list[bool] | None  # None where it is not reported
-    steps: int  # calls spent on training
-    evaluation_calls: int  # made by evaluations during training, which no budget counts
-    test_calls: int  # needed by the trained policy to answer
-    cpu_seconds: float
-    seconds: float
+    steps: Count  # calls spent on training
+    evaluation_calls: Count  # made by evaluations during training, which no budget counts
+    test_calls: Count  # needed by the trained policy to answer
+    cpu_seconds: Seconds
+    seconds: Seconds
 
 
 class Refusal(TypedDict):
@@ -75,28 +83,39 @@ def judge(run: Run, episodes: int) -> Judgement:
 
 
 def _evaluation_calls(run: Run) -> int:
-    rows = read_metrics(run.folder / METRICS)
+    rows = read_metrics(run.files / METRICS)
     episodes, length = f"{EVALUATION}/episodes", f"{EVALUATION}/length_mean"
     return round(sum(row[episodes] * row[length] for row in rows if episodes in row))
 
 
-def write_record(path: Path, record: Judgement | Refusal) -> None:
+def write_record(path: SafePath, record: Judgement | Refusal) -> None:
     """Note what a cell came to, durably."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.make_folder()
     write_json(path, record)
 
 
-def read_record(path: Path) -> Judgement | Refusal | None:
+def read_record(path: SafePath) -> Judgement | Refusal | None:
     """What a cell came to; None: nothing yet.
 
     Raises:
         RunError: the file is damaged.
     """
-    if not path.exists():
+    if path.kind() is None:
         return None
     kinds: TypeAdapter[Judgement | Refusal] = TypeAdapter(Judgement | Refusal)
     try:
-        return kinds.validate_python(read_json(path))
+        record = kinds.validate_python(read_json(path))
     except ValidationError as error:
         first = error.errors()[0]
         raise RunError(f"{path} is damaged: {first['loc']}: {first['msg']}; remove it") from error
+    if record["state"] == "judged":
+        _check_lengths(path, record)
+    return record
+
+
+def _check_lengths(path: SafePath, record: Judgement) -> None:
+    lengths = {len(record["returns"]), len(record["lengths"]), len(record["failed"])}
+    if record["success"] is not None:
+        lengths.add(len(record["success"]))
+    if len(lengths) != 1 or 0 in lengths:
+        raise RunError(f"{path} is damaged: its lists have not one entry an episode; remove it")

@@ -14,7 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from nondiff.envs.errors import RunError
-from nondiff.experiments.runs import CONFIG, Run
+from nondiff.experiments.run_files import CONFIG
+from nondiff.experiments.runs import Run
+from nondiff.files.safe_path import SafePath
+
+# What a file that nondiff did not write may cause, beside what it is checked for.
+DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
+SHOWN = 200  # characters of an environment's arguments
 
 
 @dataclass(frozen=True)
@@ -68,12 +74,14 @@ def list_runs(options: RunsOptions) -> int:
 
         check_picture_path(options.plot)
     runs, entries = [], []
-    for folder in _find(options.folders):
+    for files in _find(options.folders):
+        folder = files.path
         try:
-            run = Run.open(folder)
+            run = Run.open(files)
             entries.append(_entry(run))
-            runs.append(run)
-        except (RunError, LookupError, TypeError, ValueError, AttributeError) as error:
+            if options.plot is not None:
+                runs.append(run)
+        except (RunError, *DAMAGE) as error:
             sys.stderr.write(f"{folder}: {error}\n")
             entries.append(Entry(str(folder), "damaged"))
     if options.json:
@@ -88,7 +96,7 @@ def list_runs(options: RunsOptions) -> int:
     return 0
 
 
-def _find(folders: tuple[Path, ...]) -> list[Path]:
+def _find(folders: tuple[Path, ...]) -> list[SafePath]:
     found = [run for folder in folders for run in _runs_in(folder)]
     if not found:
         names = ", ".join(map(str, folders))
@@ -96,11 +104,24 @@ def _find(folders: tuple[Path, ...]) -> list[Path]:
     return found
 
 
-def _runs_in(folder: Path) -> Iterator[Path]:
-    if (folder / CONFIG).exists():
-        yield folder
+def _runs_in(folder: Path) -> Iterator[SafePath]:
+    """The run of a folder, or the runs in it; a link in it may be one, but is not followed."""
+    files = SafePath(folder)
+    if files.kind() != "folder":
+        return
+    if (files / CONFIG).is_anything():
+        yield files
     else:
-        yield from sorted(path.parent for path in folder.glob(f"[!.]*/{CONFIG}"))
+        yield from (files / name for name in files.names() if _may_be_run(files / name))
+
+
+def _may_be_run(place: SafePath) -> bool:
+    try:
+        if place.name.startswith("."):
+            return False
+        return place.is_link() or (place.kind() == "folder" and (place / CONFIG).is_anything())
+    except OSError:  # a pipe or a device, or a folder that nobody may look into
+        return False
 
 
 def _entry(run: Run) -> Entry:
@@ -126,7 +147,8 @@ def _entry(run: Run) -> Entry:
 
 def _environment(run: Run) -> str:
     arguments = [f"{key}={value}" for key, value in run.config["env_arguments"].items()]
-    return " ".join([run.config["env"], *arguments])
+    text = " ".join([run.config["env"], *arguments])
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _print_table(entries: list[Entry]) -> None:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from nondiff.envs.errors import RunError
 from nondiff.experiments.events import EventFile
 from nondiff.experiments.files import replace_text
+from nondiff.experiments.ranges import MOST_STEPS
+from nondiff.files.kinds import in_words
+from nondiff.files.safe_path import SafePath
 
 STEPS = "steps"
+MAX_BYTES = 2**28  # of a file that is read
+MAX_LINE = 2**20  # [bytes]
+MAX_COLUMNS = 1_000
+MAX_CELLS = 2**23  # of all rows, where a row counts as eight more: each takes about 100 bytes
+ROW_CELLS = 8
 Rows = list[dict[str, float]]
 
 
@@ -27,20 +36,19 @@ class MetricsWriter:
         tensorboard: folder of the event files.
     """
 
-    def __init__(self, csv_path: Path, tensorboard: Path) -> None:
-        self._path = csv_path
+    def __init__(self, csv_path: Path | SafePath, tensorboard: Path | SafePath) -> None:
+        self._path = SafePath.of_file(csv_path)
         self._columns = [STEPS]
-        self._folder = tensorboard
+        self._folder = SafePath.of_file(tensorboard)
         self._board: EventFile | None = None
         self._there: list[dict[str, float]] = []  # rows of the step where training goes on
 
     def begin(self, steps: int, report: Callable[[str], None]) -> None:
         """Go on after so many steps: rows of later ones are dropped, for they come again."""
         try:
-            rows = read_metrics(self._path) if self._path.exists() else []
+            rows = read_metrics(self._path) if self._path.kind() else []
         except RunError as error:
-            aside = self._path.with_suffix(".damaged")
-            os.replace(self._path, aside)  # noqa: PTH105
+            aside = self._set_aside()
             report(f"{error}; it is now {aside}, and a new one begins")
             rows = []
         kept = [row for row in rows if row[STEPS] <= steps]
@@ -57,15 +65,25 @@ class MetricsWriter:
             self._there.remove(row)
             return
         new = [name for name in row if name not in self._columns]
-        if new or not self._path.exists():
-            rows = read_metrics(self._path) if self._path.exists() else []
+        if new or self._path.kind() is None:
+            rows = read_metrics(self._path) if self._path.kind() else []
             self._columns += new
             self._replace([*rows, row])
         else:
-            with self._path.open("a", newline="") as file:
-                csv.DictWriter(file, self._columns).writerow(row)
+            text = io.StringIO()
+            csv.DictWriter(text, self._columns).writerow(row)
+            self._path.append(text.getvalue().encode())
         assert self._board is not None
         self._board.write(steps, metrics)
+
+    def _set_aside(self) -> SafePath:
+        """Rename a damaged file, to a name that nothing has."""
+        stem = self._path.name.partition(".")[0]
+        names = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+        taken = self._path.parent.names()
+        return self._path.rename(
+            next(n for end in names if (n := f"{stem}.damaged{end}") not in taken)
+        )
 
     def _replace(self, rows: Rows) -> None:
         text = io.StringIO()
@@ -80,26 +98,50 @@ class MetricsWriter:
             self._board.close()
 
 
-def read_metrics(path: Path) -> Rows:
+def read_metrics(path: Path | SafePath) -> Rows:
     """The rows of a metrics file; a last one that was cut off by a crash is left out.
 
     Raises:
-        RunError: the file can't be read, or is no table of numbers.
+        RunError: the file can't be read, is too large, or is no table of numbers.
     """
+    path = SafePath.of_file(path)
     try:
-        with path.open(newline="") as file:
-            lines = [line for line in file if line.endswith("\n")]
-        table = csv.DictReader(lines, strict=True)
-        rows = [{name: _number(name, text) for name, text in row.items() if text} for row in table]
-        if any(STEPS not in row for row in rows):
-            raise ValueError(f"a row without {STEPS}")
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+        path.check_size(MAX_BYTES)
+        with path.open() as file:
+            return list(_rows(_whole_lines(file)))
+    except OSError as error:
+        raise RunError(in_words(error)) from error
+    except (ValueError, TypeError, csv.Error) as error:
         raise RunError(f"{path} can't be read: {error}") from error
-    return rows
+
+
+def _whole_lines(file: BinaryIO) -> Iterator[str]:
+    while line := file.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise ValueError(f"a line is longer than {MAX_LINE:,} bytes")
+        if line.endswith(b"\n"):
+            yield line.decode()
+
+
+def _rows(lines: Iterator[str]) -> Iterator[dict[str, float]]:
+    table, cells = csv.DictReader(lines, strict=True), 0
+    for row in table:
+        cells += len(row) + ROW_CELLS
+        if cells > MAX_CELLS or len(row) > MAX_COLUMNS:
+            raise ValueError(f"it has more than {MAX_COLUMNS:,} columns or {MAX_CELLS:,} values")
+        numbers = {name: _number(name, text) for name, text in row.items() if text}
+        if STEPS not in numbers:
+            raise ValueError(f"a row without {STEPS}")
+        yield numbers
 
 
 def _number(name: str, text: str) -> float:
-    return int(text) if name == STEPS else float(text)
+    if name != STEPS:
+        return float(text)
+    steps = int(text)
+    if not 0 <= steps <= MOST_STEPS:
+        raise ValueError(f"steps {text[:20]}, not from 0 to {MOST_STEPS:,}")
+    return steps
 
 
 def series(rows: Rows, name: str) -> tuple[list[float], list[float]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 
 from nondiff.envs.text import visible
 from nondiff.experiments.figures import drawn_plainly, pyplot
 from nondiff.experiments.metrics import Rows, series
+from nondiff.files.safe_path import SafePath
 
 PANELS = (
     ("return", "rollout/ep_rew_mean", "evaluation/return_mean"),
@@ -15,7 +16,7 @@ PANELS = (
 )
 
 
-def learning_curve(rows: Rows, title: str, path: Path) -> None:
+def learning_curve(rows: Rows, title: str, path: SafePath) -> None:
     """Draw return and, where reported, success against steps, in training and in evaluation."""
     panels = [panel for panel in PANELS if series(rows, panel[2])[0]]
     if not panels:
@@ -24,7 +25,7 @@ def learning_curve(rows: Rows, title: str, path: Path) -> None:
         _draw(panels, rows, title, path)
 
 
-def _draw(panels: Sequence[tuple[str, str, str]], rows: Rows, title: str, path: Path) -> None:
+def _draw(panels: Sequence[tuple[str, str, str]], rows: Rows, title: str, path: SafePath) -> None:
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels), 3.6), squeeze=False)
     for axis, (label, training, evaluation) in zip(axes[0], panels, strict=True):
         axis.plot(*series(rows, training), color="tab:blue", alpha=0.6, label="training")
@@ -35,5 +36,7 @@ def _draw(panels: Sequence[tuple[str, str, str]], rows: Rows, title: str, path: 
     axes[0, 0].legend()
     figure.suptitle(visible(title))
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120)
     pyplot.close(figure)
+    path.write(picture.getvalue())

@@ -7,7 +7,6 @@ import math
 import re
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -19,13 +18,14 @@ from nondiff.experiments.comparison_plots import Picture, color_of, plots
 from nondiff.experiments.files import replace_text, write_json
 from nondiff.experiments.gallery import Answer, gallery
 from nondiff.experiments.headline import headlines
+from nondiff.experiments.outputs import PLOTS, REPORT, RESULTS, TABLE
 from nondiff.experiments.provenance import timestamp, versions
 from nondiff.experiments.results import TARGET_QUANTILES, Results, Row
 from nondiff.experiments.runs import Run
 from nondiff.experiments.statistics import RESAMPLES, Estimate
 from nondiff.experiments.tables import markdown, table_rows, target_table
+from nondiff.files.safe_path import SafePath
 
-RESULTS, TABLE, REPORT, PLOTS = "results.json", "table.md", "report.html", "plots"
 TEMPLATE = "report.html.j2"
 LAYOUT = "\n\N{NO-BREAK SPACE}"  # of our own texts
 PARAGRAPH = 400  # characters of an error that a page shows
@@ -56,15 +56,15 @@ class Section:
 def write_report(plan: Plan, results: Results, command: str, html: bool = True) -> None:
     """Write `results.json`, `table.md`, the plots and, if asked for, `report.html`."""
     provenance = _provenance(plan, results, command)
-    write_json(plan.folder / RESULTS, provenance | results.to_json())
-    _write(plan.folder / TABLE, markdown(results))
+    write_json(plan.files / RESULTS, provenance | results.to_json())
+    _write(plan.files / TABLE, markdown(results))
     sections = [_section(plan, results, env) for env in results.envs()]
-    _write_pictures(plan.folder / PLOTS, sections)
+    _write_pictures(plan.files / PLOTS, sections)
     if html:
-        _write(plan.folder / REPORT, _page(plan, results, sections, provenance))
+        _write(plan.files / REPORT, _page(plan, results, sections, provenance))
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: SafePath, text: str) -> None:
     """Write a text, names that are no Unicode and all."""
     replace_text(path, text.encode("utf-8", "backslashreplace").decode())
 
@@ -120,13 +120,13 @@ def _bar(score: Estimate, scale: tuple[bool, float, float]) -> Bar:
     return Bar(round(left, 2), round(at, 2), round(right - left, 2))
 
 
-def _write_pictures(folder: Path, sections: list[Section]) -> None:
-    folder.mkdir(exist_ok=True)
+def _write_pictures(folder: SafePath, sections: list[Section]) -> None:
+    folder.make_folder()
     for section in sections:
         answers = [answer.picture for row in section.answers for answer in row]
         for picture in [*section.pictures, *answers]:
-            (folder / f"{picture.name}.png").write_bytes(picture.png)
-            (folder / f"{picture.name}.svg").write_text(picture.svg, "utf-8")
+            (folder / f"{picture.name}.png").write(picture.png)
+            (folder / f"{picture.name}.svg").write(picture.svg.encode())
 
 
 def _page(plan: Plan, results: Results, sections: list[Section], provenance: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from nondiff.experiments.cells import Cell, Plan, as_json
 from nondiff.experiments.judgement import EVALUATION, Judgement, read_record
 from nondiff.experiments.metrics import Rows, read_metrics, series
 from nondiff.experiments.references import Reference, ReferenceRow, sum_up
-from nondiff.experiments.runs import METRICS
+from nondiff.experiments.run_files import METRICS
 from nondiff.experiments.statistics import Estimate, median_calls, pooled, stratified
 
 TARGET_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of all evaluations at the largest budgets

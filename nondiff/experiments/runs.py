@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-from pydantic import NonNegativeFloat, NonNegativeInt, TypeAdapter
-from typing_extensions import NotRequired, TypedDict
+from pydantic import TypeAdapter
 
-from nondiff.agents.model import load_policy, save_policy
-from nondiff.agents.storage import clean, sync_folder
+from nondiff.agents.model import MODEL, load_policy, save_policy
+from nondiff.agents.storage import clean
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import RunError
 from nondiff.envs.recipe import EnvRecipe
 from nondiff.experiments.claims import (
+    LOCK,
     NEW,
     check_name,
     claim,
@@ -30,65 +27,45 @@ from nondiff.experiments.claims import (
 from nondiff.experiments.files import read_json, write_json
 from nondiff.experiments.ownership import is_own, signature
 from nondiff.experiments.provenance import timestamp, versions
+from nondiff.experiments.run_files import (
+    CONFIG,
+    MODEL_NAME,
+    MODELS,
+    STATE,
+    TEMPORARY,
+    check_kinds,
+    check_made,
+)
+from nondiff.experiments.run_schema import RunConfig, RunState
 from nondiff.experiments.trust import check_files, check_recipe, is_data
+from nondiff.files.folders import new_folder, remove_made, share
+from nondiff.files.kinds import UnsafePathError
+from nondiff.files.locks import FolderLock
+from nondiff.files.safe_path import SafePath
+from nondiff.files.untrusted_json import MAX_BYTES
 
-CONFIG, STATE, METRICS, CURVE = "config.json", "run.json", "metrics.csv", "learning_curve.png"
-MODELS, CHECKPOINTS, TENSORBOARD = "models", "checkpoints", "tensorboard"
-
-
-class RunConfig(TypedDict):
-    """What `config.json` holds, as far as a run is looked at; an imported one has less."""
-
-    env: str
-    env_arguments: dict[str, Any]
-    strategy: str
-    seed: NotRequired[NonNegativeInt]
-    budget: NotRequired[NonNegativeInt]
-    evaluation: NotRequired[dict[str, Any]]
-    hyperparameters: NotRequired[dict[str, Any]]
-    versions: NotRequired[dict[str, str]]
-
-
-class Model(TypedDict):
-    """A model that a run has kept."""
-
-    folder: str
-    steps: NonNegativeInt
-    score: tuple[float, float] | None
-
-
-class RunState(TypedDict):
-    """What `run.json` holds, as far as it is used."""
-
-    state: str
-    models: dict[str, Model]
-    steps: NonNegativeInt
-    config_sha256: str
-    signature: NotRequired[str | None]
-    checkpoint: NotRequired[NonNegativeInt]
-    seconds: NotRequired[NonNegativeFloat]
-    cpu_seconds: NotRequired[NonNegativeFloat]
-    asked: NotRequired[dict[str, float | None]]
-    updated: NotRequired[str]
-    latest: NotRequired[dict[str, float | None]]
-    result: NotRequired[dict[str, Any]]
-    ledger: NotRequired[dict[str, float | None]]
+_CONFIG, _STATE = TypeAdapter(RunConfig), TypeAdapter(RunState)
 
 
 class Run:
-    """A run folder.
+    """A run folder, whose own path may be a link; no link in it is followed.
 
     `config.json` is what was asked and never changes; `run.json` is where the run stands, replaced
     whole at each change; `models/` holds the best and the latest model, each in a folder of its own
     that appears whole; `run.json` says which is which. Whoever writes to a run holds its lock.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], state: dict[str, Any]) -> None:
-        self.folder = folder
+    def __init__(self, files: SafePath, config: dict[str, Any], state: dict[str, Any]) -> None:
+        self.files = files
         self.config = config
         self.state = state
         self.trusted = False  # whether what `config` names may be imported and started
-        self._lock: FileLock | None = None
+        self._lock: FolderLock | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Its path, for messages."""
+        return self.files.path
 
     @classmethod
     def create(cls, root: Path, name: str | None, stem: str, config: dict[str, Any]) -> Run:
@@ -100,31 +77,31 @@ class Run:
         if name is not None:
             check_name(name)
         config = config | versions()
+        place = SafePath(root)
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(root)
-            new = Path(tempfile.mkdtemp(prefix=NEW, dir=root))
+            remove_leftovers(place.make_folder(), (CONFIG, STATE, LOCK))
+            new = new_folder(place, NEW)
         except OSError as error:
             raise RunError(f"{root} can't hold runs: {error.strerror}") from error
         try:
-            new.chmod(0o755)
             run = cls(new, config, {"state": "running", "started": timestamp(), "models": {}})
             write_json(new / CONFIG, config)
             run.update(config_sha256=_digest(new / CONFIG), signature=signature(config), steps=0)
             run.trusted = True
             run._lock = lock_folder(new)  # it stays locked under its new name
-            run.folder = claim(new, root, name, stem)
-            sync_folder(root)
+            share(new)
+            run.files = SafePath(claim(new, name, stem))
+            place.sync()
         except OSError as error:
-            shutil.rmtree(new, ignore_errors=True)
+            remove_made(new, (CONFIG, STATE, LOCK))
             raise RunError(f"{root} can't hold runs: {error.strerror or error}") from error
         except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
+            remove_made(new, (CONFIG, STATE, LOCK))
             raise
         return run
 
     @classmethod
-    def open(cls, folder: Path, trust: bool = False) -> Run:
+    def open(cls, folder: Path | SafePath, trust: bool = False) -> Run:
         """Open a finished or unfinished run to read it.
 
         Args:
@@ -132,20 +109,26 @@ class Run:
             trust: whether the user trusts whoever made it, and so what it names.
 
         Raises:
-            RunError: there is no run in this folder, or its files are damaged.
+            RunError: there is no run in this folder, its files are damaged, or a link or a special
+                file is where one of them is due.
         """
-        if not (folder / CONFIG).is_file():
-            raise RunError(f"{folder} is not a run folder: it has no {CONFIG}; {_offer(folder)}")
-        config, state = (read_json(folder / name) for name in (CONFIG, STATE))
+        files = SafePath.of_folder(folder)
         try:
-            TypeAdapter(RunConfig).validate_python(config)
-            TypeAdapter(RunState).validate_python(state)
+            check_kinds(files)
+            if (files / CONFIG).kind() is None:
+                raise RunError(f"{folder} is not a run folder: it has no {CONFIG}; {_offer(files)}")
+        except UnsafePathError as error:
+            raise RunError(f"{folder} is damaged: {error}") from error
+        config, state = (read_json(files / name) for name in (CONFIG, STATE))
+        try:
+            _CONFIG.validate_python(config)
+            _STATE.validate_python(state)
             for model in state["models"].values():
                 check_name(model["folder"])
         except (KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{folder}: {CONFIG} or {STATE} is damaged: {reason}") from error
-        run = cls(folder, config, state)
+        run = cls(files, config, state)
         run.trusted = trust or is_own(config, state.get("signature"))
         return run
 
@@ -164,13 +147,15 @@ class Run:
         run = cls.open(folder, trust)  # as whoever held the lock before has left it
         run.check_trusted()
         run._lock = lock
-        if run.state.get("config_sha256") != _digest(folder / CONFIG):
+        if run.state.get("config_sha256") != _digest(run.files / CONFIG):
             raise RunError(f"{folder / CONFIG} was altered since the run began: it can't go on")
+        check_made(run.files)
         if trust:
             run.state["signature"] = signature(run.config)  # written when training begins
-        for path in folder.glob("*.tmp"):
-            path.unlink(missing_ok=True)
-        clean(folder / MODELS)
+        for name in run.files.names():
+            if TEMPORARY.fullmatch(name):
+                (run.files / name).remove_file()
+        clean(MODEL, run.files / MODELS)
         return run
 
     def close(self) -> None:
@@ -181,7 +166,7 @@ class Run:
     def status(self) -> str:
         """How the run stands: running, interrupted, finished, failed, ..."""
         recorded = str(self.state.get("state"))
-        return "interrupted" if recorded == "running" and not is_locked(self.folder) else recorded
+        return "interrupted" if recorded == "running" and not is_locked(self.files) else recorded
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -242,17 +227,18 @@ class Run:
             roles: of "best" and "last".
             score: what the best one is chosen by: success rate and mean return.
         """
-        models = self.folder / MODELS
+        models = self.files / MODELS
         # The same step may have been kept before the run was interrupted, and be the best one.
-        target = next(path for path in _names(models, f"step-{steps:09d}") if not path.exists())
-        save_policy(policy, target)
+        taken = models.names()
+        name = next(name for name in _names(f"step-{steps:09d}") if name not in taken)
+        save_policy(policy, models / name)
         for role in roles:
-            self.state["models"][role] = {"folder": target.name, "steps": steps, "score": score}
+            self.state["models"][role] = {"folder": name, "steps": steps, "score": score}
         self.update(steps=steps)
         kept = {model["folder"] for model in self.state["models"].values()}
-        for other in models.iterdir():
-            if other.name not in kept:
-                shutil.rmtree(other, ignore_errors=True)
+        for other in models.names():
+            if MODEL_NAME.fullmatch(other) and other not in kept:
+                remove_made(models / other, MODEL.files)
 
     def score(self, role: str) -> tuple[float, float] | None:
         """What the "best" or "last" model was chosen by, if it was reviewed."""
@@ -260,6 +246,10 @@ class Run:
         return None if score is None else (float(score[0]), float(score[1]))
 
     def model_folder(self, role: str) -> Path:
+        """The path of the "best" or "last" model, for messages; see `model`."""
+        return self.model(role).path
+
+    def model(self, role: str) -> SafePath:
         """Where the "best" or "last" model lies.
 
         Raises:
@@ -270,28 +260,28 @@ class Run:
             raise RunError(
                 f"{self.folder} has no model {role!r}; it has {', '.join(models) or '-'}"
             )
-        return self.folder / MODELS / str(models[role]["folder"])
+        return self.files / MODELS / str(models[role]["folder"])
 
     def load_policy(self, role: str = "best") -> TrainedPolicy:
         """Load a model of this run; see `nondiff.agents.model.load_policy`."""
-        return load_policy(self.model_folder(role))
+        return load_policy(self.model(role))
 
     def update(self, **entries: Any) -> None:
         """Note how the run stands."""
         self.state |= {**entries, "updated": timestamp()}
-        write_json(self.folder / STATE, self.state)
+        write_json(self.files / STATE, self.state)
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _digest(path: SafePath) -> str:
+    return hashlib.sha256(path.read(MAX_BYTES)).hexdigest()
 
 
-def _names(folder: Path, stem: str) -> Iterator[Path]:
-    yield folder / stem
-    yield from (folder / f"{stem}-{number}" for number in itertools.count(2))
+def _names(stem: str) -> Iterator[str]:
+    yield stem
+    yield from (f"{stem}-{number}" for number in itertools.count(2))
 
 
-def _offer(folder: Path) -> str:
-    parent = folder if folder.is_dir() else folder.parent
-    runs = sorted(path.parent.name for path in parent.glob(f"*/{CONFIG}"))[-5:]
+def _offer(folder: SafePath) -> str:
+    parent = folder if folder.kind() == "folder" else folder.parent
+    runs = [name for name in parent.names() if (parent / name / CONFIG).is_anything()][-5:]
     return f"runs in {parent}: {', '.join(runs)}" if runs else f"there are no runs in {parent}"

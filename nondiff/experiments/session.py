@@ -20,7 +20,8 @@ from nondiff.experiments.display import Display
 from nondiff.experiments.episodes import play
 from nondiff.experiments.monitor import ReviewPlan, TrainingMonitor
 from nondiff.experiments.ranges import Device
-from nondiff.experiments.runs import CHECKPOINTS, CONFIG, CURVE, METRICS, TENSORBOARD, Run
+from nondiff.experiments.run_files import CHECKPOINTS, CONFIG, CURVE, METRICS, TENSORBOARD
+from nondiff.experiments.runs import Run
 from nondiff.experiments.stopping import Interrupted, Stop
 
 NUMBERS = ("seed", "checkpoint_every", "judge_episodes", "threads")
@@ -127,12 +128,12 @@ def _train(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Stop)
     from nondiff.experiments.plots import learning_curve
 
     budget = run.asked["budget"]
-    metrics = MetricsWriter(run.folder / METRICS, run.folder / TENSORBOARD)
+    metrics = MetricsWriter(run.files / METRICS, run.files / TENSORBOARD)
     with closing(metrics), Display(budget) as display:
         display.line(f"training in {run.folder}")
         monitor = TrainingMonitor(run, env, plan, display, metrics, stop)
         checkpoints = CheckpointFolder(
-            run.folder / CHECKPOINTS,
+            run.files / CHECKPOINTS,
             report=display.line,
             saved=lambda steps: run.update(checkpoint=steps, steps=steps),
         )
@@ -148,7 +149,7 @@ def _train(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Stop)
         with _timed(run, monitor), _kept_ledger(run, training, monitor):
             policy = strategy.train(training, monitor)
             monitor.review(monitor.steps, policy)
-    learning_curve(read_metrics(run.folder / METRICS), run.folder.name, run.folder / CURVE)
+    learning_curve(read_metrics(run.files / METRICS), run.folder.name, run.files / CURVE)
 
 
 @contextmanager

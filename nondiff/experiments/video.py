@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,8 @@ from nondiff.agents.strategy import Policy
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.recipe import EnvRecipe
 from nondiff.experiments.episodes import Episode, play
+from nondiff.files.kinds import UnsafePathError
+from nondiff.files.output import check_output, replacing
 
 FRAME_RATE = 25  # [Hz]
 # [px]; larger pictures are reduced to it, which smooths their edges.
@@ -42,6 +43,10 @@ def check_video_path(path: Path) -> None:
         )
     if not path.absolute().parent.is_dir():
         raise InvalidOptionError(f"--video {path}: there is no folder {path.absolute().parent}")
+    try:
+        check_output(path)
+    except UnsafePathError as error:
+        raise InvalidOptionError(f"--video {path}: it {error.strerror}") from error
 
 
 def film(recipe: EnvRecipe, policy: Policy, seeds: list[int], path: Path) -> list[Episode]:
@@ -53,17 +58,12 @@ def film(recipe: EnvRecipe, policy: Policy, seeds: list[int], path: Path) -> lis
         InvalidOptionError: the path is none for a video, or the environment renders no pictures.
     """
     check_video_path(path)
-    temporary = path.with_name(f".{path.stem}-partial{path.suffix}")
-    try:
-        with closing(recipe.make(render_mode=_render_mode(recipe))) as env:
-            file: _Mp4 | _Gif = _Mp4(temporary) if path.suffix == ".mp4" else _Gif(temporary)
-            with closing(file):
-                reel = _Reel(env, LARGEST_WIDTH[path.suffix], file.append)
-                episodes = [reel.shoot(policy, seed) for seed in seeds]
-        os.replace(temporary, path)  # noqa: PTH105
-    finally:
-        temporary.unlink(missing_ok=True)
-    return episodes
+    mode = _render_mode(recipe)
+    with replacing(path) as new, closing(recipe.make(render_mode=mode)) as env:
+        file: _Mp4 | _Gif = _Mp4(new) if path.suffix == ".mp4" else _Gif(new)
+        with closing(file):
+            reel = _Reel(env, LARGEST_WIDTH[path.suffix], file.append)
+            return [reel.shoot(policy, seed) for seed in seeds]
 
 
 def _render_mode(recipe: EnvRecipe) -> str:

@@ -18,8 +18,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from nondiff.agents.reinforcement.algorithms import ALGORITHMS
 from nondiff.agents.reinforcement.policy import Description, Normalizer, ReinforcementPolicy
 from nondiff.agents.spaces import from_json
-from nondiff.agents.storage import write_durably
 from nondiff.envs.errors import InvalidOptionError
+from nondiff.files.output import remove_output, write_output
 
 # A model keeps its statistics but not of how many observations; as if of so many, they stay where
 # they are when Stable-Baselines3 goes on training with them.
@@ -62,7 +62,7 @@ def export_zip(policy: ReinforcementPolicy, path: Path, statistics: Path | None 
         try:
             _write_new(statistics, pickle.dumps(_vec_normalize(description, normalizer)))
         except BaseException:
-            path.unlink()  # half of what was asked for would mislead
+            remove_output(path)  # half of what was asked for would mislead
             raise
 
 
@@ -127,11 +127,7 @@ def _vec_normalize(description: Description, normalizer: Normalizer) -> VecNorma
 
 
 def _write_new(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        write_durably(temporary, content)
-        temporary.replace(path)
+        write_output(path, content)
     except OSError as error:
         raise InvalidOptionError(f"{path} can't be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

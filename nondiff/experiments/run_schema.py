@@ -1,0 +1,78 @@
+"""What the JSON files of a run hold, as far as it is used."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le, MaxLen
+from pydantic import FiniteFloat
+from typing_extensions import NotRequired, TypedDict
+
+from nondiff.experiments.ranges import MOST_STEPS
+
+Name = Annotated[str, MaxLen(500)]
+Steps = Annotated[int, Ge(0), Le(MOST_STEPS)]
+Seconds = Annotated[FiniteFloat, Ge(0), Le(1e12)]
+
+
+class RunConfig(TypedDict):
+    """What `config.json` holds, as far as a run is looked at; an imported one has less."""
+
+    env: Name
+    env_arguments: dict[str, Any]
+    strategy: Name
+    seed: NotRequired[Annotated[int, Ge(0), Le(2**64)]]
+    budget: NotRequired[Steps]
+    evaluation: NotRequired[dict[str, Any]]
+    hyperparameters: NotRequired[dict[str, Any]]
+    versions: NotRequired[dict[str, str]]
+
+
+class Model(TypedDict):
+    """A model that a run has kept."""
+
+    folder: Name
+    steps: Steps
+    score: tuple[float, float] | None
+
+
+class Asked(TypedDict):
+    """The options that a run goes on with, where they are not those that it began with."""
+
+    budget: NotRequired[Steps]
+    stop_at_success: NotRequired[float | None]
+    stop_at_return: NotRequired[float | None]
+
+
+class Interval(TypedDict):
+    """An estimate with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Result(TypedDict):
+    """What the evaluation at the end came to."""
+
+    episodes: Steps
+    success: Interval | None
+    return_mean: Interval
+
+
+class RunState(TypedDict):
+    """What `run.json` holds, as far as it is used."""
+
+    state: Literal["running", "interrupted", "failed", "finished", "imported"]
+    models: dict[str, Model]
+    steps: Steps
+    config_sha256: Name
+    signature: NotRequired[Name | None]
+    checkpoint: NotRequired[Steps]
+    seconds: NotRequired[Seconds]
+    cpu_seconds: NotRequired[Seconds]
+    asked: NotRequired[Asked]
+    updated: NotRequired[Name]
+    latest: NotRequired[dict[str, float | None]]
+    result: NotRequired[Result | None]
+    ledger: NotRequired[dict[str, float | None]]

@@ -1,0 +1,1 @@
+"""Opens, writes and removes files below a folder that a stranger may have made."""
