@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
@@ -94,12 +95,13 @@ def write_record(path: SafePath, record: Judgement | Refusal) -> None:
     write_json(path, record)
 
 
-def read_record(path: SafePath) -> Judgement | Refusal | None:
+def read_record(path: Path | SafePath) -> Judgement | Refusal | None:
     """What a cell came to; None: nothing yet.
 
     Raises:
         RunError: the file is damaged.
     """
+    path = SafePath.of_file(path)
     if path.kind() is None:
         return None
     kinds: TypeAdapter[Judgement | Refusal] = TypeAdapter(Judgement | Refusal)
