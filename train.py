@@ -1,12 +1,11 @@
 """Train from a checkout; the same as `nondiff train`."""
 
 import signal
-import sys
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a traceback
 
-from nondiff.experiments.cli import run_command
+from nondiff.experiments.cli import script
 
 if __name__ == "__main__":
-    run_command("train", sys.argv[1:], "train.py")
+    script("train", "train.py")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from nondiff.envs.recipe import EnvRecipe, env_arguments
+from nondiff.experiments.console import out_json, out_table
+from nondiff.experiments.parsing import parse_options
 from nondiff.experiments.ranges import check_ranges
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class CheckGradientsOptions:
 
 def parse(arguments: list[str], prog: str) -> CheckGradientsOptions:
     """Parse a command line."""
-    return tyro.cli(CheckGradientsOptions, args=arguments, prog=prog)
+    return parse_options(CheckGradientsOptions, arguments, prog)
 
 
 def print_check(options: CheckGradientsOptions) -> int:
@@ -72,7 +71,7 @@ def print_check(options: CheckGradientsOptions) -> int:
         check = check_gradients(env, options.points, options.seed, options.step, options.tolerance)
     if options.json:
         data = {"env": recipe.id, "env_arguments": dict(recipe.arguments), "seed": options.seed}
-        sys.stdout.write(json.dumps(data | check.to_json(), indent=1) + "\n")
+        out_json(data | check.to_json())
     else:
         _print_table(recipe, check)
     exceeded = (
@@ -97,9 +96,7 @@ def _print_table(recipe: EnvRecipe, check: GradientCheck) -> None:
     table.add_column("largest at", overflow="fold")
     for pair in check.pairs:
         table.add_row(*_row(pair))
-    Console(
-        highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 130
-    ).print(table)
+    out_table(table, file_width=130)
 
 
 def _row(pair: PairCheck) -> list[str]:

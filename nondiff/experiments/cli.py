@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
 
 from nondiff.envs.errors import EnvironmentFailedError, NondiffError, RunError, UnknownNameError
-from nondiff.experiments.stopping import Interrupted, Stop
+from nondiff.experiments.console import OutputClosed, err, out
+from nondiff.experiments.stopping import SHELL_CODE, Interrupted, Stop
+from nondiff.experiments.streams import separate_streams
 from nondiff.files.kinds import UnsafePathError
 
 if TYPE_CHECKING:
@@ -36,19 +38,27 @@ Train neural networks against objectives that have no gradient.
 nondiff COMMAND --help lists a command's options.
 """
 
-INTERRUPTED = 130  # the shell's code for a program ended by Ctrl-C
+# The shell's codes for a program ended by Ctrl-C, or because nobody reads what it prints.
+INTERRUPTED = SHELL_CODE + signal.SIGINT
+CLOSED = SHELL_CODE + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1
 
 
 def main() -> None:
     """Run `nondiff COMMAND`."""
+    separate_streams()
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(USAGE)
-        sys.exit(0 if arguments else 2)
+        exit_with(lambda: _usage(0 if arguments else 2), "nondiff")
     command, *rest = arguments
     if command not in COMMANDS:
         _fail(UnknownNameError("command", command, COMMANDS))
     run_command(command, rest, f"nondiff {command}")
+
+
+def script(command: str, prog: str) -> None:
+    """Run a command as a script of a checkout."""
+    separate_streams()
+    run_command(command, sys.argv[1:], prog)
 
 
 def run_command(command: str, arguments: list[str], prog: str) -> None:
@@ -58,31 +68,35 @@ def run_command(command: str, arguments: list[str], prog: str) -> None:
 
 def exit_with(work: Callable[[], int], prog: str) -> None:
     """Exit with what some work returns; a user's error is one line and exit code 2."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # whatever characters a folder's name has
-        sys.stdout.reconfigure(errors="backslashreplace")
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # a script's, while it imported this
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(work())
     except EnvironmentFailedError as error:
-        sys.stderr.write(error.details)
+        err(error.details, end="")
         _fail(error)
     except (NondiffError, DependencyNotInstalled) as error:
         _fail(error)
     except Interrupted as error:
-        sys.stderr.write(f"{error}\n")
+        err(str(error))
         if error.run is not None:
             line = [_shell_command("train", prog), "--resume", str(error.run), *error.options]
-            sys.stderr.write(f"go on with: {' '.join(line)}\n")
+            err(f"go on with: {' '.join(line)}")
         sys.exit(error.code)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        err("interrupted")
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.exit(1)
+    except OutputClosed:
+        sys.exit(CLOSED)
     except OSError as error:  # a path that can't be used, or the disk
+        place = "" if error.filename is None else f": {error.filename}"
         unsafe = isinstance(error, UnsafePathError)
-        _fail(RunError(str(error) if unsafe else f"{error.strerror or error}: {error.filename}"))
+        _fail(RunError(str(error) if unsafe else f"{error.strerror or error}{place}"))
+
+
+def _usage(code: int) -> int:
+    out(USAGE, end="")
+    return code
 
 
 def _fail(error: Exception) -> None:
@@ -90,38 +104,40 @@ def _fail(error: Exception) -> None:
     text = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(error)
     )
-    sys.stderr.write(f"error: {text}\n")
+    err(f"error: {text}")
     sys.exit(2)
 
 
 def _train(arguments: list[str], prog: str) -> int:
+    train = _training(arguments, prog)  # signals end it at once
     with Stop() as stop:
-        run = _trained(arguments, prog, stop)
+        run = train(stop)
     _print_result(run, prog)
     return 0
 
 
-def _trained(arguments: list[str], prog: str, stop: Stop) -> Run:
+def _training(arguments: list[str], prog: str) -> Callable[[Stop], Run]:
+    """What a command line asks for."""
     if any(argument.partition("=")[0] == "--resume" for argument in arguments):
         from nondiff.experiments.resume import parse_resume, resume
 
-        return resume(parse_resume(arguments, prog), stop)
+        return partial(resume, parse_resume(arguments, prog))
     from nondiff.experiments.train import parse, train
 
     command = parse(arguments, prog)
-    return train(command.options, command.hyperparameters, stop)
+    return partial(train, command.options, command.hyperparameters)
 
 
 def _print_result(run: Run, prog: str) -> None:
     from nondiff.experiments.card import headline
 
     state, evaluate = run.state, _shell_command("evaluate", prog)
-    sys.stdout.write(
+    out(
         f"{headline(run)}\n"
         f"trained {state['steps']:,} steps in {state['seconds']:.1f} s; "
         f"best model at {state['models']['best']['steps']:,}\n"
         f"run folder: {run.folder}\n"
-        f"look at it: {' '.join([evaluate, str(run.folder), *run.trust_options()])}{_film(run)}\n"
+        f"look at it: {' '.join([evaluate, str(run.folder), *run.trust_options()])}{_film(run)}"
     )
 
 
@@ -149,8 +165,9 @@ def _evaluate(arguments: list[str], prog: str) -> int:
 def _compare(arguments: list[str], prog: str) -> int:
     from nondiff.experiments.compare import parse, print_comparison
 
+    options = parse(arguments, prog)
     with Stop() as stop:
-        return print_comparison(parse(arguments, prog), stop)
+        return print_comparison(options, stop)
 
 
 def _runs(arguments: list[str], prog: str) -> int:
@@ -186,8 +203,9 @@ def _check_gradients(arguments: list[str], prog: str) -> int:
 def _demonstrate(arguments: list[str], prog: str) -> int:
     from nondiff.experiments.demonstrate import demonstrate, parse
 
+    options = parse(arguments, prog)
     with Stop() as stop:
-        return demonstrate(parse(arguments, prog), stop)
+        return demonstrate(options, stop)
 
 
 COMMANDS: dict[str, Callable[[list[str], str], int]] = {

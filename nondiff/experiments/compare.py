@@ -6,7 +6,6 @@ import math
 import os
 import shlex
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,11 @@ import tyro
 from nondiff.envs.errors import InvalidOptionError, RunError
 from nondiff.experiments.cells import RUNS, Cell, Plan, plan_cells
 from nondiff.experiments.claims import lock_folder
+from nondiff.experiments.console import err, out
 from nondiff.experiments.jobs import Job, run_jobs
 from nondiff.experiments.judgement import Refusal, read_record, write_record
 from nondiff.experiments.outputs import RESULTS, TABLE, check_comparison
+from nondiff.experiments.parsing import parse_options
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, check_ranges
 from nondiff.experiments.references import Reference, read_references
 from nondiff.experiments.results import Results, collect
@@ -75,14 +76,14 @@ class CompareOptions:
 
 def parse(arguments: list[str], prog: str) -> CompareOptions:
     """Parse a command line."""
-    return tyro.cli(CompareOptions, args=arguments, prog=prog)
+    return parse_options(CompareOptions, arguments, prog)
 
 
 def print_comparison(options: CompareOptions, stop: Stop) -> int:
     """Compare, and print the table; returns the exit code."""
     results = compare(options, stop)
     written = SafePath(options.folder) / (RESULTS if options.json else TABLE)
-    sys.stdout.write(written.read(MAX_BYTES).decode())
+    out(written.read(MAX_BYTES).decode(), end="")
     return INCOMPLETE if results.missing else 0
 
 
@@ -158,12 +159,12 @@ def _train(plan: Plan, options: CompareOptions, stop: Stop) -> None:
     jobs = [job for cell in plan.cells if (job := _job(plan, cell, options)) is not None]
     total, done = len(plan.cells), len(plan.cells) - len(jobs)
     if done:
-        _say(f"{done} of {total} trainings are there already")
+        err(f"{done} of {total} trainings are there already")
 
     def ended(job: Job[Cell], code: int) -> None:
         nonlocal done
         done += 1
-        _say(f"[{done}/{total}] {job.of}: {_ending(plan, job, code)}")
+        err(f"[{done}/{total}] {job.of}: {_ending(plan, job, code)}")
 
     try:
         run_jobs(jobs, options.jobs, ended, stop)
@@ -219,8 +220,3 @@ def _error_line(log: SafePath) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
     return (errors or lines or ["it said nothing"])[-1].removeprefix("error: ")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()

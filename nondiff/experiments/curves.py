@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from matplotlib.axes import Axes
 
 from nondiff.envs.errors import InvalidOptionError, RunError
 from nondiff.envs.text import visible
+from nondiff.experiments.console import err
 from nondiff.experiments.figures import drawn_plainly, pyplot
 from nondiff.experiments.metrics import Rows, read_metrics, series
 from nondiff.experiments.run_files import METRICS
@@ -128,7 +128,7 @@ def _is_readable(run: Run) -> bool:
     try:
         _metrics(run)
     except RunError as error:
-        sys.stderr.write(f"{error}\n")
+        err(str(error))
         return False
     return True
 

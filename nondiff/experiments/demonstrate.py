@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +16,10 @@ from nondiff.envs.arm.experts.expert import Expert, find_expert
 from nondiff.envs.arm.randomization import Randomization, parsed_randomization
 from nondiff.envs.errors import RunError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
+from nondiff.experiments.console import out
 from nondiff.experiments.demonstrations import Recorder, Values, write_dataset
 from nondiff.experiments.episodes import play
+from nondiff.experiments.parsing import parse_options
 from nondiff.experiments.ranges import MOST_EPISODES, check_ranges
 from nondiff.experiments.stopping import Stop
 
@@ -59,7 +60,7 @@ class Count:
 
 def parse(arguments: list[str], prog: str) -> DemonstrateOptions:
     """Parse a command line."""
-    return tyro.cli(DemonstrateOptions, args=arguments, prog=prog)
+    return parse_options(DemonstrateOptions, arguments, prog)
 
 
 def demonstrate(options: DemonstrateOptions, stop: Stop) -> int:
@@ -86,10 +87,10 @@ def demonstrate(options: DemonstrateOptions, stop: Stop) -> int:
         disturbed = _disturbed(recipe, options.action_noise)
         episodes = _episodes(Recorder(env), expert, options, disturbed, count, stop)
         write_dataset(options.out, env, episodes, _facts(recipe, options.action_noise))
-    sys.stdout.write(
+    out(
         f"solved {count.solved:,} of {count.played:,} episodes; kept {count.kept:,}, "
         f"{count.steps:,} steps: {options.out}\n"
-        f"read them: minari.MinariDataset({str(options.out / DATA)!r})\n"
+        f"read them: minari.MinariDataset({str(options.out / DATA)!r})"
     )
     stop.check()
     return 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from nondiff.experiments.console import MIN_WIDTH, error_console, said_width, terminal_width
 
 REDRAW_EVERY = 32  # steps
 
@@ -13,11 +15,11 @@ REDRAW_EVERY = 32  # steps
 class Display:
     """A progress bar with return and success, and a line for each evaluation.
 
-    Without a terminal only the lines appear.
+    Without a terminal, and on one that is too narrow for the bar, only the lines appear.
     """
 
     def __init__(self, budget: int) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = error_console()
         self._progress = Progress(
             TextColumn("{task.completed:>9,.0f} steps"),
             BarColumn(bar_width=24),
@@ -26,7 +28,7 @@ class Display:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=not self.console.is_terminal or said_width(sys.stderr) < MIN_WIDTH,
             transient=True,
         )
         self._task = self._progress.add_task("", total=budget, status="")
@@ -54,6 +56,7 @@ class Display:
         if steps - self._drawn < REDRAW_EVERY:
             return
         self._drawn = steps
+        self.console.width = terminal_width(sys.stderr)  # which may have been resized
         parts = []
         if mean_return is not None:
             parts.append(f"return {mean_return:.2f}")
@@ -63,4 +66,4 @@ class Display:
 
     def line(self, text: str) -> None:
         """Print a line that stays."""
-        self.console.print(text, soft_wrap=True, markup=False)
+        self.console.print(text, soft_wrap=True)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated
 
 import gymnasium
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from nondiff.envs import ENVIRONMENTS
 from nondiff.envs.errors import NondiffError
 from nondiff.envs.needs import NEEDS, Need, needs_of
 from nondiff.envs.recipe import EnvRecipe
+from nondiff.experiments.console import out, out_table
+from nondiff.experiments.parsing import parse_options
 from nondiff.experiments.provenance import versions
 
 NOT_READY = 1  # exit code where an environment that was named can't be made
@@ -37,21 +37,18 @@ class DoctorOptions:
 
 def parse(arguments: list[str], prog: str) -> DoctorOptions:
     """Parse a command line."""
-    return tyro.cli(DoctorOptions, args=arguments, prog=prog)
+    return parse_options(DoctorOptions, arguments, prog)
 
 
 def examine(options: DoctorOptions) -> int:
     """Print what was found; returns the exit code."""
-    console = Console(
-        highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120
-    )
-    console.print(_installed())
-    console.print(_environments())
-    console.print(_isolation(), soft_wrap=True)
+    out_table(_installed())
+    out_table(_environments())
+    out(_isolation())
     commands = sorted({need.install for need in NEEDS.values() if not need.is_met()})
     for command in commands:
-        console.print(f"to get what is missing: {command}", soft_wrap=True)
-    return _try(options.env, console)
+        out(f"to get what is missing: {command}")
+    return _try(options.env)
 
 
 def _installed() -> Table:
@@ -97,15 +94,15 @@ def _isolation() -> str:
     return f"isolation of external programs: {level} ({MEANING[level]})"
 
 
-def _try(env_ids: tuple[str, ...], console: Console) -> int:
+def _try(env_ids: tuple[str, ...]) -> int:
     code = 0
     for env_id in env_ids:
         try:
             with EnvRecipe(env_id).opened() as env:
                 env.reset(seed=0)
-            console.print(f"{env_id} was made and reset", soft_wrap=True)
+            out(f"{env_id} was made and reset")
         except Exception as error:  # whatever somebody's environment raises
             kind = "" if isinstance(error, NondiffError) else f"it raised {type(error).__name__}: "
-            console.print(f"{env_id} can't be used: {kind}{error}", soft_wrap=True)
+            out(f"{env_id} can't be used: {kind}{error}")
             code = NOT_READY
     return code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,9 @@ from nondiff.agents.spaces import from_json
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import InvalidOptionError, UntrustedError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
+from nondiff.experiments.console import err
 from nondiff.experiments.episodes import RandomPolicy, play
+from nondiff.experiments.parsing import parse_options
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_THREADS, check_ranges
 from nondiff.experiments.runs import Run
 from nondiff.experiments.statistics import Summary, paired_difference, summarize
@@ -62,7 +63,7 @@ class EvaluateOptions:
 
 def parse(arguments: list[str], prog: str) -> EvaluateOptions:
     """Parse a command line."""
-    return tyro.cli(EvaluateOptions, args=arguments, prog=prog)
+    return parse_options(EvaluateOptions, arguments, prog)
 
 
 def evaluate(options: EvaluateOptions) -> int:
@@ -196,7 +197,7 @@ def _film(options: EvaluateOptions, recipe: EnvRecipe, policy: TrainedPolicy) ->
 
     assert options.video is not None
     film(recipe, policy, judgement_seeds(options.video_episodes), options.video)
-    sys.stderr.write(f"filmed {options.video_episodes} episodes in {options.video}\n")
+    err(f"filmed {options.video_episodes} episodes in {options.video}")
 
 
 def _exit_code(options: EvaluateOptions, summary: Summary) -> int:
@@ -206,8 +207,8 @@ def _exit_code(options: EvaluateOptions, summary: Summary) -> int:
         raise InvalidOptionError("--min-success needs an environment that reports is_success")
     if summary.success.low >= options.min_success:
         return 0
-    sys.stderr.write(
+    err(
         f"the success interval begins at {summary.success.low:.1%}, below the "
-        f"{options.min_success:.1%} asked for\n"
+        f"{options.min_success:.1%} asked for"
     )
     return NOT_GOOD_ENOUGH

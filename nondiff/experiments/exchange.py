@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,9 @@ import tyro
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import InvalidOptionError, RunError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
+from nondiff.experiments.console import out
 from nondiff.experiments.evaluate import check_spaces
+from nondiff.experiments.parsing import parse_options
 from nondiff.experiments.runs import Run
 
 
@@ -55,12 +56,12 @@ class ImportOptions:
 
 def parse_export(arguments: list[str], prog: str) -> ExportOptions:
     """Parse the command line of `export`."""
-    return tyro.cli(ExportOptions, args=arguments, prog=prog)
+    return parse_options(ExportOptions, arguments, prog)
 
 
 def parse_import(arguments: list[str], prog: str) -> ImportOptions:
     """Parse the command line of `import`."""
-    return tyro.cli(ImportOptions, args=arguments, prog=prog)
+    return parse_options(ImportOptions, arguments, prog)
 
 
 def export_run(options: ExportOptions) -> int:
@@ -81,7 +82,7 @@ def export_run(options: ExportOptions) -> int:
         )
     export_zip(policy, options.to, options.statistics)
     beside = f", and {options.statistics} for VecNormalize" if options.statistics else ""
-    sys.stdout.write(f"wrote {options.to} for Stable-Baselines3{beside}\n")
+    out(f"wrote {options.to} for Stable-Baselines3{beside}")
     return 0
 
 
@@ -107,9 +108,7 @@ def import_run(options: ImportOptions) -> int:
     stem = f"{recipe.spec().id.rpartition('/')[2]}-{options.strategy}-imported"
     with closing(Run.create(options.runs, options.name, stem, _config(options, recipe))) as run:
         _keep(run, policy)
-    sys.stdout.write(
-        f"imported {options.file} as {run.folder}: nondiff evaluate {run.folder} judges it\n"
-    )
+    out(f"imported {options.file} as {run.folder}: nondiff evaluate {run.folder} judges it")
     return 0
 
 

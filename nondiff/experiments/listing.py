@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from nondiff.envs.errors import RunError
+from nondiff.experiments.console import err, out_json, out_table
+from nondiff.experiments.parsing import parse_options
 from nondiff.experiments.run_files import CONFIG
 from nondiff.experiments.runs import Run
 from nondiff.files.safe_path import SafePath
@@ -59,7 +58,7 @@ class Entry:
 
 def parse(arguments: list[str], prog: str) -> RunsOptions:
     """Parse a command line."""
-    return tyro.cli(RunsOptions, args=arguments, prog=prog)
+    return parse_options(RunsOptions, arguments, prog)
 
 
 def list_runs(options: RunsOptions) -> int:
@@ -82,17 +81,17 @@ def list_runs(options: RunsOptions) -> int:
             if options.plot is not None:
                 runs.append(run)
         except (RunError, *DAMAGE) as error:
-            sys.stderr.write(f"{folder}: {error}\n")
+            err(f"{folder}: {error}")
             entries.append(Entry(str(folder), "damaged"))
     if options.json:
-        sys.stdout.write(json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
+        out_json([asdict(entry) for entry in entries])
     else:
         _print_table(entries)
     if options.plot is not None:
         from nondiff.experiments.curves import draw_curves
 
         draw_curves(runs, options.plot)
-        sys.stderr.write(f"drew {options.plot}\n")
+        err(f"drew {options.plot}")
     return 0
 
 
@@ -160,9 +159,7 @@ def _print_table(entries: list[Entry]) -> None:
         table.add_column(heading, overflow="fold")
     for entry in entries:
         table.add_row(*_row(entry))
-    Console(
-        highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 150
-    ).print(table)
+    out_table(table, file_width=150)
 
 
 def _row(entry: Entry) -> list[str]:

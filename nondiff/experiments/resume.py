@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import sys
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
 from nondiff.envs.errors import InvalidOptionError, RunError
+from nondiff.experiments.console import err
 from nondiff.experiments.lessons import check_unchanged
+from nondiff.experiments.parsing import parse_known_options
 from nondiff.experiments.provenance import versions
 from nondiff.experiments.ranges import MOST_STEPS, check_ranges
 from nondiff.experiments.runs import Run
@@ -47,7 +46,7 @@ def parse_resume(arguments: list[str], prog: str) -> ResumeOptions:
     Raises:
         InvalidOptionError: an option that a run can't change.
     """
-    options, unknown = tyro.cli(ResumeOptions, args=arguments, prog=prog, return_unknown_args=True)
+    options, unknown = parse_known_options(ResumeOptions, arguments, prog)
     if unknown:
         raise InvalidOptionError(
             f"{unknown[0]} can't be given with --resume: everything but --budget, "
@@ -128,4 +127,4 @@ def _note_versions(run: Run) -> None:
         if before.get(name) != present.get(name)
     ]
     if changed:
-        sys.stderr.write(f"versions have changed, so bits may differ: {', '.join(changed)}\n")
+        err(f"versions have changed, so bits may differ: {', '.join(changed)}")

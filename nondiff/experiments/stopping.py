@@ -10,6 +10,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+from nondiff.experiments.console import is_plain
+from nondiff.experiments.streams import ERROR, write_or_drop
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SHELL_CODE = 128  # plus the signal's number: a shell's exit code for a program that it ended
 FIRST = b"\nstopping after this step; once more to exit at once\n"
@@ -64,7 +67,7 @@ class Stop:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if self.signum is not None:
-            os.write(2, SECOND + (SHOW_CURSOR if sys.stderr.isatty() else b""))
+            write_or_drop(ERROR, SECOND + (b"" if is_plain(sys.stderr) else SHOW_CURSOR))
             os._exit(SHELL_CODE + signum)
         self.signum = signum
-        os.write(2, FIRST)
+        write_or_drop(ERROR, FIRST)

@@ -24,6 +24,7 @@ from nondiff.envs.errors import InvalidOptionError, NondiffError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
 from nondiff.experiments.lessons import checksums, with_absolute_path
 from nondiff.experiments.monitor import ReviewPlan
+from nondiff.experiments.parsing import parse_known_options, parse_options
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, Device, check_ranges
 from nondiff.experiments.runs import Run
 from nondiff.experiments.session import carry_on, set_device
@@ -102,11 +103,11 @@ def parse(arguments: list[str], prog: str) -> TrainCommand[Any]:
         eval_episodes=preset.eval_episodes,
     )
     kind = find_strategy(options.strategy)
-    return tyro.cli(
+    return parse_options(
         TrainCommand[kind],  # type: ignore[valid-type]
-        args=arguments,
+        arguments,
+        prog,
         default=TrainCommand(options, preset.strategy),
-        prog=prog,
         description=TrainCommand.__doc__,
     )
 
@@ -114,7 +115,7 @@ def parse(arguments: list[str], prog: str) -> TrainCommand[Any]:
 def _chosen(arguments: list[str], prog: str) -> TrainOptions:
     """The options that decide the rest; what a strategy adds is left for the second pass."""
     known = [argument for argument in arguments if argument not in ("-h", "--help")]
-    return tyro.cli(TrainOptions, args=known, prog=prog, return_unknown_args=True)[0]
+    return parse_known_options(TrainOptions, known, prog)[0]
 
 
 def _preset(options: TrainOptions) -> Preset:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.console import Console
 from rich.table import Table
 
 from nondiff.envs.recipe import EnvRecipe
+from nondiff.experiments.console import out_json, out_table
 from nondiff.experiments.episodes import Episode
 from nondiff.experiments.statistics import Estimate, PairedDifference, Summary
 
@@ -51,7 +49,7 @@ def print_json(verdict: Verdict) -> None:
         "policies": [{"name": one.name, **one.summary.to_json()} for one in verdict.judged],
         "difference": verdict.difference.to_json() if verdict.difference else None,
     }
-    sys.stdout.write(json.dumps(data, indent=1) + "\n")
+    out_json(data)
 
 
 def print_table(verdict: Verdict) -> None:
@@ -69,9 +67,7 @@ def print_table(verdict: Verdict) -> None:
     if verdict.difference:
         table.add_section()
         table.add_row(*_difference_row(verdict.difference))
-    Console(
-        highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120
-    ).print(table)
+    out_table(table)
 
 
 def _row(judged: Judged) -> list[str]:
