@@ -40,7 +40,10 @@ SHARED_BY_FAMILIES = tuple(
 # What makes environments and runs them, whichever they are.
 ROUND_ENVIRONMENTS = tuple(
     f"nondiff.envs.{name}"
-    for name in ("recipe", "worker", "serving", "episode_record", "python_processes")
+    for name in (
+        *("recipe", "worker", "serving", "episode_record", "python_processes"),
+        *("main_module", "awake_clock"),
+    )
 )
 
 

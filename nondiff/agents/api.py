@@ -121,6 +121,11 @@ class BoxRecipe(EnvRecipe):
 
     box: BlackBox | None = None
 
+    @property
+    def stands_alone(self) -> bool:
+        """It is sent whole."""
+        return True
+
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         assert self.box is not None
         return BlackBoxEnv(self.box)

@@ -7,10 +7,12 @@ works in a downloaded folder would run its `psutil.py`.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 SAFE_PATH = "PYTHONSAFEPATH"  # if it is set, Python 3.11 and later leave the working folder out
 _START = "import sys; sys.path[:1] == [''] and sys.path.pop(0)"  # before anything is imported
@@ -44,3 +46,17 @@ def restore_safe_path(before: str | None) -> None:
         os.environ.pop(SAFE_PATH, None)
     else:
         os.environ[SAFE_PATH] = before
+
+
+@contextmanager
+def signals_held(numbers: Iterable[int]) -> Iterator[None]:
+    """Block signals, also in a process started meanwhile, which unblocks them when it is ready."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it, as the first spawn does, would unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

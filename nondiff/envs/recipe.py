@@ -37,6 +37,14 @@ class EnvRecipe:
     id: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def stands_alone(self) -> bool:
+        """Whether any process can make it: its id names its module, or is Gymnasium's or ours."""
+        registered = gymnasium.registry.get(self.id)
+        entry = None if registered is None else registered.entry_point
+        known = isinstance(entry, str) and entry.partition(".")[0] in ("nondiff", "gymnasium")
+        return ":" in self.id or known
+
     def spec(self) -> EnvSpec:
         """The registered specification.
 

@@ -17,24 +17,26 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from multiprocessing import connection, process, resource_tracker
+from collections.abc import Callable
+from multiprocessing import connection, process
 from multiprocessing.util import Finalize
 from typing import Any, Protocol
 from uuid import uuid4
 
 import psutil
 
-from nondiff.envs import cpu_time
+from nondiff.envs import cpu_time, main_module
+from nondiff.envs.awake_clock import AwakeClock
 from nondiff.envs.copying import NeverCopied
 from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.python_processes import safe_path
+from nondiff.envs.python_processes import safe_path, signals_held
 from nondiff.envs.serving import MARK, SIGNALS, Env, kill_descendants, work
 
 Wrap = Callable[[Env], Env]
 
 START_SECONDS = 120.0  # to make an environment: many that start at once wait for each other
 CLOSE_SECONDS = 5.0  # to close one, and for a killed process to be gone
+SCRIPT_FAILED = "exited with code 1"  # what Python does if the script raises that it runs again
 _LOOK_SECONDS = 0.25  # between looks at whether a silent worker lives
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -70,6 +72,11 @@ class Recipe(Protocol):
         """Makes the environment; is given the `memory` of the worker if it has some."""
         ...
 
+    @property
+    def stands_alone(self) -> bool:
+        """Whether any process can make it, knowing nothing of what this one's program defines."""
+        ...
+
 
 class Worker(NeverCopied):
     """One environment in a process; several that are constructed in a row start at once.
@@ -81,7 +88,8 @@ class Worker(NeverCopied):
         memory: shared with the process, such as a `RawArray`, and given to the recipe there.
 
     Raises:
-        InvalidOptionError: the recipe's arguments or `wrap` can't be pickled.
+        InvalidOptionError: the recipe's arguments or `wrap` can't be pickled, or are defined where
+            no other process can find them.
     """
 
     instead = "make another one of the same recipe"
@@ -97,11 +105,14 @@ class Worker(NeverCopied):
         self._connection, theirs = _SPAWN.Pipe()
         _limit_stalls(self._connection, timeout)
         bound = threading.current_thread() is threading.main_thread()
+        runs_main = main_module.is_needed(order, recipe.stands_alone)
+        self._may_lack_main = not (runs_main or recipe.stands_alone)
+        self._runs_main = runs_main
         with safe_path() as before:
             self._process = _SPAWN.Process(
                 target=work, args=(theirs, os.getpid(), bound, order, mark, memory, before)
             )
-            with theirs, _signals_held():
+            with theirs, signals_held(SIGNALS), main_module.started(runs_main):
                 self._process.start()
         assert self._process.pid is not None  # it has been started
         self.pid = self._process.pid
@@ -133,7 +144,7 @@ class Worker(NeverCopied):
             WorkerLost: the process died, or hung and has been killed.
         """
         if not self._made:
-            _unpacked(self._read(), making=True)
+            self._learn_that_it_is_made()
             self._made = True
             self._deadline = _clock.now() + self._timeout
         while self._unread > 1:
@@ -142,6 +153,15 @@ class Worker(NeverCopied):
         answer = self._read()
         self._unread = 0  # not before: an interrupt in between leaves the answer to be dropped
         return _unpacked(answer)
+
+    def _learn_that_it_is_made(self) -> None:
+        try:
+            _unpacked(self._read(), making=True)
+        except EnvironmentRaised as raised:
+            if not self._may_lack_main:
+                raise
+            summary = f"{raised.summary}; {main_module.NEEDS_FILE}"
+            raise EnvironmentRaised(summary, raised.traceback, making=True) from raised
 
     def settle(self) -> None:
         """Wait until it does nothing: for the answers that an interrupt kept from being read."""
@@ -218,24 +238,14 @@ class Worker(NeverCopied):
 
     def _lost(self, reason: str) -> WorkerLost:
         self.kill()
-        return WorkerLost(reason if self._made else f"{reason} while it was being made")
+        if self._made:
+            return WorkerLost(reason)
+        failed = self._runs_main and reason == SCRIPT_FAILED
+        hint = f"; {main_module.NEEDS_GUARD}" if failed else ""
+        return WorkerLost(f"{reason} while it was being made{hint}")
 
 
-class _AwakeClock:
-    """Seconds of which only so many count between looks: a stop by Ctrl-Z makes no worker late."""
-
-    def __init__(self) -> None:
-        self._seconds = 0.0
-        self._seen = time.monotonic()
-
-    def now(self) -> float:
-        seen = time.monotonic()
-        self._seconds += min(seen - self._seen, 1.5 * _LOOK_SECONDS)
-        self._seen = seen
-        return self._seconds
-
-
-_clock = _AwakeClock()
+_clock = AwakeClock(1.5 * _LOOK_SECONDS)
 
 
 def _pickled_order(recipe: Recipe, wrap: Wrap | None) -> bytes:
@@ -252,20 +262,6 @@ def _limit_stalls(pipe: connection.Connection, seconds: float) -> None:
         with socket.socket(fileno=os.dup(pipe.fileno())) as end:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """Block signals, also in a process started meanwhile, which unblocks them when it is ready."""
-    if sys.platform == "win32":
-        yield
-        return
-    resource_tracker.ensure_running()  # starting it, as the first spawn does, would unblock them
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _unpacked(message: bytes, making: bool = False) -> Any:

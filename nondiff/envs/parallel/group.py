@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 import gymnasium
@@ -30,6 +31,11 @@ class GroupRecipe:
     numbers: range
     layout: Layout
     id: str = "the environment"
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it is one of ours, which needs nothing that is registered elsewhere."""
+        return _is_ours(self.make_one)
 
     def make(self, memory: Any) -> EnvGroup:
         """Make them, over memory that `layout` allocated."""
@@ -121,6 +127,14 @@ class EnvGroup(gymnasium.Env[Any, Any]):
             return value(*some, **named) if callable(value) else value
         except BaseException as error:
             _fail(number, error, f" asked for {name!r}")
+
+
+def _is_ours(made: Any) -> bool:
+    """Whether what makes environments is nondiff's alone, what is bound to it included."""
+    if isinstance(made, partial):
+        bound = [part for part in (*made.args, *made.keywords.values()) if callable(part)]
+        return all(map(_is_ours, [made.func, *bound]))
+    return str(getattr(made, "__module__", "")).partition(".")[0] == "nondiff"
 
 
 def _write(parts: Parts, number: int, observation: Any) -> None:

@@ -28,7 +28,8 @@ class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
     memory that all share. Where an episode ends, `info` holds `final_obs` and `final_info`, and
     the observation is the first of the next, as Gymnasium's `AutoresetMode.SAME_STEP` has it.
 
-    The processes are spawned: a script that makes one does so below `if __name__ == "__main__"`.
+    The processes are spawned, and do not run the script that starts them again, unless `make` is
+    defined there or elsewhere outside nondiff: then it does so below `if __name__ == "__main__":`.
 
     Args:
         make: makes one environment; pickled by reference.
