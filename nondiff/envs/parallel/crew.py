@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from gymnasium.vector import AutoresetMode
+
 from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
 from nondiff.envs.parallel.group import Env, GroupRecipe
 from nondiff.envs.parallel.rows import Layout
@@ -23,6 +25,7 @@ class Crew:
         layout: of the memory that they share.
         memory: that memory.
         shares: the numbers of each worker's environments.
+        mode: when an episode follows on one that has ended.
         timeout: the longest that one may take to answer [s].
         apart: whether each is kept to its own share of the processors; see `keep_apart`.
 
@@ -38,6 +41,7 @@ class Crew:
         layout: Layout,
         memory: Any,
         shares: list[range],
+        mode: AutoresetMode,
         timeout: float,
         apart: bool,
     ) -> None:
@@ -45,7 +49,7 @@ class Crew:
         self._workers: list[Worker] = []
         try:
             for numbers in shares:
-                recipe = GroupRecipe(make_one, numbers, layout)
+                recipe = GroupRecipe(make_one, numbers, layout, mode)
                 self._workers.append(Worker(recipe, timeout, memory=memory))
             if apart:
                 keep_apart([worker.pid for worker in self._workers])

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 import gymnasium
+from gymnasium.vector import AutoresetMode
 
 from nondiff.envs.errors import EnvironmentFailedError
 from nondiff.envs.parallel.rows import Layout, Parts, Rows
@@ -25,11 +26,13 @@ class GroupRecipe:
         make_one: makes one; pickled by reference.
         numbers: those of its environments, which are their rows in the shared arrays.
         layout: the shared arrays.
+        mode: when an episode follows on one that has ended.
     """
 
     make_one: Callable[[], Env]
     numbers: range
     layout: Layout
+    mode: AutoresetMode
     id: str = "the environment"
 
     @property
@@ -39,7 +42,7 @@ class GroupRecipe:
 
     def make(self, memory: Any) -> EnvGroup:
         """Make them, over memory that `layout` allocated."""
-        return EnvGroup(self.make_one, self.numbers, self.layout.rows(memory))
+        return EnvGroup(self.make_one, self.numbers, self.layout.rows(memory), self.mode)
 
 
 class EnvGroup(gymnasium.Env[Any, Any]):
@@ -51,7 +54,10 @@ class EnvGroup(gymnasium.Env[Any, Any]):
         EnvironmentFailedError: from all methods, an environment raised; it is named by its number.
     """
 
-    def __init__(self, make_one: Callable[[], Env], numbers: range, rows: Rows) -> None:
+    def __init__(
+        self, make_one: Callable[[], Env], numbers: range, rows: Rows, mode: AutoresetMode
+    ) -> None:
+        self._mode = mode
         self._numbers = numbers
         self._rows = rows
         self._envs: list[Env] = []
@@ -61,22 +67,30 @@ class EnvGroup(gymnasium.Env[Any, Any]):
                 made.callback(self._envs[-1].close)
             self._close = made.pop_all()
 
-    def reset_all(self, seeds: Sequence[int | None], options: dict[str, Any] | None) -> list[Info]:
-        """Reset them all; `seeds` are those of the whole vector environment.
+    def reset_some(
+        self,
+        seeds: Sequence[int | None],
+        options: dict[str, Any] | None,
+        chosen: Sequence[bool],
+    ) -> list[Info | None]:
+        """Reset those that are chosen; seeds and choice are of the whole vector environment.
 
         Returns:
-            their infos.
+            their infos; None of the others.
         """
         return [
-            self._reset(number, env, seed=seeds[number], options=options)
+            self._begin(number, env, seed=seeds[number], options=options)
+            if chosen[number]
+            else None
             for number, env in zip(self._numbers, self._envs, strict=True)
         ]
 
     def step_all(self) -> list[tuple[Info | None, Info]]:
-        """Do what the actions say, and begin again where an episode ends.
+        """Do what the actions say, and begin again where an episode ends, or has ended.
 
         Returns:
-            for each, the last info of an episode that has ended, and that of the observation.
+            for each, the last info of an episode that this has followed on, and that of the
+            observation.
         """
         return [
             self._step(number, env) for number, env in zip(self._numbers, self._envs, strict=True)
@@ -99,17 +113,28 @@ class EnvGroup(gymnasium.Env[Any, Any]):
 
     def _step(self, number: int, env: Env) -> tuple[Info | None, Info]:
         rows = self._rows
+        ended = rows.terminated[number] or rows.truncated[number]
+        if ended and self._mode is AutoresetMode.NEXT_STEP:
+            return None, self._begin(number, env)
         try:
             observation, reward, terminated, truncated, info = env.step(rows.action[number].copy())
         except BaseException as error:
             _fail(number, error)
         rows.reward[number] = reward
         rows.terminated[number], rows.truncated[number] = terminated, truncated
-        if terminated or truncated:
+        if (terminated or truncated) and self._mode is AutoresetMode.SAME_STEP:
             _write(rows.final, number, observation)
             return info, self._reset(number, env)
         _write(rows.observation, number, observation)
         return None, info
+
+    def _begin(self, number: int, env: Env, **arguments: Any) -> Info:
+        """Begin an episode that no step has led to."""
+        info = self._reset(number, env, **arguments)
+        rows = self._rows
+        rows.reward[number] = 0.0
+        rows.terminated[number] = rows.truncated[number] = False
+        return info
 
     def _reset(self, number: int, env: Env, **arguments: Any) -> Info:
         try:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from nondiff.envs.autoreset import check_nothing_is_over, checked_mode, split_mask
 from nondiff.envs.copying import NeverCopied
 from nondiff.envs.errors import InvalidActionError, InvalidOptionError
 from nondiff.envs.options import check_bool
@@ -22,11 +23,10 @@ TIMEOUT = 300.0  # [s]
 
 
 class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
-    """Gives what each environment gives alone, bit for bit, and begins again in the same step.
+    """Gives what each environment gives alone, bit for bit, as Gymnasium's `SyncVectorEnv` does.
 
     Each process is sent one short message a step; actions, observations, rewards and flags are in
-    memory that all share. Where an episode ends, `info` holds `final_obs` and `final_info`, and
-    the observation is the first of the next, as Gymnasium's `AutoresetMode.SAME_STEP` has it.
+    memory that all share.
 
     The processes are spawned, and do not run the script that starts them again, unless `make` is
     defined there or elsewhere outside nondiff: then it does so below `if __name__ == "__main__":`.
@@ -36,6 +36,10 @@ class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
         num_envs: how many.
         processes: among how many processes they are divided; None: as many as there are cores,
             and environments for.
+        autoreset_mode: where an episode ends, an `AutoresetMode` of Gymnasium's, or its value.
+            "SameStep": the observation is the first of the next, and `info` holds `final_obs` and
+            `final_info`. "NextStep": the next step begins another, whatever its action.
+            "Disabled": `reset(options={"reset_mask": ended})` is due before the next step.
         timeout: the longest that a step of a process's share may take [s].
         apart: keep each process to its own share of the processors, on Linux and where there are
             enough of them, since all wait for the last. Turn it off where other work is bound to
@@ -46,11 +50,11 @@ class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
         InvalidOptionError: an argument out of its range; spaces that are no arrays; a `make` that
             can't be pickled; and what `make` raises.
         InvalidActionError: from `step`, actions of the wrong shape or not finite; none is done.
+        ResetNeeded: from `step`, in mode "Disabled", an episode is over; none is done.
         EnvironmentFailedError: from any method, an environment raised, or a process died or hung.
     """
 
     instead = "make another one with the same arguments"
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP}  # type: ignore[misc]
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
         num_envs: int = 1,
         *,
         processes: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         timeout: float = TIMEOUT,
         apart: bool = True,
         **arguments: Any,
@@ -67,20 +72,21 @@ class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
         if not timeout > 0:
             raise InvalidOptionError(f"timeout must be a positive number [s], not {timeout!r}")
         check_bool("apart", apart)
+        self._mode = checked_mode(autoreset_mode)
         self.num_envs = num_envs
         make_one = partial(make, **arguments)
         self._learn_from(make_one())
         layout = Layout(num_envs, self.single_observation_space, self.single_action_space)
         memory = layout.allocate()
         self._rows = layout.rows(memory)
-        self._crew = Crew(make_one, layout, memory, shares, timeout, apart)
+        self._crew = Crew(make_one, layout, memory, shares, self._mode, timeout, apart)
         self.closed = False
 
     def _learn_from(self, env: Env) -> None:
         try:
             self.single_observation_space = env.observation_space
             self.single_action_space = env.action_space
-            self.metadata = {**env.metadata, **type(self).metadata}  # type: ignore[misc]
+            self.metadata = {**env.metadata, "autoreset_mode": self._mode}
             self.render_mode = env.render_mode
         finally:
             env.close()
@@ -93,10 +99,16 @@ class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Any, Info]:
-        """Begin all episodes; environment i is seeded with seed + i, or the i-th of a list."""
+        """Begin all episodes; environment i is seeded with seed + i, or the i-th of a list.
+
+        With an option `reset_mask`, (num_envs,) flags of numpy, only those that it names.
+        """
+        chosen, others = split_mask(options, self.num_envs)
         info: Info = {}
-        for number, one in enumerate(self._crew.ask("reset_all", self._seeds(seed), options)):
-            info = self._add_info(info, one, number)
+        infos = self._crew.ask("reset_some", self._seeds(seed), others, chosen.tolist())
+        for number, one in enumerate(infos):
+            if one is not None:
+                info = self._add_info(info, one, number)
         return _batch(self._rows.observation), info
 
     def step(
@@ -106,23 +118,21 @@ class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
         actions = self._checked(actions)
         self._crew.settle()
         rows = self._rows
+        if self._mode is AutoresetMode.DISABLED:
+            check_nothing_is_over(rows.terminated | rows.truncated)
         rows.action[...] = actions
         infos = self._crew.ask("step_all")
         terminated, truncated = rows.terminated.copy(), rows.truncated.copy()
-        info = self._step_info(infos, terminated | truncated)
+        info = self._step_info(infos)
         return _batch(rows.observation), rows.reward.copy(), terminated, truncated, info
 
-    def _step_info(self, infos: list[Any], ended: NDArray[np.bool_]) -> Info:
+    def _step_info(self, infos: list[Any]) -> Info:
         info: Info = {}
         for number, (final, last) in enumerate(infos):
             if final is not None:
-                info = self._add_info(info, {"final_info": final}, number)
+                seen = _batch({key: part[number] for key, part in self._rows.final.items()})
+                info = self._add_info(info, {"final_obs": seen, "final_info": final}, number)
             info = self._add_info(info, last, number)
-        if ended.any():
-            final_rows = {key: part.copy() for key, part in self._rows.final.items()}
-            for part in final_rows.values():
-                part[~ended] = 0
-            info |= {"final_obs": _batch(final_rows), "_final_obs": ended}
         return info
 
     def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:

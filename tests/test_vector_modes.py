@@ -1,0 +1,141 @@
+"""Our vector environments begin again as Gymnasium's `SyncVectorEnv` does, in each of its modes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from faulty_envs import Breaks
+from gymnasium.vector import AutoresetMode, VectorEnv
+from simulators import skip_without
+from slow_cases import some_slow
+from test_envs import differ_by_the_reward_alone
+
+from nondiff.agents.reinforcement.batched import BatchedVecEnv
+from nondiff.envs import ENVIRONMENTS, VECTOR_ENTRY_POINTS
+from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.parallel import ParallelVectorEnv
+
+Vector = VectorEnv[Any, Any, Any]
+MODES = list(AutoresetMode)
+COUNT = 3
+VECTORISED = [
+    env_id
+    for env_id, (entry_point, _) in ENVIRONMENTS.items()
+    if VECTOR_ENTRY_POINTS.get(entry_point, "").startswith("nondiff.envs.arm")
+]
+RESEMBLED = {*VECTORISED} - {"nondiff/PandaPush-v0", "nondiff/YagiAntenna-v0"}
+
+
+def equal(ours: Any, theirs: Any) -> bool:
+    if isinstance(theirs, dict):
+        return list(ours) == list(theirs) and all(equal(ours[key], theirs[key]) for key in theirs)
+    one, other = np.asarray(ours), np.asarray(theirs)
+    if other.dtype == object:
+        return len(one) == len(other) and all(map(equal_entries, one, other))
+    return one.dtype == other.dtype and one.tobytes() == other.tobytes()
+
+
+def equal_entries(ours: Any, theirs: Any) -> bool:
+    """Entries of arrays of objects; Gymnasium makes such of numpy's flags, with None for others."""
+    if theirs is None:
+        return ours is None or not ours
+    return equal(ours, theirs) if isinstance(theirs, dict) else np.array_equal(ours, theirs)
+
+
+def follows(ours: Vector, theirs: Vector, mode: AutoresetMode, steps: int) -> int:
+    """Step both alike; how many episodes ended."""
+    first = ours.reset(seed=3), theirs.reset(seed=3)
+    assert equal(dict(enumerate(first[0])), dict(enumerate(first[1])))
+    ours.action_space.seed(0)
+    ends = 0
+    for _ in range(steps):
+        actions = ours.action_space.sample()
+        mine, wanted = ours.step(actions), theirs.step(actions)
+        assert equal(dict(enumerate(mine)), dict(enumerate(wanted)))
+        ended = mine[2] | mine[3]
+        ends += int(ended.sum())
+        if mode is AutoresetMode.DISABLED and ended.any():
+            with pytest.raises(gymnasium.error.ResetNeeded, match="reset_mask"):
+                ours.step(actions)
+            seeds = [40 + ends, None, 60]
+            again = [
+                each.reset(seed=seeds, options={"reset_mask": ended}) for each in (ours, theirs)
+            ]
+            assert equal(dict(enumerate(again[0])), dict(enumerate(again[1])))
+    return ends
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("env_id", some_slow(VECTORISED, RESEMBLED | differ_by_the_reward_alone()))
+def test_every_mode_is_gymnasiums(env_id: str, mode: AutoresetMode) -> None:
+    skip_without(env_id)
+    arguments = {"horizon": 4} if "Panda" in env_id or "Kuka" in env_id else {}
+    ours = gymnasium.make_vec(env_id, COUNT, autoreset_mode=mode, **arguments)
+    theirs = gymnasium.make_vec(
+        env_id, COUNT, "sync", vector_kwargs={"autoreset_mode": mode}, **arguments
+    )
+    assert ours.metadata["autoreset_mode"] is theirs.metadata["autoreset_mode"] is mode
+    assert follows(ours, theirs, mode, 10) >= COUNT
+    for each in (ours, theirs):
+        each.close()
+
+
+@pytest.fixture(params=["parallel"])
+def make(request: pytest.FixtureRequest) -> Iterator[Callable[..., Vector]]:
+    made: list[Vector] = []
+
+    def make(**arguments: Any) -> Vector:
+        made.append(ParallelVectorEnv(Breaks, 2, processes=1, **arguments))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_modes_are_known_by_their_values(make: Callable[..., Vector]) -> None:
+    assert make().metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    assert make(autoreset_mode="NextStep").metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+    for wrong in ("next_step", None, 1):
+        with pytest.raises(InvalidOptionError, match="'NextStep', 'SameStep', 'Disabled', not"):
+            make(autoreset_mode=wrong)
+
+
+@pytest.mark.parametrize(
+    "mask", [[True, False], np.array([1, 0]), np.ones(3, bool), np.zeros(2, bool), None]
+)
+def test_masks_are_checked_before_anything_is_reset(make: Callable[..., Vector], mask: Any) -> None:
+    vector = make(autoreset_mode="Disabled")
+    vector.reset(seed=0)
+    with pytest.raises(InvalidOptionError, match="reset_mask must be an array of 2 numpy flags"):
+        vector.reset(options={"reset_mask": mask})
+
+
+def test_options_stay_those_of_the_caller(make: Callable[..., Vector]) -> None:
+    vector, options = make(), {"reset_mask": np.array([True, False])}
+    vector.reset(seed=0)
+    vector.reset(options=options)
+    assert options.keys() == {"reset_mask"}
+
+
+def test_trainings_refuse_the_other_modes(make: Callable[..., Vector]) -> None:
+    BatchedVecEnv(make())
+    with pytest.raises(InvalidOptionError, match="SAME_STEP"):
+        BatchedVecEnv(make(autoreset_mode="NextStep"))
+
+
+@pytest.mark.parametrize("mode", ["sync", pytest.param("async", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "env_id", some_slow(ENVIRONMENTS, {*ENVIRONMENTS} - {"nondiff/PandaReach-v0"})
+)
+def test_gymnasiums_own_vectors_take_every_environment(env_id: str, mode: str) -> None:
+    skip_without(env_id)
+    vector = gymnasium.make_vec(env_id, 2, vectorization_mode=mode)
+    vector.reset(seed=0)
+    for _ in range(3):
+        vector.step(vector.action_space.sample())
+    vector.close()
