@@ -26,7 +26,7 @@ ENGINES = {
     "cmaes": "nondiff/agents/evolution/",
     "vizdoom": "nondiff/envs/doom/engine.py",
     "minari": "nondiff/agents/demonstrations.py",
-    "h5py": "nondiff/agents/demonstrations.py",
+    "h5py": "nondiff/agents/demonstration",
     "pygame": "nondiff/envs/doom/camera.py",
 }
 # What every environment family may import of its own floor.

@@ -9,18 +9,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from nondiff.agents.demonstration_files import (
+    METADATA,
+    VALUES,
+    check_values,
+    data_folder,
+    read_metadata,
+)
 from nondiff.envs.errors import InvalidOptionError, MissingDependencyError, NonFiniteError
 from nondiff.envs.needs import missing
+from nondiff.files.safe_path import SafePath
 
 DATA = "data"  # the folder in a dataset's that Minari reads
-METADATA = "metadata.json"
+PIECE = 2**20  # [bytes]
 Observations = Any  # an array with a row a step, or a dictionary of them
 
 
@@ -65,7 +73,7 @@ def load_minari() -> tuple[Any, Any, str]:
 
 
 def checksum(path: str | Path) -> str:
-    """SHA-256 of a dataset's files and their names.
+    """SHA-256 of the files that are read of a dataset, and their names.
 
     Raises:
         InvalidOptionError: there is none, or it can't be read.
@@ -73,9 +81,16 @@ def checksum(path: str | Path) -> str:
     folder = _data_folder(Path(path))
     total = hashlib.sha256()
     with _readable(folder):
-        for part in sorted(p for p in folder.rglob("*") if p.is_file()):
-            digest = hashlib.sha256(part.read_bytes()).hexdigest()
-            total.update(f"{digest}  {part.relative_to(folder).as_posix()}\n".encode())
+        for name in (VALUES, METADATA):
+            with (folder / name).open() as file:
+                total.update(f"{_sha256(file)}  {name}\n".encode())
+    return total.hexdigest()
+
+
+def _sha256(file: BinaryIO) -> str:
+    total = hashlib.sha256()
+    while piece := file.read(PIECE):
+        total.update(piece)
     return total.hexdigest()
 
 
@@ -106,14 +121,15 @@ def read_demonstrations(path: str | Path, env: gymnasium.Env[Any, Any]) -> Demon
     return Demonstrations(**{n: _joined([getattr(e, n) for e in episodes]) for n in names})
 
 
-def _opened(folder: Path, env: gymnasium.Env[Any, Any]) -> Any:
+def _opened(folder: SafePath, env: gymnasium.Env[Any, Any]) -> Any:
     """Minari's storage of a dataset of this environment."""
     storage_class, _, _ = load_minari()
     with _readable(folder):
-        metadata = json.loads((folder / METADATA).read_text())
+        metadata = read_metadata(folder)
+        check_values(folder)
         # Minari would make the environment to learn them, and run whatever code it names.
         described = {"observation_space", "action_space"} <= set(metadata)
-        storage = storage_class.read(folder) if described else None
+        storage = storage_class.read(folder.path) if described else None
     if storage is None:
         raise InvalidOptionError(f"{folder}: its {METADATA} does not say which spaces it is of")
     _check_env(folder, metadata.get("env_spec"), env)
@@ -126,11 +142,10 @@ def _opened(folder: Path, env: gymnasium.Env[Any, Any]) -> Any:
     return storage
 
 
-def _data_folder(path: Path) -> Path:
-    for folder in (path / DATA, path):
-        with suppress(OSError, ValueError):  # of a path that can't be one
-            if (folder / METADATA).is_file():
-                return folder
+def _data_folder(path: Path) -> SafePath:
+    with suppress(OSError, ValueError):  # of a path that can't be one
+        if (folder := data_folder(path, DATA)) is not None:
+            return folder
     there = "is not a Minari dataset" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
     raise InvalidOptionError(
         f"demonstrations {str(path)!r}: the folder {str(path.absolute())!r} {there}; "
@@ -139,7 +154,7 @@ def _data_folder(path: Path) -> Path:
 
 
 @contextmanager
-def _readable(folder: Path) -> Iterator[None]:
+def _readable(folder: SafePath) -> Iterator[None]:
     """Whatever goes wrong within is the fault of the dataset's files."""
     try:
         yield
@@ -152,7 +167,7 @@ def _readable(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _check_env(folder: Path, spec_json: str | None, env: gymnasium.Env[Any, Any]) -> None:
+def _check_env(folder: SafePath, spec_json: str | None, env: gymnasium.Env[Any, Any]) -> None:
     """Refuse what was played elsewhere; a dataset need not say where it was played."""
     if spec_json is None or env.spec is None:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from nondiff.envs.text import code, markdown
-from nondiff.experiments.run_files import CARD, CONFIG, CURVE, METRICS, STATE
+from nondiff.experiments.run_files import CARD, CONFIG, CURVE, MARK, METRICS, STATE, write_marked
 from nondiff.experiments.runs import Run
 
 TEMPLATE = """# {env} trained with {strategy}
@@ -20,6 +20,8 @@ TEMPLATE = """# {env} trained with {strategy}
 - `models/`: the best and the latest model (JSON and safetensors, nothing executable)
 
 Look at it with {command}.
+
+<!-- {mark}, which replaces this file when the run goes on; write your own into another. -->
 """
 
 
@@ -42,6 +44,7 @@ def write_card(run: Run) -> None:
         strategy=markdown(run.config["strategy"]),
         headline=headline(run).capitalize() + ".",
         curve=CURVE,
+        mark=MARK,
         seed=run.config["seed"],
         steps=run.state["steps"],
         budget=run.asked["budget"],
@@ -52,4 +55,4 @@ def write_card(run: Run) -> None:
         state=STATE,
         command=code(f"nondiff evaluate {run.folder}"),
     )
-    (run.files / CARD).write(text.encode(errors="backslashreplace"))
+    write_marked(run.files / CARD, text.encode(errors="backslashreplace"))

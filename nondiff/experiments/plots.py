@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from nondiff.envs.text import visible
 from nondiff.experiments.figures import drawn_plainly, pyplot
 from nondiff.experiments.metrics import Rows, series
+from nondiff.experiments.run_files import MARK, write_marked
 from nondiff.files.safe_path import SafePath
 
 PANELS = (
@@ -37,6 +38,6 @@ def _draw(panels: Sequence[tuple[str, str, str]], rows: Rows, title: str, path: 
     figure.suptitle(visible(title))
     figure.tight_layout()
     picture = io.BytesIO()
-    figure.savefig(picture, dpi=120)
+    figure.savefig(picture, dpi=120, metadata={"Software": MARK})
     pyplot.close(figure)
-    path.write(picture.getvalue())
+    write_marked(path, picture.getvalue())

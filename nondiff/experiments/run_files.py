@@ -9,6 +9,8 @@ from nondiff.envs.errors import RunError
 from nondiff.experiments.checkpoints import CHECKPOINT
 from nondiff.experiments.checkpoints import NAME as CHECKPOINT_NAME
 from nondiff.experiments.claims import LOCK
+from nondiff.experiments.console import err
+from nondiff.files.kinds import UnsafePathError
 from nondiff.files.safe_path import SafePath
 
 CONFIG, STATE, METRICS, CURVE = "config.json", "run.json", "metrics.csv", "learning_curve.png"
@@ -22,6 +24,32 @@ TEMPORARY = re.compile(
     r"\.(config\.json|run\.json|metrics\.csv|learning_curve\.png|README\.md)\.[0-9a-f]{8}\.tmp"
     r"|(config|run|metrics)\.tmp"
 )
+
+MARK = "Written by nondiff"  # in what a run makes for people to look at
+# The second of each is of runs that began before there was a mark.
+MARKS = {
+    CARD: (MARK.encode(), b"\nLook at it with `nondiff evaluate "),
+    CURVE: (b"Software\0" + MARK.encode(), b"Software\0Matplotlib"),
+}
+MAX_MARKED = 2**24  # [bytes] of a file in which a mark is looked for
+
+
+def write_marked(file: SafePath, content: bytes) -> None:
+    """Write a file for people to look at, unless one is there that nondiff did not write."""
+    if _is_free(file):
+        file.write(content)
+    else:
+        err(f"{file} was not written by nondiff: it is left as it is")
+
+
+def _is_free(file: SafePath) -> bool:
+    if file.kind() is None:
+        return True
+    try:
+        content = file.read(MAX_MARKED)
+    except UnsafePathError:  # too large for one of ours
+        return False
+    return any(mark in content for mark in MARKS[file.name])
 
 
 def check_kinds(files: SafePath) -> None:
