@@ -73,7 +73,7 @@ def exit_with(work: Callable[[], int], prog: str) -> None:
     try:
         sys.exit(work())
     except EnvironmentFailedError as error:
-        err(error.details, end="")
+        err(*error.details.splitlines())
         _fail(error)
     except (NondiffError, DependencyNotInstalled) as error:
         _fail(error)
@@ -95,16 +95,13 @@ def exit_with(work: Callable[[], int], prog: str) -> None:
 
 
 def _usage(code: int) -> int:
-    out(USAGE, end="")
+    out(*USAGE.splitlines())
     return code
 
 
 def _fail(error: Exception) -> None:
-    """Print an error in one line, whatever characters the user gave, and exit."""
-    text = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(error)
-    )
-    err(f"error: {text}")
+    """Print an error in one line, and exit."""
+    err(f"error: {error}")
     sys.exit(2)
 
 
@@ -133,11 +130,11 @@ def _print_result(run: Run, prog: str) -> None:
 
     state, evaluate = run.state, _shell_command("evaluate", prog)
     out(
-        f"{headline(run)}\n"
+        headline(run),
         f"trained {state['steps']:,} steps in {state['seconds']:.1f} s; "
-        f"best model at {state['models']['best']['steps']:,}\n"
-        f"run folder: {run.folder}\n"
-        f"look at it: {' '.join([evaluate, str(run.folder), *run.trust_options()])}{_film(run)}"
+        f"best model at {state['models']['best']['steps']:,}",
+        f"run folder: {run.folder}",
+        f"look at it: {' '.join([evaluate, str(run.folder), *run.trust_options()])}{_film(run)}",
     )
 
 

@@ -83,7 +83,7 @@ def print_comparison(options: CompareOptions, stop: Stop) -> int:
     """Compare, and print the table; returns the exit code."""
     results = compare(options, stop)
     written = SafePath(options.folder) / (RESULTS if options.json else TABLE)
-    out(written.read(MAX_BYTES).decode(), end="")
+    out(*written.read(MAX_BYTES).decode().removesuffix("\n").split("\n"))
     return INCOMPLETE if results.missing else 0
 
 

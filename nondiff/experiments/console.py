@@ -1,18 +1,24 @@
-"""What a command prints: all of it passes through these functions."""
+"""What a command prints: all of it passes through these functions.
+
+None prints what a terminal would obey, of a text that was not made here: see `nondiff.envs.text`.
+"""
 
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
+import re
 import sys
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from nondiff.envs.errors import RunError
+from nondiff.envs.text import json_text, visible
 from nondiff.experiments.streams import GONE, answers
 
 # Columns. Tables and help need some; where a terminal says that it has fewer, their lines are
@@ -20,6 +26,8 @@ from nondiff.experiments.streams import GONE, answers
 MIN_WIDTH, DEFAULT_WIDTH, MAX_WIDTH = 40, 80, 500
 CELL_WIDTH = 6  # columns of a table's column; where there are fewer, nothing is left of a text
 HEIGHT = 25  # lines, of which nothing depends
+TAB = "\t"  # which a line may have
+COLOURS = re.compile("(\x1b\\[[0-9;]*m)")  # and other looks of letters
 DUMB = ("", "dumb", "unknown")  # terminals that understand no escape codes
 
 
@@ -27,8 +35,23 @@ class OutputClosed(Exception):  # noqa: N818
     """Whoever read standard output has ended, as in `nondiff runs | head -1`."""
 
 
-def out(text: str, end: str = "\n") -> None:
-    """Print a part of the command's answer to standard output.
+def out(*lines: str) -> None:
+    """Print lines of the command's answer to standard output, each of which stays one.
+
+    Raises:
+        OutputClosed: nobody reads it any more.
+        RunError: it can't be written.
+    """
+    _write(_joined(lines))
+
+
+def out_page(page: Page) -> None:
+    """Print a page that was made for standard output, its colours as they are; like `out`."""
+    _write(page.shown())
+
+
+def _write(text: str) -> None:
+    """Write to standard output.
 
     Raises:
         OutputClosed: nobody reads it any more.
@@ -37,7 +60,7 @@ def out(text: str, end: str = "\n") -> None:
     try:
         stream = answers()
         encoding = stream.encoding or "utf-8"
-        stream.write((text + end).encode(encoding, "backslashreplace").decode(encoding))
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
     except OSError as error:
         if error.errno in GONE:
@@ -47,7 +70,7 @@ def out(text: str, end: str = "\n") -> None:
 
 def out_json(data: Any) -> None:
     """Print the command's answer as JSON, which has no word for NaN and infinities but null."""
-    out(json.dumps(_finite(data), indent=1, allow_nan=False))
+    _write(json_text(_finite(data)) + "\n")
 
 
 def out_table(table: Table, file_width: int = 120) -> None:
@@ -55,13 +78,23 @@ def out_table(table: Table, file_width: int = 120) -> None:
     page = Page(answers())
     width = terminal_width(answers()) if answers().isatty() else file_width
     _console(page, max(width, CELL_WIDTH * len(table.columns))).print(table)
-    out(page.getvalue(), end="")
+    out_page(page)
 
 
-def err(text: str, end: str = "\n") -> None:
-    """Print a message to the error output."""
-    sys.stderr.write(text + end)
+def err(*lines: str) -> None:
+    """Print lines of a message to the error output, each of which stays one."""
+    sys.stderr.write(_joined(lines))
     sys.stderr.flush()
+
+
+def err_page(page: Page) -> None:
+    """Print a page that was made for the error output, its colours as they are."""
+    sys.stderr.write(page.shown())
+    sys.stderr.flush()
+
+
+def _joined(lines: Sequence[str]) -> str:
+    return "".join(f"{visible(line, keep=TAB)}\n" for line in lines)
 
 
 def error_console() -> Console:
@@ -113,10 +146,23 @@ class Page(io.StringIO):
         """Whether the stream is a terminal that gets escape codes."""
         return not self._plain
 
+    def shown(self) -> str:
+        """All of it, without what a terminal obeys but ends of lines and colours."""
+        parts = COLOURS.split(self.getvalue())
+        parts[::2] = [visible(part, keep="\n") for part in parts[::2]]
+        return "".join(parts)
+
+
+class _Console(Console):
+    """One that shows a `str` as it is in one line, such as a cell; a `Text` was made here."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
 
 def _console(file: Page | None, width: int) -> Console:
     plain = is_plain(sys.stderr) if file is None else not file.isatty()
-    return Console(
+    return _Console(
         file=file,
         stderr=file is None,
         width=width,

@@ -89,8 +89,8 @@ def demonstrate(options: DemonstrateOptions, stop: Stop) -> int:
         write_dataset(options.out, env, episodes, _facts(recipe, options.action_noise))
     out(
         f"solved {count.solved:,} of {count.played:,} episodes; kept {count.kept:,}, "
-        f"{count.steps:,} steps: {options.out}\n"
-        f"read them: minari.MinariDataset({str(options.out / DATA)!r})"
+        f"{count.steps:,} steps: {options.out}",
+        f"read them: minari.MinariDataset({str(options.out / DATA)!r})",
     )
     stop.check()
     return 0

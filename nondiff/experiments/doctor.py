@@ -44,7 +44,7 @@ def examine(options: DoctorOptions) -> int:
     """Print what was found; returns the exit code."""
     out_table(_installed())
     out_table(_environments())
-    out(_isolation())
+    out(*_isolation().splitlines())
     commands = sorted({need.install for need in NEEDS.values() if not need.is_met()})
     for command in commands:
         out(f"to get what is missing: {command}")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from nondiff.experiments.console import Page, err, out, terminal_width
+from nondiff.experiments.console import Page, err_page, out_page, terminal_width
 from nondiff.experiments.streams import answers
 
 T = TypeVar("T")
@@ -44,8 +44,8 @@ def _printed() -> Iterator[None]:
         with _usual_width(), redirect_stdout(help_page), redirect_stderr(errors):
             yield
     except SystemExit:
-        out(help_page.getvalue(), end="")
-        err(errors.getvalue(), end="")
+        out_page(help_page)
+        err_page(errors)
         raise
 
 

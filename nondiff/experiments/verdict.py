@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rich.table import Table
+from rich.text import Text
 
 from nondiff.envs.recipe import EnvRecipe
 from nondiff.experiments.console import out_json, out_table
@@ -70,7 +71,7 @@ def print_table(verdict: Verdict) -> None:
     out_table(table)
 
 
-def _row(judged: Judged) -> list[str]:
+def _row(judged: Judged) -> list[str | Text]:
     summary = judged.summary
     return [
         judged.name,
@@ -82,7 +83,7 @@ def _row(judged: Judged) -> list[str]:
     ]
 
 
-def _difference_row(difference: PairedDifference) -> list[str]:
+def _difference_row(difference: PairedDifference) -> list[str | Text]:
     return [
         "second minus first",
         str(difference.episodes),
@@ -93,8 +94,8 @@ def _difference_row(difference: PairedDifference) -> list[str]:
     ]
 
 
-def _interval(estimate: Estimate | None, form: str) -> str:
+def _interval(estimate: Estimate | None, form: str) -> str | Text:
     if estimate is None:
         return "-"
     value, low, high = (form.format(x) for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value}\n[{low}, {high}]"
+    return Text(f"{value}\n[{low}, {high}]")
