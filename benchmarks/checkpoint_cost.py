@@ -71,8 +71,8 @@ class Stopwatch(CheckpointFolder):
         self._saving = now()
         super().save(state)
 
-    def begin(self, steps: int) -> None:
-        """Nothing to do."""
+    def begin(self, steps: int, evaluated: bool = True) -> bool:
+        return False
 
     def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
         self._last = now()

@@ -23,8 +23,9 @@ class Watcher:
     reviews: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
     metrics: list[dict[str, float]] = field(default_factory=list)
 
-    def begin(self, steps: int) -> None:
+    def begin(self, steps: int, evaluated: bool = True) -> bool:
         self.steps = steps
+        return False
 
     def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
         self.steps = steps

@@ -142,8 +142,8 @@ class _Recorder:
         self.result = Result()
         self._on_progress = on_progress
 
-    def begin(self, steps: int) -> None:
-        """Nothing is shown."""
+    def begin(self, steps: int, evaluated: bool = True) -> bool:
+        return False
 
     def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
         self.result.calls = steps

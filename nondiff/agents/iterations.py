@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,15 +96,18 @@ def run(
     state = training.checkpoints.load()
     if state is not None:
         _restore(learner, origin, state)
-    observer.begin(learner.calls)
+    # A step's evaluation follows its checkpoint, and may have been interrupted.
+    due = observer.begin(learner.calls, evaluated=state is None)
     learner.progress = lambda: observer.after_step(learner.calls, learner.mean_return, None)
+    if learner.meter is not None:
+        training.simulator_seconds = partial(_simulator_seconds, learner.meter)
     try:
+        if due and not learner.is_over() and not observer.review(learner.calls, policy):
+            return policy
         while not learner.is_over():
             before = learner.calls
             with threadpool_limits(1, "blas"):  # NumPy's threads only get in each other's way here
                 metrics = _iterate(learner)
-            if learner.meter is not None:
-                training.simulator_seconds = sum(learner.meter.cpu_seconds.values())
             _check_weights(learner.module, learner.calls)
             due = observer.after_step(learner.calls, learner.mean_return, None)
             observer.record(learner.calls, metrics)
@@ -116,6 +120,10 @@ def run(
             observer.keep(learner.calls, policy)
         raise
     return policy
+
+
+def _simulator_seconds(meter: Meter) -> float:
+    return sum(meter.cpu_seconds.values())
 
 
 def _iterate(learner: Learner) -> dict[str, float]:

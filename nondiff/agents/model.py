@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nondiff.agents.storage import Layout, read, write
+from nondiff.agents.storage import Layout, is_written, read, write
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import DamagedModelError
 from nondiff.files.safe_path import SafePath
@@ -31,6 +31,11 @@ def save_policy(policy: TrainedPolicy, folder: Path | SafePath) -> None:
         OSError: the disk is full, or the folder exists.
     """
     write(MODEL, SafePath.of_file(folder), policy.description(), policy.tensors())
+
+
+def is_saved(policy: TrainedPolicy, folder: SafePath) -> bool:
+    """Whether a folder holds exactly what `save_policy` would write."""
+    return is_written(MODEL, folder, policy.description(), policy.tensors())
 
 
 def load_policy(folder: Path | str | SafePath) -> TrainedPolicy:

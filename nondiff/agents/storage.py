@@ -71,11 +71,29 @@ def write(
     Raises:
         OSError: the disk is full, or the folder exists; what was there is as it was.
     """
+    contents = _contents(layout, values, tensors)
+    with appearing(folder) as temporary:
+        for name, data in contents.items():
+            (temporary / name).write_new(data)
+
+
+def is_written(
+    layout: Layout, folder: SafePath, values: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> bool:
+    """Whether a folder holds exactly what `write` would write."""
+    contents = _contents(layout, values, tensors)
+    try:
+        return all((folder / name).read(len(data)) == data for name, data in contents.items())
+    except OSError:
+        return False
+
+
+def _contents(
+    layout: Layout, values: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> dict[str, bytes]:
     data = safetensors.torch.save({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
     contents = {layout.values: json.dumps(values, indent=1).encode(), layout.tensors: data}
-    with appearing(folder) as temporary:
-        for name, text in (contents | {MANIFEST: layout.manifest(contents)}).items():
-            (temporary / name).write_new(text)
+    return contents | {MANIFEST: layout.manifest(contents)}
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, ClassVar, Literal, Protocol
@@ -40,8 +40,17 @@ class TrainedPolicy(Policy, Protocol):
 class Observer(Protocol):
     """What an experiment plugs into a training."""
 
-    def begin(self, steps: int) -> None:
-        """Note that training begins, or goes on, after so many steps."""
+    def begin(self, steps: int, evaluated: bool = True) -> bool:
+        """Note that training begins, or goes on, after so many steps.
+
+        Args:
+            steps: environment steps done.
+            evaluated: whether the checkpoint of a step is saved after the step's evaluation; if
+                not, an interruption may have come between them.
+
+        Returns:
+            Whether the policy is to be shown to `review` before training goes on.
+        """
         ...
 
     def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
@@ -122,8 +131,8 @@ class Training:
         checkpoint_every: environment steps a segment; it ends with the first update after them.
         checkpoints: where segments begin and end.
         module: the network to train, in place; None: the strategy makes its own.
-        simulator_seconds: CPU seconds that the black box took in this training, for the trainer to
-            set, where there is one.
+        simulator_seconds: CPU seconds that the black box has taken since this training was begun or
+            resumed; the trainer sets it where there is a black box.
     """
 
     recipe: EnvRecipe
@@ -133,7 +142,7 @@ class Training:
     checkpoint_every: int = CHECKPOINT_EVERY
     checkpoints: Checkpoints = field(default_factory=InMemory)
     module: Any = None
-    simulator_seconds: float | None = None
+    simulator_seconds: Callable[[], float | None] = lambda: None
 
 
 @dataclass(frozen=True)

@@ -31,15 +31,23 @@ class CheckpointFolder:
         folder: holds them.
         report: told of damaged ones.
         saved: told of the steps of each new one.
+        committed: steps of the newest one that counts: later ones, of which `saved` was not told
+            before the process was killed, are removed; None: all count.
     """
 
     def __init__(
-        self, folder: Path | SafePath, report: Callable[[str], None], saved: Callable[[int], None]
+        self,
+        folder: Path | SafePath,
+        report: Callable[[str], None],
+        saved: Callable[[int], None],
+        committed: int | None = None,
     ) -> None:
         self._folder = SafePath.of_folder(folder)
         self._report = report
         self._saved = saved
         clean(CHECKPOINT, self._folder)
+        if committed is not None:
+            self._remove_after(committed)
         self._prune()
 
     def save(self, state: State) -> None:
@@ -48,11 +56,14 @@ class CheckpointFolder:
         _remove(target)
         values = {"steps": state.steps, "values": state.values}
         write(CHECKPOINT, target, values, state.tensors)
-        for path in self._newest_first():
-            if path.name > target.name:
-                _remove(path)
-        self._prune()
+        self._remove_after(state.steps)
         self._saved(state.steps)
+        self._prune()
+
+    def _remove_after(self, steps: int) -> None:
+        for path in self._newest_first():
+            if path.name > f"step-{steps:012d}":
+                _remove(path)
 
     def _prune(self) -> None:
         for path in self._newest_first()[KEPT:]:

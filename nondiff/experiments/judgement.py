@@ -13,7 +13,7 @@ from nondiff.agents.seeds import judgement_seeds
 from nondiff.envs.errors import RunError
 from nondiff.experiments.episodes import play
 from nondiff.experiments.files import read_json, write_json
-from nondiff.experiments.metrics import read_metrics
+from nondiff.experiments.metrics import evaluation_calls, read_metrics
 from nondiff.experiments.ranges import MOST_STEPS
 from nondiff.experiments.run_files import METRICS
 from nondiff.experiments.runs import Run
@@ -23,8 +23,6 @@ LARGEST_RETURN = 1e100  # of which sums and squares are numbers, too
 Count = Annotated[int, Ge(0), Le(MOST_STEPS)]
 Return = Annotated[float, Ge(-LARGEST_RETURN), Le(LARGEST_RETURN)]
 Seconds = Annotated[float, Ge(0), Le(1e12)]
-
-EVALUATION = "evaluation"  # begins the names of what an evaluation during training writes
 
 
 class Judgement(TypedDict):
@@ -76,17 +74,11 @@ def judge(run: Run, episodes: int) -> Judgement:
         failed=[episode.failed for episode in played],
         success=[bool(episode.success) for episode in played] if rated else None,
         steps=int(run.state["steps"]),
-        evaluation_calls=_evaluation_calls(run),
+        evaluation_calls=sum(evaluation_calls(read_metrics(run.files / METRICS)).values()),
         test_calls=0,
         cpu_seconds=float(run.state.get("cpu_seconds", 0.0)),
         seconds=float(run.state.get("seconds", 0.0)),
     )
-
-
-def _evaluation_calls(run: Run) -> int:
-    rows = read_metrics(run.files / METRICS)
-    episodes, length = f"{EVALUATION}/episodes", f"{EVALUATION}/length_mean"
-    return round(sum(row[episodes] * row[length] for row in rows if episodes in row))
 
 
 def write_record(path: SafePath, record: Judgement | Refusal) -> None:

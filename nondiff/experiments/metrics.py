@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +18,7 @@ from nondiff.files.kinds import in_words
 from nondiff.files.safe_path import SafePath
 
 STEPS = "steps"
+EVALUATION = "evaluation"  # begins the names of what an evaluation during training writes
 MAX_BYTES = 2**28  # of a file that is read
 MAX_LINE = 2**20  # [bytes]
 MAX_COLUMNS = 1_000
@@ -41,10 +43,14 @@ class MetricsWriter:
         self._columns = [STEPS]
         self._folder = SafePath.of_file(tensorboard)
         self._board: EventFile | None = None
-        self._there: list[dict[str, float]] = []  # rows of the step where training goes on
+        self._there: Rows = []  # rows of the step where training goes on
 
-    def begin(self, steps: int, report: Callable[[str], None]) -> None:
-        """Go on after so many steps: rows of later ones are dropped, for they come again."""
+    def begin(self, steps: int, report: Callable[[str], None]) -> Rows:
+        """Go on after so many steps: rows of later ones are dropped, for they come again.
+
+        Returns:
+            The rows that stay. Those of this step may be written again, and are then replaced.
+        """
         try:
             rows = read_metrics(self._path) if self._path.kind() else []
         except RunError as error:
@@ -57,24 +63,38 @@ class MetricsWriter:
         if rows:
             self._replace(kept)
         self._board = EventFile(self._folder, purge_from=steps + 1)
+        return kept
 
     def write(self, steps: int, metrics: Mapping[str, float]) -> None:
         """Write the metrics of one moment."""
-        row = {STEPS: steps, **metrics}
-        if row in self._there:  # written after the checkpoint, before an interruption
-            self._there.remove(row)
+        row: dict[str, float] = {STEPS: steps, **metrics}
+        written = self._taken_back(row)
+        if written == row:
             return
         new = [name for name in row if name not in self._columns]
-        if new or self._path.kind() is None:
+        if new or written or self._path.kind() is None:
             rows = read_metrics(self._path) if self._path.kind() else []
             self._columns += new
-            self._replace([*rows, row])
+            self._replace([*(other for other in rows if other != written), row])
         else:
             text = io.StringIO()
             csv.DictWriter(text, self._columns).writerow(row)
             self._path.append(text.getvalue().encode())
         assert self._board is not None
         self._board.write(steps, metrics)
+
+    def _taken_back(self, row: dict[str, float]) -> dict[str, float] | None:
+        """The row of the same metrics that was written after the checkpoint, before a cut."""
+        for index, there in enumerate(self._there):
+            if there.keys() == row.keys() and there[STEPS] == row[STEPS]:
+                return self._there.pop(index)
+        return None
+
+    def sync(self) -> None:
+        """Return once all rows are on the disk."""
+        if self._path.kind() is not None:
+            with self._path.open_to_append() as file:
+                os.fsync(file.fileno())
 
     def _set_aside(self) -> SafePath:
         """Rename a damaged file, to a name that nothing has."""
@@ -148,3 +168,9 @@ def series(rows: Rows, name: str) -> tuple[list[float], list[float]]:
     """Steps and values of one metric."""
     found = [row for row in rows if name in row]
     return [row[STEPS] for row in found], [row[name] for row in found]
+
+
+def evaluation_calls(rows: Rows) -> dict[int, int]:
+    """Calls that each evaluation during training made, by its step."""
+    episodes, length = (f"{EVALUATION}/{name}" for name in ("episodes", "length_mean"))
+    return {int(row[STEPS]): round(row[episodes] * row[length]) for row in rows if episodes in row}

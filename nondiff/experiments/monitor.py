@@ -14,7 +14,7 @@ from nondiff.agents.seeds import selection_seeds
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.experiments.display import Display
 from nondiff.experiments.episodes import Episode, play
-from nondiff.experiments.metrics import MetricsWriter
+from nondiff.experiments.metrics import MetricsWriter, evaluation_calls
 from nondiff.experiments.runs import Run
 from nondiff.experiments.stopping import Stop
 
@@ -63,14 +63,22 @@ class TrainingMonitor:
         self._seeds = selection_seeds(run.config["seed"], max(plan.episodes, plan.confirm_episodes))
         self._next_review = plan.every
         self._kept_at: int | None = None
+        self._calls: dict[int, int] = {}  # of each evaluation, by its step
+        self.start: int | None = None
         self.steps = 0
-        self.evaluation_calls = 0
 
-    def begin(self, steps: int) -> None:
-        self.steps = steps
+    @property
+    def evaluation_calls(self) -> int:
+        """Calls that evaluations have made since the run began."""
+        return sum(self._calls.values())
+
+    def begin(self, steps: int, evaluated: bool = True) -> bool:
+        self.start = self.steps = steps
         self._next_review = self._review_after(steps)
-        self._metrics.begin(steps, self.note)
+        self._calls = evaluation_calls(self._metrics.begin(steps, self.note))
         self._display.begin(steps)
+        last = max((s for s in self._calls if s < steps + evaluated), default=0)
+        return self._review_after(last) <= steps
 
     def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
         self.steps = steps
@@ -84,7 +92,6 @@ class TrainingMonitor:
         self._next_review = self._review_after(steps)
         episodes = self._evaluate(policy)
         success, mean_return = _success(episodes), _mean_return(episodes)
-        self._record(steps, episodes)
         score = (success or 0.0, mean_return)
         # Of all that the run has kept, also before it was interrupted.
         best = self._run.score("best")
@@ -93,6 +100,7 @@ class TrainingMonitor:
         self._run.state["latest"] = {"success": success, "return_mean": mean_return}
         self._run.save_model(policy, steps, roles, score)
         self._kept_at = steps
+        self._record(steps, episodes)  # last: an evaluation with a row is one that is done
         return not self._is_solved(episodes)
 
     def keep(self, steps: int, policy: TrainedPolicy) -> None:
@@ -119,9 +127,7 @@ class TrainingMonitor:
         return episodes
 
     def _play(self, policy: TrainedPolicy, seeds: list[int]) -> list[Episode]:
-        episodes = play(self._env, policy, seeds, on_step=lambda _: self._stop.check())
-        self.evaluation_calls += sum(episode.length for episode in episodes)
-        return episodes
+        return play(self._env, policy, seeds, on_step=lambda _: self._stop.check())
 
     def _is_solved(self, episodes: list[Episode]) -> bool:
         success, plan = _success(episodes), self._plan
@@ -145,6 +151,7 @@ class TrainingMonitor:
             row["evaluation/success"] = success
             text += f"success {success:4.0%}  "
         self._metrics.write(steps, row)
+        self._calls[steps] = sum(episode.length for episode in episodes)
         self._display.line(f"{text}return {mean_return:.2f}")
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from nondiff.experiments.cells import Cell, Plan, as_json
-from nondiff.experiments.judgement import EVALUATION, Judgement, read_record
-from nondiff.experiments.metrics import Rows, read_metrics, series
+from nondiff.experiments.judgement import Judgement, read_record
+from nondiff.experiments.metrics import EVALUATION, Rows, read_metrics, series
 from nondiff.experiments.references import Reference, ReferenceRow, sum_up
 from nondiff.experiments.run_files import METRICS
 from nondiff.experiments.statistics import Estimate, median_calls, pooled, stratified

@@ -60,6 +60,15 @@ class Result(TypedDict):
     return_mean: Interval
 
 
+class Checkpoint(TypedDict):
+    """A checkpoint that is part of a run's record, and what was spent up to it."""
+
+    steps: Steps
+    seconds: Seconds
+    cpu_seconds: Seconds
+    simulator_cpu_seconds: Seconds | None
+
+
 class RunState(TypedDict):
     """What `run.json` holds, as far as it is used."""
 
@@ -69,6 +78,7 @@ class RunState(TypedDict):
     config_sha256: Name
     signature: NotRequired[Name | None]
     checkpoint: NotRequired[Steps]
+    checkpoints: NotRequired[Annotated[list[Checkpoint], MaxLen(100)]]
     seconds: NotRequired[Seconds]
     cpu_seconds: NotRequired[Seconds]
     asked: NotRequired[Asked]

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from nondiff.agents.model import MODEL, load_policy, save_policy
+from nondiff.agents.model import MODEL, is_saved, load_policy, save_policy
 from nondiff.agents.storage import clean
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import RunError
@@ -84,7 +84,8 @@ class Run:
         except OSError as error:
             raise RunError(f"{root} can't hold runs: {error.strerror}") from error
         try:
-            run = cls(new, config, {"state": "running", "started": timestamp(), "models": {}})
+            state = {"state": "running", "started": timestamp(), "models": {}, "checkpoints": []}
+            run = cls(new, config, state)
             write_json(new / CONFIG, config)
             run.update(config_sha256=_digest(new / CONFIG), signature=signature(config), steps=0)
             run.trusted = True
@@ -156,6 +157,7 @@ class Run:
             if TEMPORARY.fullmatch(name):
                 (run.files / name).remove_file()
         clean(MODEL, run.files / MODELS)
+        run._remove_other_models()
         return run
 
     def close(self) -> None:
@@ -228,17 +230,25 @@ class Run:
             score: what the best one is chosen by: success rate and mean return.
         """
         models = self.files / MODELS
-        # The same step may have been kept before the run was interrupted, and be the best one.
         taken = models.names()
-        name = next(name for name in _names(f"step-{steps:09d}") if name not in taken)
-        save_policy(policy, models / name)
+        # The same step may have been kept before the run was interrupted, and be the best one.
+        name = next(
+            name
+            for name in _names(f"step-{steps:09d}")
+            if name not in taken or is_saved(policy, models / name)
+        )
+        if name not in taken:
+            save_policy(policy, models / name)
         for role in roles:
             self.state["models"][role] = {"folder": name, "steps": steps, "score": score}
         self.update(steps=steps)
+        self._remove_other_models()
+
+    def _remove_other_models(self) -> None:
         kept = {model["folder"] for model in self.state["models"].values()}
-        for other in models.names():
-            if MODEL_NAME.fullmatch(other) and other not in kept:
-                remove_made(models / other, MODEL.files)
+        for name in (self.files / MODELS).names():
+            if MODEL_NAME.fullmatch(name) and name not in kept:
+                remove_made(self.files / MODELS / name, MODEL.files)
 
     def score(self, role: str) -> tuple[float, float] | None:
         """What the "best" or "last" model was chosen by, if it was reviewed."""

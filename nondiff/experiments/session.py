@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
@@ -13,11 +12,11 @@ from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 from nondiff.agents import find_strategy
 from nondiff.agents.seeds import judgement_seeds
 from nondiff.agents.strategy import Strategy, Training
-from nondiff.envs import cpu_time
 from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError, NondiffError, RunError
 from nondiff.experiments.checkpoints import CheckpointFolder
 from nondiff.experiments.display import Display
 from nondiff.experiments.episodes import play
+from nondiff.experiments.ledger import Ledger, committed
 from nondiff.experiments.monitor import ReviewPlan, TrainingMonitor
 from nondiff.experiments.ranges import Device
 from nondiff.experiments.run_files import CHECKPOINTS, CONFIG, CURVE, METRICS, TENSORBOARD
@@ -127,63 +126,29 @@ def _train(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Stop)
     from nondiff.experiments.metrics import MetricsWriter, read_metrics
     from nondiff.experiments.plots import learning_curve
 
-    budget = run.asked["budget"]
+    config, budget = run.config, run.asked["budget"]
     metrics = MetricsWriter(run.files / METRICS, run.files / TENSORBOARD)
     with closing(metrics), Display(budget) as display:
         display.line(f"training in {run.folder}")
         monitor = TrainingMonitor(run, env, plan, display, metrics, stop)
-        checkpoints = CheckpointFolder(
-            run.files / CHECKPOINTS,
-            report=display.line,
-            saved=lambda steps: run.update(checkpoint=steps, steps=steps),
-        )
-        config = run.config
         training = Training(
-            run.recipe,
-            budget,
-            config["seed"],
-            config["device"],
-            config["checkpoint_every"],
-            checkpoints,
+            run.recipe, budget, config["seed"], config["device"], config["checkpoint_every"]
         )
-        with _timed(run, monitor), _kept_ledger(run, training, monitor):
+        ledger = Ledger(run, monitor, lambda: training.simulator_seconds())
+
+        def saved(steps: int) -> None:
+            metrics.sync()
+            ledger.checkpoint_saved(steps)
+
+        training.checkpoints = CheckpointFolder(
+            run.files / CHECKPOINTS, display.line, saved, committed(run)
+        )
+        try:
             policy = strategy.train(training, monitor)
             monitor.review(monitor.steps, policy)
+        finally:
+            ledger.note()
     learning_curve(read_metrics(run.files / METRICS), run.folder.name, run.files / CURVE)
-
-
-@contextmanager
-def _timed(run: Run, monitor: TrainingMonitor) -> Iterator[None]:
-    """Add to the seconds that the run's sessions have taken."""
-    seconds, cpu_seconds = time.perf_counter(), cpu_time.cpu_seconds()
-    try:
-        yield
-    finally:
-        for name, spent in (
-            ("seconds", time.perf_counter() - seconds),
-            ("cpu_seconds", cpu_time.cpu_seconds() - cpu_seconds),
-        ):
-            run.state[name] = round(run.state.get(name, 0.0) + spent, 3)
-        run.state["steps"] = monitor.steps
-
-
-@contextmanager
-def _kept_ledger(run: Run, training: Training, monitor: TrainingMonitor) -> Iterator[None]:
-    """Note what this and earlier sessions spent, training and evaluation apart.
-
-    Calls of a session after its last checkpoint are made again, and count for evaluation too.
-    """
-    before = run.state.get("ledger", {})
-    try:
-        yield
-    finally:
-        seconds = training.simulator_seconds
-        earlier = before.get("simulator_cpu_seconds") or 0.0
-        run.state["ledger"] = {
-            "training_calls": monitor.steps,
-            "simulator_cpu_seconds": None if seconds is None else round(earlier + seconds, 3),
-            "evaluation_calls": (before.get("evaluation_calls") or 0) + monitor.evaluation_calls,
-        }
 
 
 def _judge(run: Run, env: Any, stop: Stop) -> None:

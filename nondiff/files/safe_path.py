@@ -168,6 +168,7 @@ class SafePath:
         try:
             temporary.write_new(data)
             temporary.rename(self.name)
+            self.parent.sync()
         except BaseException:
             with suppress(OSError):
                 temporary.remove_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,12 +54,13 @@ def train(
     with closing(make_environments(config, training.recipe, observer.note)) as environments:
         segment = Segment(config, training, observer, environments, module, lessons)
         count_from(environments, segment.start // config.num_envs)
-        observer.begin(segment.start)
-        while not segment.run():
+        account.simulator_seconds = partial(simulator_seconds, environments)
+        due = observer.begin(segment.start) and segment.start < training.budget
+        over = due and not observer.review(segment.start, segment.policy())
+        while not over and not segment.run():
             del segment  # its buffers are freed before the next one's are made
             segment = Segment(config, training, observer, environments, module, lessons)
         policy = segment.policy()
-        account.simulator_seconds = simulator_seconds(environments)
     if module is None or not isinstance(policy, NetworkPolicy):
         return policy
     module.load_state_dict(policy.module.state_dict())

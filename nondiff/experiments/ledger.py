@@ -1,0 +1,105 @@
+"""What a run has spent, noted with each checkpoint so that a cut neither loses nor repeats any."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from nondiff.envs.cpu_time import cpu_seconds
+from nondiff.experiments.checkpoints import KEPT
+from nondiff.experiments.monitor import TrainingMonitor
+from nondiff.experiments.runs import Run
+
+
+class Spent(TypedDict):
+    """Seconds that a training took.
+
+    `simulator_cpu_seconds` is None where there is no black box, or it runs in other processes.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    simulator_cpu_seconds: float | None
+
+
+class Ledger:
+    """Adds what a session spends to what was spent up to the checkpoint that it resumed from.
+
+    What an interrupted session did after its last checkpoint is done again, and counts once.
+
+    Args:
+        run: whose `run.json` keeps the account.
+        monitor: knows the steps and the calls of evaluations.
+        simulator_seconds: CPU seconds of the black box in this session.
+    """
+
+    def __init__(
+        self, run: Run, monitor: TrainingMonitor, simulator_seconds: Callable[[], float | None]
+    ) -> None:
+        self._run, self._monitor = run, monitor
+        self._simulator_seconds = simulator_seconds
+        self._started = time.perf_counter(), cpu_seconds()
+        self._earlier: dict[str, Any] = dict(run.state)  # as the session before left it
+
+    def checkpoint_saved(self, steps: int) -> None:
+        """Make a new checkpoint part of the run's record, atomically."""
+        self.note()
+        entries = self._run.state.get("checkpoints", [])
+        before = [entry for entry in entries if entry["steps"] < steps]
+        kept = [*before, {"steps": steps, **self._spent()}][-KEPT:]
+        self._run.update(checkpoint=steps, steps=steps, checkpoints=kept)
+
+    def note(self) -> None:
+        """Put what was spent until now into the run's state, which the next update writes."""
+        if self._monitor.start is None:
+            return  # training has not begun
+        spent, state = self._spent(), self._run.state
+        state["steps"] = self._monitor.steps
+        state["seconds"], state["cpu_seconds"] = spent["seconds"], spent["cpu_seconds"]
+        state["ledger"] = {
+            "training_calls": self._monitor.steps,
+            "simulator_cpu_seconds": spent["simulator_cpu_seconds"],
+            "evaluation_calls": self._monitor.evaluation_calls,
+        }
+
+    def _spent(self) -> Spent:
+        before, simulator = self._before(), self._simulator_seconds()
+        if simulator is not None:
+            simulator = round((before["simulator_cpu_seconds"] or 0.0) + simulator, 3)
+        wall, cpu = self._started
+        return Spent(
+            seconds=round(before["seconds"] + time.perf_counter() - wall, 3),
+            cpu_seconds=round(before["cpu_seconds"] + cpu_seconds() - cpu, 3),
+            simulator_cpu_seconds=simulator,
+        )
+
+    def _before(self) -> Spent:
+        """What was spent up to where this session began."""
+        start, state = self._monitor.start, self._earlier
+        for entry in state.get("checkpoints", []):
+            if entry["steps"] == start:
+                return Spent(
+                    seconds=entry["seconds"],
+                    cpu_seconds=entry["cpu_seconds"],
+                    simulator_cpu_seconds=entry["simulator_cpu_seconds"],
+                )
+        if not start:
+            return Spent(seconds=0.0, cpu_seconds=0.0, simulator_cpu_seconds=None)
+        return Spent(  # a run of version 0.1.0, which kept totals alone
+            seconds=state.get("seconds", 0.0),
+            cpu_seconds=state.get("cpu_seconds", 0.0),
+            simulator_cpu_seconds=state.get("ledger", {}).get("simulator_cpu_seconds"),
+        )
+
+
+def committed(run: Run) -> int | None:
+    """Steps of the newest checkpoint that is part of the run's record; 0: there is none.
+
+    None: every whole checkpoint is, as in a run of version 0.1.0.
+    """
+    if "checkpoints" not in run.state:
+        return None
+    return max((int(entry["steps"]) for entry in run.state["checkpoints"]), default=0)
