@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any
 
+MAX_SHOWN = 4_000  # characters of a message
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_ .,/:=+()-]*")  # nothing in it is Markdown
 
 
@@ -27,6 +28,15 @@ def visible(text: object, keep: str = "") -> str:
     if found.isprintable():
         return found
     return "".join(c if c.isprintable() or c in keep else _escape(c) for c in found)
+
+
+def shortened(text: object) -> str:
+    """A text without its middle, where it is longer than anybody reads."""
+    found = str(text)
+    if len(found) <= MAX_SHOWN:
+        return found
+    ends = MAX_SHOWN // 2
+    return f"{found[:ends]} ... {found[-ends:]}"
 
 
 def _escape(character: str) -> str:

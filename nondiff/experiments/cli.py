@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gymnasium.error import DependencyNotInstalled
 
 from nondiff.envs.errors import EnvironmentFailedError, NondiffError, RunError, UnknownNameError
+from nondiff.envs.text import shortened
 from nondiff.experiments.console import OutputClosed, err, out
 from nondiff.experiments.stopping import SHELL_CODE, Interrupted, Stop
 from nondiff.experiments.streams import separate_streams
@@ -101,7 +102,7 @@ def _usage(code: int) -> int:
 
 def _fail(error: Exception) -> None:
     """Print an error in one line, and exit."""
-    err(f"error: {error}")
+    err(f"error: {shortened(error)}")
     sys.exit(2)
 
 

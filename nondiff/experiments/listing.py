@@ -11,6 +11,7 @@ import tyro
 from rich.table import Table
 
 from nondiff.envs.errors import RunError
+from nondiff.envs.text import shortened
 from nondiff.experiments.console import err, out_json, out_table
 from nondiff.experiments.parsing import parse_options
 from nondiff.experiments.run_files import CONFIG
@@ -81,7 +82,7 @@ def list_runs(options: RunsOptions) -> int:
             if options.plot is not None:
                 runs.append(run)
         except (RunError, *DAMAGE) as error:
-            err(f"{folder}: {error}")
+            err(shortened(f"{folder}: {error}"))
             entries.append(Entry(str(folder), "damaged"))
     if options.json:
         out_json([asdict(entry) for entry in entries])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,8 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter, Validation
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.text import visible
 from nondiff.experiments.statistics import Estimate, bootstrapped
+from nondiff.files.inputs import read_input
+from nondiff.files.untrusted_json import MAX_BYTES, parse_json
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def read_references(path: Path | None, envs: Sequence[str]) -> list[Reference]:
     if path is None:
         return []
     try:
-        data = json.loads(path.read_text())
+        data = parse_json(read_input(path, MAX_BYTES))
         found = TypeAdapter(list[Reference]).validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]

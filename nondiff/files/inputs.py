@@ -1,0 +1,33 @@
+"""Files that the user named to be read: links to them are followed, but they must be plain files."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from nondiff.files.kinds import UnsafePathError, refusal
+
+
+def read_input(path: Path, limit: int) -> bytes:
+    """The content of a file.
+
+    Args:
+        path: the file, or a link to it.
+        limit: no larger file is read [bytes].
+
+    Raises:
+        UnsafePathError: it is a folder, a pipe, a device or a socket, or larger.
+        OSError: it can't be read.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        number, reason = refusal(found.st_mode)
+        is_folder = stat.S_ISDIR(found.st_mode)
+        raise UnsafePathError(number, "is a folder, not a file" if is_folder else reason, str(path))
+    if found.st_size > limit:
+        raise UnsafePathError(errno.EFBIG, f"is larger than {limit:,} bytes", str(path))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(found.st_size)
