@@ -61,7 +61,7 @@ def check_values(folder: SafePath) -> None:
 
     (folder / VALUES).check_size(MAX_FILE)
     said = stored = 0
-    with (folder / VALUES).open() as opened, h5py.File(opened, "r") as file:
+    with (folder / VALUES).open_to_read() as opened, h5py.File(opened, "r") as file:
         seen: set[int] = set()
         groups = [file]
         while groups:

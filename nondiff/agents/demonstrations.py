@@ -82,7 +82,7 @@ def checksum(path: str | Path) -> str:
     total = hashlib.sha256()
     with _readable(folder):
         for name in (VALUES, METADATA):
-            with (folder / name).open() as file:
+            with (folder / name).open_to_read() as file:
                 total.update(f"{_sha256(file)}  {name}\n".encode())
     return total.hexdigest()
 

@@ -123,7 +123,7 @@ def read(layout: Layout, folder: SafePath) -> tuple[Any, dict[str, Tensor]]:
     try:
         values = (folder / layout.values).read(MAX_BYTES)
         manifest = (folder / MANIFEST).read(MAX_BYTES)
-        with (folder / layout.tensors).open() as file:
+        with (folder / layout.tensors).open_to_read() as file:
             _check_whole(layout, folder, values, file, manifest)
             return parse_json(values), _tensors(file)
     except OSError as error:

@@ -56,7 +56,7 @@ def _renamed(new: SafePath, name: str) -> bool:
     if (new.parent / name).is_anything():  # an empty folder would be replaced
         return False
     try:
-        new.rename(name)
+        new.rename_to(name)
     except OSError as error:
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
             return False

@@ -111,7 +111,7 @@ def _appearing(folder: Path) -> Iterator[SafePath]:
             yield temporary
             data = temporary / DATA
             for name in data.names():
-                with (data / name).open() as file:
+                with (data / name).open_to_read() as file:
                     os.fsync(file.fileno())
             data.sync()
             check_new(folder)

@@ -101,7 +101,7 @@ class MetricsWriter:
         stem = self._path.name.partition(".")[0]
         names = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
         taken = self._path.parent.names()
-        return self._path.rename(
+        return self._path.rename_to(
             next(n for end in names if (n := f"{stem}.damaged{end}") not in taken)
         )
 
@@ -127,7 +127,7 @@ def read_metrics(path: Path | SafePath) -> Rows:
     path = SafePath.of_file(path)
     try:
         path.check_size(MAX_BYTES)
-        with path.open() as file:
+        with path.open_to_read() as file:
             return list(_rows(_whole_lines(file)))
     except OSError as error:
         raise RunError(in_words(error)) from error

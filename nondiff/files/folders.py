@@ -30,7 +30,7 @@ def share(folder: SafePath) -> None:
 def publish(folder: SafePath, name: str) -> SafePath:
     """Let everybody read a new folder, and give it its name, durably."""
     share(folder)
-    renamed = folder.rename(name)
+    renamed = folder.rename_to(name)
     folder.parent.sync()
     return renamed
 

@@ -1,4 +1,4 @@
-"""Files that the user named to be read: links to them are followed, but they must be plain files."""
+"""Plain files that the user named to be read; links to them are followed."""
 
 from __future__ import annotations
 

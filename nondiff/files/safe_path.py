@@ -124,7 +124,7 @@ class SafePath:
         with self.opened() as folder, self.named():
             return sorted(os.listdir(folder))  # noqa: PTH208 - of a descriptor
 
-    def open(self) -> BinaryIO:
+    def open_to_read(self) -> BinaryIO:
         """Open a plain file to read it.
 
         Raises:
@@ -142,7 +142,7 @@ class SafePath:
             UnsafePathError: it is larger, or no plain file.
         """
         size = self.check_size(limit)
-        with self.open() as file:
+        with self.open_to_read() as file:
             return file.read(size)  # what is written meanwhile is left to the next reader
 
     def check_size(self, limit: int) -> int:
@@ -151,7 +151,7 @@ class SafePath:
         Raises:
             UnsafePathError: it is larger than the limit, or no plain file.
         """
-        with self.open() as file:
+        with self.open_to_read() as file:
             size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise self._unsafe(errno.EFBIG, f"is larger than {limit:,} bytes")
@@ -167,7 +167,7 @@ class SafePath:
         temporary = self.parent / f".{self.name}.{secrets.token_hex(4)}.tmp"
         try:
             temporary.write_new(data)
-            temporary.rename(self.name)
+            temporary.rename_to(self.name)
             self.parent.sync()
         except BaseException:
             with suppress(OSError):
@@ -207,13 +207,13 @@ class SafePath:
     def open_to_append(self) -> BinaryIO:
         """Open a file to add to its end; of a hard link, a copy, so that the other stays."""
         if self.kind() == "file" and self._links() > 1:
-            with self.open() as file:
+            with self.open_to_read() as file:
                 self.write(file.read())
         return os.fdopen(self._open(os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
 
     def read_end(self, size: int) -> bytes:
         """The last bytes of a file."""
-        with self.open() as file:
+        with self.open_to_read() as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - size))
             return file.read(size)
 
@@ -229,7 +229,7 @@ class SafePath:
         self.names()  # which refuses a file
         return self
 
-    def rename(self, name: str) -> SafePath:
+    def rename_to(self, name: str) -> SafePath:
         """Give it another name in the same folder; a file of that name is replaced."""
         target = self.parent / name
         with self.parent_opened() as parent, self.named():

@@ -34,6 +34,8 @@ from nondiff.agents.reinforcement.policy import (
 )
 from nondiff.agents.spaces import to_json
 from nondiff.envs.errors import DamagedModelError, InvalidOptionError, UnknownNameError
+from nondiff.files.inputs import read_input
+from nondiff.files.kinds import UnsafePathError
 
 LARGEST_STATISTICS = 2**26  # [bytes]
 
@@ -231,13 +233,12 @@ def _check_weights(policy: ReinforcementPolicy) -> None:
 def _read_normalizer(path: Path) -> Normalizer | None:
     """The statistics in a pickle of `VecNormalize`, which is executed; None: of rewards only."""
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_STATISTICS + 1)
-        if len(content) > LARGEST_STATISTICS:
-            raise DamagedModelError(f"it is larger than {LARGEST_STATISTICS} bytes")
+        content = read_input(path, LARGEST_STATISTICS)
         env = pickle.loads(content)  # noqa: S301 - the caller was told
         if type(env) is not VecNormalize:  # another kind may normalise otherwise
             raise DamagedModelError(f"it holds no VecNormalize, but {type(env)}")
         return Normalizer.of(env) if env.norm_obs else None
+    except UnsafePathError as error:
+        raise _refusal(path, DamagedModelError(f"it {error.strerror}")) from error
     except Exception as error:  # anything, as the pickle is anything
         raise _refusal(path, error) from error

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
+import stat
 import sys
 import tempfile
 import time
@@ -20,6 +20,8 @@ import psutil
 
 from nondiff.envs.doom import boot
 from nondiff.envs.errors import MissingDependencyError
+from nondiff.files.folders import remove_tree
+from nondiff.files.safe_path import SafePath
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
 SEGMENTS = ("ViZDoomSM", "ViZDoomMQCtr", "ViZDoomMQDoom")
@@ -128,8 +130,16 @@ def remove_leftovers() -> None:
     """Remove folders whose owners were killed in the moment between making and removing them."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+        if owner.isdigit() and not psutil.pid_exists(int(owner)) and _is_ours(folder):
             _remove(folder)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether this user made a folder in a place where everybody can make one."""
+    with suppress(OSError):
+        found = folder.lstat()
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return False
 
 
 def _remove(folder: Path) -> None:
@@ -137,4 +147,5 @@ def _remove(folder: Path) -> None:
         instance = (folder / boot.INSTANCE_FILE).read_text()
         for segment in SEGMENTS:
             (SHARED_MEMORY / f"{segment}{instance}").unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        remove_tree(SafePath.of_file(folder))
