@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ from typing import Any
 import psutil
 from conftest import FEW_EPISODES, ROOT
 
+from nondiff.envs.process import spawner
 from nondiff.experiments.cli import run_command
 from nondiff.experiments.runs import Run
 
@@ -231,3 +233,16 @@ def _trained(arguments: tuple[str, ...]) -> dict[str, str]:
         return bits(root / "run")
     finally:
         shutil.rmtree(root)
+
+
+@contextmanager
+def contained(level: Any) -> Iterator[None]:
+    """Within it programs are contained at this level, or at a lower one if that is not allowed."""
+    before = spawner._spawner
+    before.forget()
+    spawner._spawner = spawner.Spawner(level)
+    try:
+        yield
+    finally:
+        spawner._spawner.forget()
+        spawner._spawner = before

@@ -22,7 +22,7 @@ import pytest
 import torch
 from conftest import ROOT, Command
 from fakesim_env import FAKESIM, fakesim
-from processes import Trainer
+from processes import Trainer, contained
 
 from nondiff.agents.api import _Recorder
 from nondiff.agents.evolution.configs import CMAES
@@ -398,7 +398,7 @@ def test_signals_mean_what_they_mean_to_any_program() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="namespaces are of Linux")
 def test_where_there_are_namespaces_a_program_is_alone() -> None:
-    if isolation() != "namespaces":
+    if isolation() not in ("sandbox", "namespaces"):
         pytest.skip("this system allows no namespaces")
     assert int(run_once(["sh", "-c", "echo $$"]).stdout) < 10
     interfaces = run_once(["cat", "/proc/net/dev"]).stdout.splitlines()[2:]
@@ -411,18 +411,10 @@ def test_where_there_are_namespaces_a_program_is_alone() -> None:
 
 
 @pytest.fixture
-def without_namespaces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def without_namespaces() -> Iterator[None]:
     """Programs are run as on a system that refuses namespaces."""
-    changed = tmp_path / "keeper.py"
-    text = spawner.KEEPER.read_text()
-    assert "libc.unshare(CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC) == 0" in text
-    changed.write_text(
-        text.replace("libc.unshare(CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC) == 0", "False")
-    )
-    monkeypatch.setattr(spawner, "KEEPER", changed)
-    spawner._spawner.forget()
-    yield
-    spawner._spawner.forget()
+    with contained("supervised"):
+        yield
 
 
 @pytest.mark.parametrize("fault", ["escape", "deaf", "daemon"])
@@ -441,7 +433,8 @@ def test_an_ordinary_user_is_as_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         folder = Path(place)
         folder.chmod(0o777)
-        shutil.copy(spawner.KEEPER, folder / "keeper.py")
+        sources = Path("nondiff", "envs", "process")
+        shutil.copytree(spawner.SOURCES / sources, folder / sources)
         python = folder / "python"
         user = "--reuid=65534 --regid=65534 --clear-groups"
         python.write_text(f'#!/bin/sh\nexec setpriv {user} /usr/bin/python3 "$@"\n')
@@ -453,7 +446,7 @@ def test_an_ordinary_user_is_as_safe(monkeypatch: pytest.MonkeyPatch) -> None:
             made.chmod(0o777)
             return str(made)
 
-        monkeypatch.setattr(spawner, "KEEPER", folder / "keeper.py")
+        monkeypatch.setattr(spawner, "SOURCES", folder)
         monkeypatch.setattr(spawner.sys, "executable", str(python))
         monkeypatch.setattr(launching.tempfile, "mkdtemp", open_folder)
         spawner._spawner.forget()
@@ -462,7 +455,7 @@ def test_an_ordinary_user_is_as_safe(monkeypatch: pytest.MonkeyPatch) -> None:
             assert run_once(["id", "-u"]).stdout.strip() == "65534"
             body = "setsid sh -c 'setsid sleep 600 & sleep 600' & sleep 600"
             assert failure("sh", "-c", body, limits=Limits(timeout=0.5)).kind == "timeout"
-            if level == "namespaces":
+            if level in ("sandbox", "namespaces"):
                 assert int(run_once(["sh", "-c", "echo $$"]).stdout) < 10
                 assert run_once(["cat", "/proc/net/dev"]).stdout.count(":") == 1
             run_once(["true"], limits=Limits(network=True))

@@ -11,10 +11,10 @@ from nondiff.envs.needs import find_program
 from nondiff.envs.process.calls import Output, run_once
 from nondiff.envs.process.failures import CallFailed, Kind
 from nondiff.envs.process.files import Content, check_apart, check_file_name, read_files
-from nondiff.envs.process.launching import Limits
+from nondiff.envs.process.limits import Limits
 from nondiff.envs.process.persistent import PersistentProcess
 from nondiff.envs.process.pool import MOST_FAILURES, Pool
-from nondiff.envs.process.spawner import Isolation, isolation
+from nondiff.envs.process.spawner import Isolation, guards_files, isolation
 
 __all__ = [
     "MOST_FAILURES",
@@ -29,6 +29,7 @@ __all__ = [
     "check_apart",
     "check_file_name",
     "find_program",
+    "guards_files",
     "isolation",
     "read_files",
     "run_once",

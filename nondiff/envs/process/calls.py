@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from pathlib import Path
 
 from nondiff.envs.process.failures import CallFailed, end_in_words
 from nondiff.envs.process.files import Content
-from nondiff.envs.process.launching import Limits, launch
+from nondiff.envs.process.launching import Launched, launch
+from nondiff.envs.process.limits import Limits
 from nondiff.envs.process.scratch import Scratch, decoded
 
 
@@ -72,7 +72,7 @@ def run_once(
         held.callback(launched.close)
         try:
             code = launched.wait(deadline)
-            texts = {name: _text(launched.folder, name, limits) for name in reads}
+            texts = {name: _text(launched, name, limits) for name in reads}
             if inspect is not None:
                 left = [text for text in texts.values() if isinstance(text, str)]
                 inspect([streams[1].text(), streams[2].text(), *left])
@@ -88,10 +88,10 @@ def run_once(
         return Output(code, stdout, stderr, found, launched.cpu_seconds)
 
 
-def _text(folder: Path, name: str, limits: Limits) -> str | CallFailed:
+def _text(launched: Launched, name: str, limits: Limits) -> str | CallFailed:
     """A file that the program left, if it is a plain one of a size that it may have."""
     try:
-        number = os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        number = launched.open(name)
     except OSError as error:
         return CallFailed("invalid output", f"it left no file {name!r} ({error.strerror})")
     found = os.fstat(number)

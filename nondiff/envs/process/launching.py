@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
-import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,48 +18,23 @@ import psutil
 
 from nondiff.envs import cpu_time
 from nondiff.envs.copying import NeverCopied
-from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.process.failures import CallFailed
 from nondiff.envs.process.files import Content, write_files
+from nondiff.envs.process.limits import Limits
 from nondiff.envs.process.spawner import send
+from nondiff.envs.process.trees import OPEN_FOLDER, remove_tree
 
 END_SECONDS = 10.0  # for a keeper to end what it keeps; more only if the kernel is stuck
-ONE_MEBIBYTE = 1 << 20
 PREFIX = "nondiff-program-"  # of the folders
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a program may use.
-
-    Args:
-        timeout: wall-clock time of a call, or of a start. [s]
-        memory: address space of each of its processes. [bytes]
-        file_size: of each file that it writes, its output included. [bytes]
-        network: whether it may use the network, for a licence server say; else it has none, its
-            own loopback included, where namespaces are available.
-
-    Raises:
-        InvalidOptionError: a limit that is not above 0.
-    """
-
-    timeout: float = 10.0
-    memory: int = 2048 * ONE_MEBIBYTE
-    file_size: int = 16 * ONE_MEBIBYTE
-    network: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("timeout", "memory", "file_size"):
-            if not getattr(self, name) > 0:
-                raise InvalidOptionError(f"{name} must be above 0, not {getattr(self, name)!r}")
 
 
 class Launched(NeverCopied):
     """A program that was started; `close` ends it, its tree and its folder.
 
     Attributes:
-        folder: its own, in which it runs.
+        folder: its own, in which it runs, and sees what others may not see.
         cpu_seconds: what it took, known once it has ended by itself.
+        is_beyond_limits: whether it was ended for that.
     """
 
     instead = "start the program again"
@@ -71,8 +45,10 @@ class Launched(NeverCopied):
         self._starter: int | None = None
         self._ends: list[dict[str, Any]] = []  # a message of its end that is still to be acted on
         self._sampled: psutil.Process | None = None
+        self._inside: int | None = None
         self.folder = folder
         self.cpu_seconds = 0.0
+        self.is_beyond_limits = False
 
     def wait(self, deadline: float) -> int:
         """Its exit code, or minus the number of the signal that ended it.
@@ -81,21 +57,40 @@ class Launched(NeverCopied):
             CallFailed: a start failure; or it has not ended by the deadline on `time.monotonic`.
         """
         message = self._ends.pop() if self._ends else self._message(deadline)
-        while "starter" in message:
+        while "starter" in message or "folder" in message:
             message = self._message(deadline)
         if "refused" in message:
             raise CallFailed("start failure", message["refused"])
+        if "exceeded" in message:
+            self.is_beyond_limits = True
+            raise CallFailed("crash", message["exceeded"])
         if "code" not in message:
             raise CallFailed("crash", message.get("error", "what watched it was killed"))
         self._note(message["cpu_seconds"])
         return int(message["code"])
 
+    def open(self, name: str) -> int:
+        """A descriptor of a file in its folder, to be read; no link is followed on the way there.
+
+        Raises:
+            OSError: there is none, or something on the way there is no folder.
+        """
+        if self._inside is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        *folders, last = name.split("/")
+        with ExitStack() as held:
+            inside = self._inside
+            for folder in folders:
+                inside = os.open(folder, OPEN_FOLDER, dir_fd=inside)
+                held.callback(os.close, inside)
+            return os.open(last, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=inside)
+
     def starter(self) -> int | None:
         """The number of the process that the program is a child of, once that is known."""
-        if self._starter is None and not self._ends:
+        while self._starter is None and not self._ends:
             message = self._message(time.monotonic() + END_SECONDS)
-            if "starter" not in message:  # it has ended before its keeper could say so
-                self._ends.append(message)
+            if "starter" not in message and "folder" not in message:
+                self._ends.append(message)  # it has ended before its keeper could say so
         return self._starter
 
     def sample_cpu(self) -> None:
@@ -116,9 +111,12 @@ class Launched(NeverCopied):
         with self._control, suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
             self._control.settimeout(END_SECONDS)
-            while self._control.recv(4096):
+            while self._receive():
                 pass
-        shutil.rmtree(self.folder, ignore_errors=True)  # where its keeper was killed
+        if self._inside is not None:
+            os.close(self._inside)
+            self._inside = None
+        remove_tree(self.folder)  # where its keeper was killed
 
     def _note(self, cpu_seconds: float) -> None:
         cpu_time.add(max(0.0, cpu_seconds - self.cpu_seconds))
@@ -129,7 +127,7 @@ class Launched(NeverCopied):
             left = max(0.0, deadline - time.monotonic())
             if not select.select([self._control], [], [], left)[0]:
                 raise CallFailed("timeout", "it had not ended in time, and was killed")
-            part = self._control.recv(4096)
+            part = self._receive()
             if not part:
                 raise CallFailed("crash", "what watched it is gone")
             self._unread += part
@@ -137,6 +135,12 @@ class Launched(NeverCopied):
         message = dict(json.loads(line))
         self._starter = message.get("starter", self._starter)
         return message
+
+    def _receive(self) -> bytes:
+        part, numbers, _, _ = socket.recv_fds(self._control, 4096, 1)
+        for number in numbers:
+            self._inside = number
+        return part
 
 
 def launch(
@@ -164,13 +168,10 @@ def launch(
             "command": list(command),
             "folder": str(folder),
             "environment": _variables(folder) | dict(environment),
-            "memory": limits.memory,
-            "file_size": limits.file_size,
-            "network": limits.network,
-        }
+        } | limits.as_order()
         return Launched(send(order, streams), folder)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         raise
 
 

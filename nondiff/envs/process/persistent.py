@@ -13,12 +13,13 @@ from typing import Any
 from nondiff.envs.copying import NeverCopied
 from nondiff.envs.process.failures import CallFailed, end_in_words
 from nondiff.envs.process.files import Content
-from nondiff.envs.process.keeper import LOOK_SECONDS
-from nondiff.envs.process.launching import Limits, launch
+from nondiff.envs.process.launching import launch
+from nondiff.envs.process.limits import Limits
 from nondiff.envs.process.scratch import TAIL_BYTES, Scratch, decoded
 
 RUNNING = ("_pipes", "_end")  # attributes of a process that was started
 BLOCK = 1 << 16  # bytes that a pipe is read and written by
+END_SECONDS = 2.0  # for the supervisor to see how a program has ended
 
 
 class PersistentProcess:
@@ -200,8 +201,10 @@ class Pipes(NeverCopied):
     def _end(self) -> str:
         """How it ended, whose output has."""
         try:
-            code = self.launched.wait(time.monotonic() + 2 * LOOK_SECONDS)
+            code = self.launched.wait(time.monotonic() + END_SECONDS)
         except CallFailed as failure:
+            if self.launched.is_beyond_limits:
+                raise
             return "closed its output" if failure.kind == "timeout" else f"is lost ({failure})"
         return end_in_words(code, self._limits.file_size)
 

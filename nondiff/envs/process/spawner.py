@@ -5,18 +5,29 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import pwd
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from nondiff.envs.errors import MissingDependencyError
-from nondiff.envs.process.keeper import HEADER, LEVELS
+from nondiff.envs.process.keeper import HEADER
 
-Isolation = Literal["namespaces", "supervised", "process group"]
-KEEPER = Path(__file__).with_name("keeper.py")
+Isolation = Literal["sandbox", "namespaces", "supervised", "process group"]
+SOURCES = Path(__file__).parents[3]  # from which the spawner is run
+BOOT = """
+import sys, types
+for name in ("nondiff", "nondiff.envs", "nondiff.envs.process"):  # without what they import
+    module = sys.modules[name] = types.ModuleType(name)
+    module.__path__ = [sys.argv[1] + "/" + name.replace(".", "/")]
+from nondiff.envs.process.keeper import main
+main(int(sys.argv[2]), *sys.argv[3:])
+"""
 START_SECONDS = 60.0  # for the spawner, on a machine that is busy
 PYTHON_NEEDS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")  # on some systems, to start
 
@@ -32,19 +43,31 @@ def send(order: dict[str, Any], streams: Sequence[int]) -> socket.socket:
 
 
 def isolation() -> Isolation:
-    """How well programs are shut off here.
+    """How well programs are contained here.
 
-    "namespaces": each call has processes, network and shared memory of its own, and the kernel ends
-    all of them together. "supervised": processes are watched, and killed one by one, however they
-    detach themselves. "process group" (not on Linux): those that leave their group can escape.
+    "sandbox": each call has files, processes, network and shared memory of its own, and the kernel
+    ends all of them together. "namespaces": the same but for files. "supervised": processes are
+    watched, and killed one by one, however they detach themselves. "process group" (not on Linux):
+    those that leave their group can escape.
     """
     return _spawner.level()
 
 
-class Spawner:
-    """The process that forks keepers; started when it is needed, and again if it was killed."""
+def guards_files() -> bool:
+    """Whether programs can't change files elsewhere than in folders for temporary files."""
+    return _spawner.guards_files()
 
-    def __init__(self) -> None:
+
+class Spawner:
+    """The process that forks keepers; started when it is needed, and again if it was killed.
+
+    Args:
+        best: the level of containment that it is to try first.
+    """
+
+    def __init__(self, best: Isolation = "sandbox") -> None:
+        self._best = best
+        self._guards_files = False
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._level: Isolation = "process group"
@@ -77,21 +100,29 @@ class Spawner:
             self._started()
             return self._level
 
+    def guards_files(self) -> bool:
+        """Whether that keeps programs from changing files."""
+        with self._lock:
+            self._started()
+            return self._guards_files
+
     def _started(self) -> socket.socket:
         if self._socket is None:
             ours, theirs = socket.socketpair()
             with theirs:
-                _spawn(theirs.fileno())
+                _spawn(theirs.fileno(), self._best)
             ours.settimeout(START_SECONDS)
             with ours.makefile("r") as lines:
-                level = lines.readline().strip()
+                answer = lines.readline()
             ours.settimeout(None)
-            if level not in LEVELS:
+            if not answer:
                 ours.close()
                 raise MissingDependencyError(
-                    f"{sys.executable} can't run {KEEPER}, which runs programs"
+                    f"{sys.executable} can't run {SOURCES}/nondiff/envs/process/keeper.py, which "
+                    "runs programs"
                 )
-            self._socket, self._level = ours, level  # type: ignore[assignment]
+            self._socket = ours
+            self._level, self._guards_files = json.loads(answer)
         return self._socket
 
     def forget(self) -> None:
@@ -101,13 +132,14 @@ class Spawner:
             self._socket = None
 
 
-def _spawn(descriptor: int) -> None:
+def _spawn(descriptor: int, best: Isolation) -> None:
     """Start the spawner, which detaches itself at once."""
     null, first_free = os.devnull, 3
     actions: list[Any] = [(os.POSIX_SPAWN_OPEN, n, null, os.O_RDWR, 0) for n in range(first_free)]
     inherited = os.dup(descriptor) if descriptor == first_free else descriptor
     actions.append((os.POSIX_SPAWN_DUP2, inherited, first_free))
-    command = [sys.executable, "-I", "-S", str(KEEPER), str(first_free)]
+    command = [sys.executable, "-I", "-S", "-c", BOOT, str(SOURCES), str(first_free), best]
+    command += [tempfile.gettempdir(), *_homes()]
     try:
         kept = {name: os.environ[name] for name in PYTHON_NEEDS if name in os.environ}
         child = os.posix_spawn(sys.executable, command, kept, file_actions=actions)
@@ -117,13 +149,21 @@ def _spawn(descriptor: int) -> None:
             os.close(inherited)
 
 
+def _homes() -> list[str]:
+    """The user's home folder, by the environment and by the system's list of users."""
+    homes = {os.environ.get("HOME", "")}
+    with suppress(KeyError):
+        homes.add(pwd.getpwuid(os.geteuid()).pw_dir)
+    return sorted(home for home in homes if home.startswith("/") and home != "/")
+
+
 _spawner = Spawner()
 atexit.register(_spawner.forget)
 
 
 def _forget_after_fork() -> None:
     global _spawner
-    inherited, _spawner = _spawner, Spawner()
+    inherited, _spawner = _spawner, Spawner(_spawner._best)
     inherited.forget()
 
 

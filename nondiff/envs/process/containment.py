@@ -1,0 +1,187 @@
+"""How far a program is contained on this system, found by trying."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from nondiff.envs.process import kernel, views
+from nondiff.envs.process.landlock import landlock_version, restrict_writing
+from nondiff.envs.process.seccomp import (
+    AF_INET,
+    AF_INET6,
+    AF_NETLINK,
+    apply_filter,
+    sandbox_filter,
+)
+from nondiff.envs.process.totals import SLACK_BYTES, SLACK_FILES
+
+LEVELS = ("sandbox", "namespaces", "supervised", "process group")  # from the best on
+NEW = kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC
+
+
+@dataclass(frozen=True)
+class Containment:
+    """What each program is put into.
+
+    Args:
+        level: one of `LEVELS`.
+        no_network: descriptor of a network namespace in which nothing can be reached. All programs
+            share it, for the kernel takes long to make one and to take it down.
+        template: descriptor of the mount namespace of `views`.
+        shown: of `views.mounts_in_temporary`.
+        landlock: its version; 0: it isn't used.
+        filters: seccomp's, without and with network; None: it isn't used.
+    """
+
+    level: str
+    no_network: int | None = None
+    template: int | None = None
+    shown: Sequence[str] = ()
+    landlock: int = 0
+    filters: tuple[bytes, bytes] | None = None
+
+    @property
+    def guards_files(self) -> bool:
+        """Whether a program can't change files at most paths."""
+        return self.template is not None or self.landlock > 0
+
+    def prepare(self, has_network: bool) -> None:
+        """Before the starter is forked: what its processes have of their own."""
+        if self.no_network is not None:
+            if not has_network:
+                kernel.enter(self.no_network, kernel.CLONE_NEWNET)
+            kernel.unshare(NEW)
+
+    def enter_view(self, request: dict[str, Any]) -> None:
+        """In the starter: see files as the program is to see them."""
+        if self.template is not None:
+            size, files = request["total_size"] + SLACK_BYTES, request["files"] + SLACK_FILES
+            paths = request["folder"], request["writable"], self.shown
+            views.enter_view(self.template, *paths, size=size, files=files)
+
+    def confine(self, request: dict[str, Any]) -> None:
+        """In the process that is to become the program: give up what it must not have."""
+        if not kernel.LINUX:
+            return
+        kernel.drop_capabilities()
+        if self.landlock:
+            restrict_writing(self.landlock, [request["folder"], *request["writable"]])
+        if self.filters is not None:
+            apply_filter(self.filters[request["network"]])
+
+
+def reach_level(best: str, place: str, homes: Sequence[str]) -> Containment:
+    """The best that this system allows, made ready.
+
+    Args:
+        best: the level that is tried first.
+        place: for temporary files, where folders of programs are made.
+        homes: folders of the user, in which secrets are hidden.
+    """
+    place = place if os.access(place, os.W_OK) else "/tmp"  # noqa: S108
+    levels = LEVELS[LEVELS.index(best) :]
+    for level in levels if kernel.LINUX else LEVELS[-1:]:
+        for has_own_users in (True, False) if level in LEVELS[:2] else (False,):
+            if _is_allowed(level, place, homes, has_own_users):
+                return _make(level, homes, has_own_users)
+    return Containment(LEVELS[-1])
+
+
+def _is_allowed(level: str, place: str, homes: Sequence[str], has_own_users: bool) -> bool:
+    """Whether a program can be contained like this."""
+    folder = f"{place}/nondiff-try-{os.getpid()}"
+    os.mkdir(folder, 0o700)
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            _try(folder, _make(level, homes, has_own_users))
+        os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    os.rmdir(folder)
+    return status == 0
+
+
+def _try(folder: str, containment: Containment) -> NoReturn:
+    """Exit with 0 if a process can be contained like this."""
+    sizes = {"total_size": 1 << 20, "files": 100}
+    request = {"folder": folder, "writable": (), "network": False, **sizes}
+    containment.prepare(has_network=False)
+    first = os.fork()
+    if first == 0:
+        with contextlib.suppress(BaseException):
+            containment.enter_view(request)
+            containment.confine(request)
+            os._exit(0)
+        os._exit(1)
+    os._exit(int(os.waitpid(first, 0)[1] != 0))
+
+
+def _make(level: str, homes: Sequence[str], has_own_users: bool) -> Containment:
+    """Make a level ready in this process."""
+    if level == LEVELS[-1]:
+        return Containment(level)
+    if has_own_users:
+        _own_users()
+    landlock = landlock_version() if level != "sandbox" else 0
+    no_network, template, shown = None, None, list[str]()
+    if level != "supervised":
+        no_network, template, shown = _held_namespaces(homes if level == "sandbox" else None)
+    families = (AF_NETLINK,) if no_network is None else (AF_INET, AF_INET6, AF_NETLINK)
+    without, with_network = sandbox_filter(families), sandbox_filter(None)
+    filters = None if without is None or with_network is None else (without, with_network)
+    if filters is None and level == "sandbox":
+        raise OSError("no filter of system calls for this processor")
+    return Containment(level, no_network, template, shown, landlock, filters)
+
+
+def _own_users() -> None:
+    """Enter a namespace with this user alone, in which other namespaces are allowed."""
+    user, group = os.geteuid(), os.getegid()
+    kernel.unshare(kernel.CLONE_NEWUSER)
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{user} {user} 1"),
+        ("gid_map", f"{group} {group} 1"),
+    ):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
+def _held_namespaces(homes: Sequence[str] | None) -> tuple[int, int | None, list[str]]:
+    """Descriptors of namespaces that a process made which is gone.
+
+    Args:
+        homes: see `views.make_template`; None: no mount namespace.
+
+    Returns:
+        Of the network and of mounts; and of `views.mounts_in_temporary`.
+    """
+    ready, holding = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            kernel.unshare(kernel.CLONE_NEWNET)
+            if homes is not None:
+                kernel.unshare(kernel.CLONE_NEWNS)
+                views.make_template(homes)
+            os.write(holding, json.dumps(views.mounts_in_temporary()).encode() + b"\n")
+            signal.pause()
+        os._exit(1)
+    os.close(holding)
+    with os.fdopen(ready, "rb") as lines:
+        line = lines.readline()
+    try:
+        if not line:
+            raise OSError("no namespaces")
+        network = os.open(f"/proc/{child}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        mounts = None if homes is None else os.open(f"/proc/{child}/ns/mnt", os.O_RDONLY)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return network, mounts, json.loads(line) if homes is not None else []

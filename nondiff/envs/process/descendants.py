@@ -1,0 +1,31 @@
+"""Processes that descend from another, as Linux tells."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
+from nondiff.envs.process.kernel import LINUX
+
+
+def descendants(root: int) -> list[int]:
+    """All processes below one, nearest first; none elsewhere than on Linux, which can't tell."""
+    if not LINUX:
+        return []
+    children: dict[int, list[int]] = {}
+    for process, parent in _processes():
+        children.setdefault(parent, []).append(process)
+    found = [*children.get(root, [])]
+    for process in found:  # which grows as it goes
+        found += children.get(process, [])
+    return found
+
+
+def _processes() -> Iterator[tuple[int, int]]:
+    """Number and parent of each process of this system."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                after_name = file.read().rpartition(b")")[2].split()
+                yield int(name), int(after_name[1])

@@ -1,0 +1,100 @@
+"""The process that a simulator is a child of, which contains it and reports how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+from typing import Any, NoReturn
+
+from nondiff.envs.process import kernel
+from nondiff.envs.process.containment import Containment
+from nondiff.envs.process.kernel import LINUX, prctl
+from nondiff.envs.process.totals import excess_in_memory
+
+GUARDED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
+
+
+def start(containment: Containment, request: dict[str, Any], files: list[int]) -> NoReturn:
+    """Run the simulator and report how it ended; the first process of the namespace, if any."""
+    control, *streams = files
+    if LINUX:
+        prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        if containment.level == "supervised":  # at others it has rights that protect it
+            prctl(kernel.PR_SET_DUMPABLE, 0)  # the simulator can't look into this process
+    try:
+        containment.enter_view(request)
+        os.chdir(request["folder"])
+    except OSError as error:
+        tell(control, {"refused": f"its folder can't be set up: {error}"})
+        os._exit(0)
+    _hand_over_folder(control)
+    broken, working = os.pipe()
+    simulator = os.fork()
+    if simulator == 0:
+        _become(containment, request, streams, working)
+    for number in (working, *streams):
+        os.close(number)
+    if trouble := os.read(broken, 4096):
+        tell(control, {"refused": trouble.decode()})
+        os._exit(0)
+    while True:  # what the simulator has left behind ends up here, and is reaped
+        ended, status, usage = os.wait4(-1, 0)
+        if ended == simulator:
+            break
+    if containment.level == "sandbox" and (reason := excess_in_memory(request, ".")):
+        tell(control, {"exceeded": reason})
+    code = os.waitstatus_to_exitcode(status)
+    tell(control, {"code": code, "cpu_seconds": usage.ru_utime + usage.ru_stime})
+    os._exit(0)
+
+
+def _hand_over_folder(control: int) -> None:
+    """Send a descriptor of the folder, which others may see in another way."""
+    folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(control)) as connection:
+        socket.send_fds(connection, [json.dumps({"folder": True}).encode() + b"\n"], [folder])
+    os.close(folder)
+
+
+def _become(
+    containment: Containment, request: dict[str, Any], streams: list[int], working: int
+) -> NoReturn:
+    """Turn into the simulator; what prevents it is written to `working`."""
+    try:
+        if LINUX:
+            prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            os.setpgid(0, 0)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        for number in GUARDED:
+            signal.signal(number, signal.SIG_DFL)
+        for kind, limit in (
+            (resource.RLIMIT_AS, request["memory"]),
+            (resource.RLIMIT_FSIZE, request["file_size"]),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            _lower(kind, limit)
+        containment.confine(request)
+        os.execvpe(request["command"][0], request["command"], request["environment"])  # noqa: S606
+    except BaseException as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        os.write(working, (reason or repr(error)).encode()[:4000])
+    os._exit(127)
+
+
+def _lower(kind: int, limit: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    with contextlib.suppress(ValueError, OSError):  # macOS refuses to limit memory
+        resource.setrlimit(kind, (limit, limit))
+
+
+def tell(control: int, message: dict[str, Any]) -> None:
+    """Report to the user of a program, unless that is gone."""
+    with contextlib.suppress(OSError):
+        os.write(control, json.dumps(message).encode() + b"\n")

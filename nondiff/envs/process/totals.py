@@ -1,0 +1,161 @@
+"""What a program and all that it started use together, and which limit that is beyond."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from nondiff.envs.process.descendants import descendants
+from nondiff.envs.process.trees import Enough, measure_tree
+
+PAUSE = 0.05  # between looks, where they are quick [s]
+COST = 20.0  # times as long as a look takes, at least
+PAGE = os.sysconf("SC_PAGE_SIZE")
+OWN_FILES = 64  # in its file system, that may not be its own
+SLACK_BYTES, SLACK_FILES = 1 << 20, 2 * OWN_FILES  # that its file system has beyond its limits
+THREADS, RESIDENT = 17, 21  # fields of /proc/PID/stat after the name
+
+
+class Watch:
+    """Looks at a program from outside.
+
+    Args:
+        request: limits: "total_memory" and "total_size" [bytes], "files", "processes".
+        level: at which it is contained.
+
+    Attributes:
+        starter: number of the process of which it descends, once that is there.
+        pause: time until the next look. [s]
+    """
+
+    def __init__(self, request: dict[str, Any], level: str) -> None:
+        self._request, self.starter = request, 0
+        self._is_alone, self._has_segments = level == "sandbox", level in ("sandbox", "namespaces")
+        self._proc: int | None = None
+        self._given = (0, 0) if self._is_alone else measure_tree(self._folder, lambda *_: False)
+        self.pause = PAUSE
+
+    def excess(self) -> str | None:
+        """Which limit it is beyond, in words."""
+        begun = time.monotonic()
+        if self._is_alone and self._proc is None:
+            self._proc = own_proc(self.starter)
+            if self._proc is None:
+                return None  # it has not started yet
+        reason = self._used_too_much() or self._wrote_too_much()
+        self.pause = max(PAUSE, COST * (time.monotonic() - begun))
+        return reason
+
+    def _used_too_much(self) -> str | None:
+        tasks = memory = 0
+        numbers = self._numbers()
+        for number in numbers:
+            threads, resident = self._use(number)
+            tasks, memory = tasks + threads, memory + resident
+        if tasks > self._request["processes"]:
+            return f"it ran more than {self._request['processes']:,} processes and threads at once"
+        limit = self._request["total_memory"]
+        segments = _shared_segments() if self._has_segments else 0
+        if segments > limit or (memory > limit and sum(map(self._share, numbers)) > limit):
+            return f"it used more than {in_words(limit)} of memory in all"
+        return None
+
+    def _wrote_too_much(self) -> str | None:
+        if self._is_alone:
+            return excess_in_memory(self._request, f"/proc/{self.starter}/cwd")
+        return _beyond(self._request, self._measure_folder)
+
+    @property
+    def _folder(self) -> str:
+        return str(self._request["folder"])
+
+    def _measure_folder(self, is_enough: Enough) -> tuple[int, int]:
+        """Bytes and number of files that it has written to its folder."""
+        size, number = self._given
+        found = measure_tree(
+            self._folder, lambda bytes_, files: is_enough(bytes_ - size, files - number)
+        )
+        return found[0] - size, found[1] - number
+
+    def _numbers(self) -> list[int]:
+        """Of its processes."""
+        if not self._is_alone:
+            return descendants(self.starter)
+        names = os.listdir(self._proc)
+        return [int(name) for name in names if name.isdigit() and name != "1"]
+
+    def _use(self, number: int) -> tuple[int, int]:
+        """Threads and memory [bytes] of a process, what it shares included."""
+        fields = self._read(number, "stat").rpartition(b")")[2].split()
+        return (int(fields[THREADS]), int(fields[RESIDENT]) * PAGE) if fields else (0, 0)
+
+    def _share(self, number: int) -> int:
+        """Memory of a process in bytes, what it shares divided by those it shares it with."""
+        for line in self._read(number, "smaps_rollup").splitlines():
+            if line.startswith(b"Pss:"):
+                return int(line.split()[1]) << 10
+        return self._use(number)[1]
+
+    def _read(self, number: int, name: str) -> bytes:
+        with suppress(OSError):
+            path = f"{number}/{name}" if self._is_alone else f"/proc/{number}/{name}"
+            file = os.open(path, os.O_RDONLY, dir_fd=self._proc)
+            try:
+                return b"".join(iter(lambda: os.read(file, 4096), b""))
+            finally:
+                os.close(file)
+        return b""
+
+
+def own_proc(starter: int) -> int | None:
+    """A descriptor of the /proc of the program's namespace, once it has been mounted there."""
+    with suppress(OSError):
+        number = os.open(f"/proc/{starter}/root/proc", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.readlink("self", dir_fd=number)
+        except FileNotFoundError:  # for this process is not in that namespace
+            return number
+        os.close(number)
+    return None
+
+
+def excess_in_memory(request: dict[str, Any], folder: str) -> str | None:
+    """Which limit the files of a program are beyond that are in a file system of their own."""
+    with suppress(OSError):
+        found = os.statvfs(folder)
+        used = (found.f_blocks - found.f_bfree) * found.f_frsize
+        files = found.f_files - found.f_ffree - OWN_FILES
+        return _beyond(request, lambda _: (used, files))
+    return None
+
+
+def _beyond(
+    request: dict[str, Any],
+    measure: Callable[[Enough], tuple[int, int]],
+) -> str | None:
+    """Which limit of files a program is beyond, in words."""
+    size_limit, files_limit = request["total_size"], request["files"]
+    size, files = measure(lambda size, files: size > size_limit or files > files_limit)
+    if size > size_limit:
+        return f"its files took more than {in_words(size_limit)} in all"
+    return f"it had more than {files_limit:,} files" if files > files_limit else None
+
+
+def in_words(size: int) -> str:
+    """A number of bytes, such as "2 GiB"."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.4g} {name}"
+    return f"{size} bytes"
+
+
+def _shared_segments() -> int:
+    """Memory that System V segments of this namespace take, in bytes."""
+    with suppress(OSError), open("/proc/sysvipc/shm") as file:
+        header, *lines = file.read().splitlines()
+        column = header.split().index("rss")
+        return sum(int(line.split()[column]) for line in lines)
+    return 0

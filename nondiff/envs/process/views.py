@@ -1,0 +1,154 @@
+"""The file system as a program under the sandbox sees it (mount namespaces of Linux).
+
+Everything is there to be read, and nothing can be changed but the program's folder and what its
+user declares. Folders for temporary files, and for shared memory, seem to be the usual ones; what
+is written to them, and to the program's folder, goes to a file system in memory of bounded size,
+which ends with the program.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+
+from nondiff.envs.process import kernel
+
+PRIVATE = "/dev/nondiff"  # where the file system in memory is while it is being set up
+HOST_DEVICES = "/dev/host"
+NOTHING, EMPTY = "/dev/nothing", "/dev/empty"
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+LINKS = {"fd": "fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}  # in /proc/self
+TEMPORARY = {  # and what they show
+    "/tmp": "/tmp",  # noqa: S108
+    "/var/tmp": "/var/tmp",  # noqa: S108
+    "/dev/shm": f"{HOST_DEVICES}/shm",  # noqa: S108
+}
+SECRETS = (  # of the user, below the home folder
+    *(".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".password-store", ".netrc"),
+    *(".git-credentials", ".pypirc", ".npmrc", ".config/gh", ".config/gcloud", ".config/rclone"),
+    *(".config/op", ".config/huggingface", ".cache/huggingface/token", ".huggingface"),
+    *(".local/share/keyrings", ".mozilla", ".thunderbird", ".config/google-chrome"),
+    *(".config/chromium", ".config/git/credentials", ".bash_history", ".zsh_history"),
+    *(".python_history", ".pgpass", ".my.cnf", ".config/containers", ".cargo/credentials.toml"),
+)
+SYSTEM_SECRETS = (
+    *("/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/sudoers.d"),
+    *("/etc/ssh", "/etc/ssl/private", "/run/user", "/run/secrets", "/run/credentials"),
+)
+
+
+def make_template(homes: Sequence[str]) -> None:
+    """Make this mount namespace the one of which each program's is a copy.
+
+    Args:
+        homes: folders of the user, in which secrets are hidden.
+    """
+    kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    devices = kernel.detached("/dev")
+    nodes = {n: kernel.detached(f"/dev/{n}") for n in DEVICES if os.path.exists(f"/dev/{n}")}
+    attributes = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
+    kernel.set_mount(kernel.AT_FDCWD, "/", on=attributes)
+    kernel.mount("tmpfs", "/dev", "tmpfs", kernel.MS_NOSUID, "mode=755,size=64k")
+    for name in ("shm", *(os.path.basename(path) for path in (PRIVATE, HOST_DEVICES))):
+        os.mkdir(f"/dev/{name}")
+    for name, node in nodes.items():
+        os.close(os.open(f"/dev/{name}", os.O_CREAT))
+        kernel.attach(node, f"/dev/{name}")
+    for name, target in LINKS.items():
+        os.symlink(f"/proc/self/{target}", f"/dev/{name}")
+    kernel.attach(devices, HOST_DEVICES)
+    _hide([*SYSTEM_SECRETS, *(f"{home}/{name}" for home in homes for name in SECRETS)])
+    kernel.set_mount(kernel.AT_FDCWD, "/", on=kernel.MOUNT_ATTR_RDONLY)  # what is new there
+
+
+def _hide(paths: Sequence[str]) -> None:
+    """Put something empty, which nobody can open, in place of what is there."""
+    os.mkdir(NOTHING, 0)
+    os.close(os.open(EMPTY, os.O_CREAT, 0))
+    for path in paths:
+        empty = NOTHING if os.path.isdir(path) else EMPTY
+        with suppress(OSError):
+            kernel.mount(empty, path, flags=kernel.MS_BIND)
+
+
+def mounts_in_temporary() -> list[str]:
+    """Where something is mounted within folders for temporary files, which covering them hides."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        points = [line.split()[4].decode("unicode_escape") for line in file]
+    inner = [p for p in points if any(p.startswith(f"{place}/") for place in TEMPORARY)]
+    return sorted(p for p in inner if not any(p.startswith(f"{other}/") for other in inner))
+
+
+def enter_view(
+    template: int,
+    folder: str,
+    writable: Sequence[str],
+    shown: Sequence[str],
+    *,
+    size: int,
+    files: int,
+) -> None:
+    """Enter a copy of the template, and make it the view of one program.
+
+    Args:
+        template: descriptor of the namespace.
+        folder: in which the program runs, with what it finds there.
+        writable: further paths that it may write at.
+        shown: of `mounts_in_temporary`.
+        size: of all files that it writes together. [bytes]
+        files: that it may have at a time.
+    """
+    kernel.enter(template, kernel.CLONE_NEWNS)
+    kernel.unshare(kernel.CLONE_NEWNS)
+    trees = [(path, kernel.detached(path)) for path in shown if os.path.exists(path)]
+    trees += [(path, _writable_tree(path)) for path in writable]
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount("tmpfs", PRIVATE, "tmpfs", flags, f"mode=755,size={size},nr_inodes={files}")
+    for place, content in TEMPORARY.items():
+        if os.path.isdir(place):
+            with suppress(OSError):  # such a folder can't be written to then
+                _cover(place, content)
+    _cover(folder, _on_host(folder))
+    for path, tree in trees:
+        _mount_point(path)
+        kernel.attach(tree, path)
+    kernel.mount("proc", "/proc", "proc", flags | kernel.MS_RDONLY | kernel.MS_NOEXEC)
+    for path in (PRIVATE, HOST_DEVICES):  # unmounting would wait for every processor
+        kernel.mount(NOTHING, path, flags=kernel.MS_BIND)
+
+
+def _on_host(path: str) -> str:
+    """Where the template has what is at a path of the host."""
+    return f"{HOST_DEVICES}/{path[5:]}" if path.startswith("/dev/") else path
+
+
+def _cover(place: str, content: str) -> None:
+    """Let a folder show what another holds, and take what is written in memory."""
+    name = f"{PRIVATE}/{len(os.listdir(PRIVATE))}"
+    for part in (name, f"{name}/upper", f"{name}/work"):
+        os.mkdir(part)
+    os.chmod(f"{name}/upper", os.stat(content).st_mode & 0o7777)
+    os.chdir(content)  # so that no character of the path means anything to overlayfs
+    options = f"lowerdir=.,upperdir={name}/upper,workdir={name}/work,userxattr"
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount("overlay", place, "overlay", flags, options)
+
+
+def _writable_tree(path: str) -> int:
+    tree = kernel.detached(_on_host(path))
+    kernel.set_mount(tree, "", off=kernel.MOUNT_ATTR_RDONLY)
+    return tree
+
+
+def _mount_point(path: str) -> None:
+    """Make something to mount at, for a device that the template leaves out."""
+    if os.path.exists(path):
+        return
+    attribute = kernel.MOUNT_ATTR_RDONLY
+    kernel.set_mount(kernel.AT_FDCWD, "/dev", off=attribute, below=False)
+    is_folder = os.path.isdir(_on_host(path))
+    os.makedirs(path if is_folder else os.path.dirname(path), exist_ok=True)
+    if not is_folder:
+        os.close(os.open(path, os.O_CREAT))
+    kernel.set_mount(kernel.AT_FDCWD, "/dev", on=attribute, below=False)
