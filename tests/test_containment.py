@@ -394,7 +394,11 @@ BOMBS: dict[str, tuple[str, dict[str, Any], str]] = {
         "it had more than 4,096 files",
     ),
 }
-QUICK = {"sandbox": tuple(BOMBS), "namespaces": ("memory",), "supervised": ("a bomb", "files")}
+QUICK = {
+    "sandbox": tuple(BOMBS),
+    "namespaces": ("memory",),
+    "supervised": ("processes", "files"),
+}
 
 
 def check_bomb(bomb: str) -> None:
@@ -414,6 +418,8 @@ def test_what_processes_use_together_is_bounded(level: Isolation, bomb: str) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_it_is_at_every_level(level: Isolation, bomb: str) -> None:
+    if bomb == "a bomb" and level == "supervised" and os.geteuid() == 0:
+        pytest.skip("nothing holds such a program of root's back there, as the page says")
     if bomb == "bytes" and level != "sandbox":
         pytest.skip("it has ended before anybody looks")
     check_bomb(bomb)
@@ -480,8 +486,9 @@ def test_what_is_given_does_not_count(level: Isolation) -> None:
 DEEP = "import os\nfor _ in range(3000): os.mkdir('d' * 100); os.chdir('d' * 100)"
 LEFT = {
     "deep": DEEP,
-    "deep and shut": DEEP + "\nfor _ in range(3000): os.chdir('..'); os.chmod('d' * 100, 0)",
-    "many": "import os\nfor n in range(30_000): os.close(os.open(str(n), os.O_CREAT))",
+    "deep and shut": DEEP.replace("3000", "50")
+    + "\nfor _ in range(50): os.chdir('..'); os.chmod('d' * 100, 0)",
+    "many": "import os\nfor n in range(50_000): os.close(os.open(str(n), os.O_CREAT))",
     "names": "import os\nfor n in (b'a\\nb', b'\\xff\\xfe', b'-rf', b' ', b'*', b'x' * 255):\n"
     " os.mkdir(n); os.close(os.open(n + b'/' + n, os.O_CREAT))",
     "shut": "import os\nos.makedirs('a/b')\nopen('a/b/c', 'w').close()\nos.chmod('a/b', 0)\n"
@@ -491,8 +498,7 @@ LEFT = {
 }
 
 
-@pytest.mark.parametrize("kind", LEFT)
-def test_nothing_is_left_of_a_folder(level: Isolation, kind: str, tmp_path: Path) -> None:
+def check_left(kind: str, tmp_path: Path) -> None:
     before, tempfile.tempdir = tempfile.tempdir, str(tmp_path)
     try:
         found = attempt(LEFT[kind], files=100_000, total_size=1 << 30)
@@ -500,6 +506,19 @@ def test_nothing_is_left_of_a_folder(level: Isolation, kind: str, tmp_path: Path
         tempfile.tempdir = before
     assert found.stdout == DONE, found.stderr
     assert not list(tmp_path.glob(f"{launching.PREFIX}*"))
+
+
+@pytest.mark.parametrize("kind", LEFT)
+def test_nothing_is_left_of_a_folder(level: Isolation, kind: str, tmp_path: Path) -> None:
+    if level != "sandbox" and kind in ("deep", "many"):  # on a disk that takes seconds
+        pytest.skip("among the slow ones")
+    check_left(kind, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["deep", "deep and shut", "many"])
+def test_nothing_is_left_at_any_level(level: Isolation, kind: str, tmp_path: Path) -> None:
+    check_left(kind, tmp_path)
 
 
 def test_a_tree_is_removed_without_following_links(home: Path) -> None:
@@ -510,8 +529,7 @@ def test_a_tree_is_removed_without_following_links(home: Path) -> None:
     (tree / "a/b").mkdir(parents=True)
     for name in ("link", "a/link", "a/b/link"):
         (tree / name).symlink_to(kept)
-    (tree / "nondiff-0").mkdir()  # a name that moving folders up would choose
-    assert measure_tree(str(tree), lambda *_: False)[1] == 6
+    assert measure_tree(str(tree), lambda *_: False)[1] == 5
     remove_tree(tree)
     assert [entry.name for entry in home.iterdir()] == ["kept"]
     assert (kept / "file").exists()

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from nondiff.envs.process import kernel, views
@@ -22,6 +22,7 @@ from nondiff.envs.process.seccomp import (
 from nondiff.envs.process.totals import SLACK_BYTES, SLACK_FILES
 
 LEVELS = ("sandbox", "namespaces", "supervised", "process group")  # from the best on
+PRIORITY = -10
 NEW = kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC
 
 
@@ -37,6 +38,7 @@ class Containment:
         shown: of `views.mounts_in_temporary`.
         landlock: its version; 0: it isn't used.
         filters: seccomp's, without and with network; None: it isn't used.
+        niceness: of the program, which that of its keeper may be below.
     """
 
     level: str
@@ -45,6 +47,7 @@ class Containment:
     shown: Sequence[str] = ()
     landlock: int = 0
     filters: tuple[bytes, bytes] | None = None
+    niceness: int = 0
 
     @property
     def guards_files(self) -> bool:
@@ -84,13 +87,16 @@ def reach_level(best: str, place: str, homes: Sequence[str]) -> Containment:
         place: for temporary files, where folders of programs are made.
         homes: folders of the user, in which secrets are hidden.
     """
+    niceness = os.getpriority(os.PRIO_PROCESS, 0)
+    with contextlib.suppress(OSError):  # which only root may
+        os.setpriority(os.PRIO_PROCESS, 0, niceness + PRIORITY)  # over programs that run wild
     place = place if os.access(place, os.W_OK) else "/tmp"  # noqa: S108
     levels = LEVELS[LEVELS.index(best) :]
     for level in levels if kernel.LINUX else LEVELS[-1:]:
         for has_own_users in (True, False) if level in LEVELS[:2] else (False,):
             if _is_allowed(level, place, homes, has_own_users):
-                return _make(level, homes, has_own_users)
-    return Containment(LEVELS[-1])
+                return replace(_make(level, homes, has_own_users), niceness=niceness)
+    return Containment(LEVELS[-1], niceness=niceness)
 
 
 def _is_allowed(level: str, place: str, homes: Sequence[str], has_own_users: bool) -> bool:

@@ -21,9 +21,9 @@ class Scratch:
     """
 
     def __init__(self, text: str = "") -> None:
-        if hasattr(os, "memfd_create"):
+        try:
             self.number = os.memfd_create("nondiff")
-        else:
+        except (AttributeError, OSError):  # as within a sandbox
             with tempfile.TemporaryFile() as file:
                 self.number = os.dup(file.fileno())
         os.pwrite(self.number, text.encode(), 0)

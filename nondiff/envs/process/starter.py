@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 from nondiff.envs.process import kernel
 from nondiff.envs.process.containment import Containment
 from nondiff.envs.process.kernel import LINUX, prctl
-from nondiff.envs.process.totals import excess_in_memory
+from nondiff.envs.process.totals import Watch
 
 GUARDED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
+RESERVED, MARGIN, MAX_NUMBER = 300, 64, 1 << 22  # of processes
 
 
 def start(containment: Containment, request: dict[str, Any], files: list[int]) -> NoReturn:
@@ -26,6 +27,7 @@ def start(containment: Containment, request: dict[str, Any], files: list[int]) -
         prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
         if containment.level == "supervised":  # at others it has rights that protect it
             prctl(kernel.PR_SET_DUMPABLE, 0)  # the simulator can't look into this process
+    _bound_processes(containment, request)
     try:
         containment.enter_view(request)
         os.chdir(request["folder"])
@@ -46,11 +48,25 @@ def start(containment: Containment, request: dict[str, Any], files: list[int]) -
         ended, status, usage = os.wait4(-1, 0)
         if ended == simulator:
             break
-    if containment.level == "sandbox" and (reason := excess_in_memory(request, ".")):
+    if containment.level == "sandbox" and (reason := Watch(request, "sandbox").last_excess()):
         tell(control, {"exceeded": reason})
     code = os.waitstatus_to_exitcode(status)
     tell(control, {"code": code, "cpu_seconds": usage.ru_utime + usage.ru_stime})
     os._exit(0)
+
+
+def _bound_processes(containment: Containment, request: dict[str, Any]) -> None:
+    """Have the kernel stop a program that starts more than can be counted meanwhile.
+
+    A namespace has a greatest process number of its own from Linux 6.14 on; numbers below
+    `RESERVED` are not used twice. Users but root have a number of processes, all calls together.
+    """
+    processes = request["processes"] + MARGIN
+    if containment.no_network is not None:
+        with contextlib.suppress(OSError), open("/proc/sys/kernel/pid_max", "w") as file:
+            file.write(str(min(RESERVED + processes, MAX_NUMBER)))
+    if LINUX:
+        _lower(resource.RLIMIT_NPROC, processes * (len(os.sched_getaffinity(0)) + 2))
 
 
 def _hand_over_folder(control: int) -> None:
@@ -79,6 +95,8 @@ def _become(
             (resource.RLIMIT_CORE, 0),
         ):
             _lower(kind, limit)
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, containment.niceness)
         containment.confine(request)
         os.execvpe(request["command"][0], request["command"], request["environment"])  # noqa: S606
     except BaseException as error:

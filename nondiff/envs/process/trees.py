@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,74 +14,79 @@ Enough = Callable[[int, int], bool]  # of bytes and files
 def remove_tree(path: str | os.PathLike[str]) -> None:
     """Remove a folder and all that it holds, as far as this is allowed; no error if there is none.
 
-    Folders within folders are moved up to the first one before they are emptied, so that neither
-    stack, descriptors nor the length of a path limit how deep they may lie.
+    One folder is open at a time, and left for the one above it by "..", so that neither stack,
+    descriptors nor the length of a path limit how deep folders may lie.
     """
-    try:
-        top = os.open(path, OPEN_FOLDER)
-    except OSError:
-        _open_up(os.fspath(path), None)
-        try:
-            top = os.open(path, OPEN_FOLDER)
-        except OSError:
-            return
-    try:
-        os.fchmod(top, 0o700)
+    top = _opened(os.fspath(path), None)
+    if top is not None:
         _empty(top)
-    except OSError:
-        pass
-    finally:
-        os.close(top)
-    with suppress(OSError):
-        os.rmdir(path)
-
-
-def _empty(top: int) -> None:
-    serial = itertools.count()
-    kept: set[str] = set()  # what can't be removed
-    while folders := [name for name in _without_files(top, top, serial) if name not in kept]:
-        for name in folders:
-            _open_up(name, top)
-            with suppress(OSError):
-                folder = os.open(name, OPEN_FOLDER, dir_fd=top)
-                try:
-                    _without_files(folder, top, serial)
-                finally:
-                    os.close(folder)
-            try:
-                os.rmdir(name, dir_fd=top)
-            except OSError:
-                kept.add(name)
-
-
-def _without_files(folder: int, top: int, serial: itertools.count[int]) -> list[str]:
-    """Remove a folder's files, and move its folders up; the names of those that are left."""
-    left = []
-    with os.scandir(folder) as entries:
-        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    for name, is_folder in found:
         with suppress(OSError):
-            if not is_folder:
-                os.unlink(name, dir_fd=folder)
-            elif folder == top:
+            os.rmdir(path)
+
+
+class _Folder:
+    """A folder on the way to the one that is being emptied.
+
+    Args:
+        name: in the one above it.
+        number: its descriptor, while it is open.
+    """
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name, self.identity = name, _identity(number)
+        self.folders = _without_files(number)  # still to be removed
+
+
+def _empty(here: int) -> None:
+    """Remove what a folder holds, and close it."""
+    way = [_Folder("", here)]
+    while True:
+        if way[-1].folders:
+            name = way[-1].folders.pop()
+            inner = _opened(name, here)
+            if inner is not None:
+                os.close(here)
+                here = inner
+                way.append(_Folder(name, here))
+            continue
+        done = way.pop()
+        above = _opened("..", here) if way else None
+        os.close(here)
+        if above is None:
+            return
+        here = above
+        if _identity(here) != way[-1].identity:  # somebody has moved it
+            os.close(here)
+            return
+        with suppress(OSError):
+            os.rmdir(done.name, dir_fd=here)
+
+
+def _opened(name: str, folder: int | None) -> int | None:
+    """A descriptor of a folder, made accessible if it is this user's; None: there is none."""
+    if name != "..":
+        _open_up(name, folder)
+    with suppress(OSError):
+        return os.open(name, OPEN_FOLDER, dir_fd=folder)
+    return None
+
+
+def _identity(folder: int) -> tuple[int, int]:
+    found = os.fstat(folder)
+    return found.st_dev, found.st_ino
+
+
+def _without_files(folder: int) -> list[str]:
+    """Remove a folder's files; the names of the folders in it."""
+    left = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for name, is_folder in [(e.name, e.is_dir(follow_symlinks=False)) for e in entries]:
+            if is_folder:
                 left.append(name)
             else:
-                _open_up(name, folder)  # a folder that can't be written to can't be moved
-                _move_up(name, folder, top, serial)
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
     return left
-
-
-def _move_up(name: str, folder: int, top: int, serial: itertools.count[int]) -> None:
-    with suppress(OSError):
-        os.rmdir(name, dir_fd=folder)
-        return
-    while True:
-        new = f"nondiff-{next(serial)}"
-        try:
-            os.stat(new, dir_fd=top, follow_symlinks=False)
-        except FileNotFoundError:
-            os.rename(name, new, src_dir_fd=folder, dst_dir_fd=top)
-            return
 
 
 def _open_up(name: str, folder: int | None) -> None:
