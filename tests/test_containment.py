@@ -160,12 +160,15 @@ def test_secrets_of_the_user_are_hidden_in_the_sandbox(
         (home / name).write_text("secret")
     (home / "data.txt").write_text("data")
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    (home / "state/nondiff").mkdir(parents=True)
+    (home / "state/nondiff/key").write_text("secret")
     with contained("sandbox"):
         if isolation() != "sandbox":
             pytest.skip("this system allows no sandbox")
         read = "import sys\nprint(open(sys.argv[1]).read())"
         assert attempt(read, home / "data.txt").stdout == "data\n" + DONE
-        for path in (home / ".ssh/id_ed25519", home / ".netrc"):
+        for path in (home / ".ssh/id_ed25519", home / ".netrc", home / "state/nondiff/key"):
             found = attempt(f"import os\n{read}", path)
             assert "secret" not in found.stdout + found.stderr
             assert "Permission denied" in found.stderr

@@ -20,10 +20,17 @@ from nondiff.experiments.provenance import versions
 NOT_READY = 1  # exit code where an environment that was named can't be made
 CORE = ("nondiff", "gymnasium", "torch", "stable-baselines3", "sb3-contrib", "numpy")
 MEANING = {
-    "namespaces": "processes, network and shared memory of their own; the kernel ends all together",
-    "supervised": "watched, and killed one by one however they detach; no namespaces are allowed",
-    "process group": "a process that leaves its group can escape",
+    "sandbox": "it reads what its user may but secrets, changes what is declared only; no other "
+    "processes, sockets, devices or rights; totals are bounded",
+    "namespaces": "processes, network and shared memory of its own, no rights; totals are watched; "
+    "files are shared",
+    "supervised": "no network and rights; watched, and killed one by one however it detaches; "
+    "processes and files are shared",
+    "process group": "shares all but time, memory and size of files with its user; a process that "
+    "leaves its group can escape",
 }
+GUARDED = "it can't change files but in folders for temporary ones"
+UNGUARDED = "it can change whatever its user can"
 
 
 @dataclass(frozen=True)
@@ -86,12 +93,14 @@ def _environments() -> Table:
 
 def _isolation() -> str:
     try:
-        from nondiff.envs.process import isolation
+        from nondiff.envs.process import guards_files, isolation
 
         level = isolation()
+        files = GUARDED if guards_files() else UNGUARDED
     except NondiffError as error:
         return f"isolation of external programs: none; {error}"
-    return f"isolation of external programs: {level} ({MEANING[level]})"
+    more = "" if level == "sandbox" else f"; {files}"
+    return f"isolation of external programs: {level} ({MEANING[level]}{more}; see docs/trust.md)"
 
 
 def _try(env_ids: tuple[str, ...]) -> int:

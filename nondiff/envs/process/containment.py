@@ -79,13 +79,13 @@ class Containment:
             apply_filter(self.filters[request["network"]])
 
 
-def reach_level(best: str, place: str, homes: Sequence[str]) -> Containment:
+def reach_level(best: str, place: str, secrets: Sequence[str]) -> Containment:
     """The best that this system allows, made ready.
 
     Args:
         best: the level that is tried first.
         place: for temporary files, where folders of programs are made.
-        homes: folders of the user, in which secrets are hidden.
+        secrets: paths whose content is hidden.
     """
     niceness = os.getpriority(os.PRIO_PROCESS, 0)
     with contextlib.suppress(OSError):  # which only root may
@@ -94,19 +94,19 @@ def reach_level(best: str, place: str, homes: Sequence[str]) -> Containment:
     levels = LEVELS[LEVELS.index(best) :]
     for level in levels if kernel.LINUX else LEVELS[-1:]:
         for has_own_users in (True, False) if level in LEVELS[:2] else (False,):
-            if _is_allowed(level, place, homes, has_own_users):
-                return replace(_make(level, homes, has_own_users), niceness=niceness)
+            if _is_allowed(level, place, secrets, has_own_users):
+                return replace(_make(level, secrets, has_own_users), niceness=niceness)
     return Containment(LEVELS[-1], niceness=niceness)
 
 
-def _is_allowed(level: str, place: str, homes: Sequence[str], has_own_users: bool) -> bool:
+def _is_allowed(level: str, place: str, secrets: Sequence[str], has_own_users: bool) -> bool:
     """Whether a program can be contained like this."""
     folder = f"{place}/nondiff-try-{os.getpid()}"
     os.mkdir(folder, 0o700)
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
-            _try(folder, _make(level, homes, has_own_users))
+            _try(folder, _make(level, secrets, has_own_users))
         os._exit(1)
     status = os.waitpid(child, 0)[1]
     os.rmdir(folder)
@@ -128,7 +128,7 @@ def _try(folder: str, containment: Containment) -> NoReturn:
     os._exit(int(os.waitpid(first, 0)[1] != 0))
 
 
-def _make(level: str, homes: Sequence[str], has_own_users: bool) -> Containment:
+def _make(level: str, secrets: Sequence[str], has_own_users: bool) -> Containment:
     """Make a level ready in this process."""
     if level == LEVELS[-1]:
         return Containment(level)
@@ -137,7 +137,7 @@ def _make(level: str, homes: Sequence[str], has_own_users: bool) -> Containment:
     landlock = landlock_version() if level != "sandbox" else 0
     no_network, template, shown = None, None, list[str]()
     if level != "supervised":
-        no_network, template, shown = _held_namespaces(homes if level == "sandbox" else None)
+        no_network, template, shown = _held_namespaces(secrets if level == "sandbox" else None)
     families = (AF_NETLINK,) if no_network is None else (AF_INET, AF_INET6, AF_NETLINK)
     without, with_network = sandbox_filter(families), sandbox_filter(None)
     filters = None if without is None or with_network is None else (without, with_network)
@@ -159,11 +159,11 @@ def _own_users() -> None:
             file.write(text)
 
 
-def _held_namespaces(homes: Sequence[str] | None) -> tuple[int, int | None, list[str]]:
+def _held_namespaces(secrets: Sequence[str] | None) -> tuple[int, int | None, list[str]]:
     """Descriptors of namespaces that a process made which is gone.
 
     Args:
-        homes: see `views.make_template`; None: no mount namespace.
+        secrets: see `views.make_template`; None: no mount namespace.
 
     Returns:
         Of the network and of mounts; and of `views.mounts_in_temporary`.
@@ -173,9 +173,9 @@ def _held_namespaces(homes: Sequence[str] | None) -> tuple[int, int | None, list
     if child == 0:
         with contextlib.suppress(BaseException):
             kernel.unshare(kernel.CLONE_NEWNET)
-            if homes is not None:
+            if secrets is not None:
                 kernel.unshare(kernel.CLONE_NEWNS)
-                views.make_template(homes)
+                views.make_template(secrets)
             os.write(holding, json.dumps(views.mounts_in_temporary()).encode() + b"\n")
             signal.pause()
         os._exit(1)
@@ -186,8 +186,8 @@ def _held_namespaces(homes: Sequence[str] | None) -> tuple[int, int | None, list
         if not line:
             raise OSError("no namespaces")
         network = os.open(f"/proc/{child}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        mounts = None if homes is None else os.open(f"/proc/{child}/ns/mnt", os.O_RDONLY)
+        mounts = None if secrets is None else os.open(f"/proc/{child}/ns/mnt", os.O_RDONLY)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    return network, mounts, json.loads(line) if homes is not None else []
+    return network, mounts, json.loads(line) if secrets is not None else []

@@ -34,21 +34,21 @@ from nondiff.envs.process.trees import remove_tree
 HEADER = struct.Struct("!I")
 
 
-def main(descriptor: int, best: str, place: str, *homes: str) -> None:
+def main(descriptor: int, best: str, place: str, *secrets: str) -> None:
     """Fork a keeper for each order, until nobody can send one any more.
 
     Args:
         descriptor: of a socket on which orders come.
         best: the level of containment that is tried first.
         place: for temporary files.
-        homes: folders of the user, in which secrets are hidden.
+        secrets: paths whose content is hidden.
     """
     if os.fork():
         os._exit(0)  # the spawner is nobody's child, so that whoever kills a process tree misses it
     os.setsid()  # Ctrl-C is for nondiff to act on
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     server = socket.socket(fileno=descriptor)
-    containment = reach_level(best, place, homes)
+    containment = reach_level(best, place, secrets)
     server.sendall(json.dumps([containment.level, containment.guards_files]).encode() + b"\n")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are reaped by the kernel
     gc.disable()

@@ -5,18 +5,17 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import pwd
 import socket
 import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from nondiff.envs.errors import MissingDependencyError
 from nondiff.envs.process.keeper import HEADER
+from nondiff.envs.process.secret_paths import secret_paths
 
 Isolation = Literal["sandbox", "namespaces", "supervised", "process group"]
 SOURCES = Path(__file__).parents[3]  # from which the spawner is run
@@ -139,7 +138,7 @@ def _spawn(descriptor: int, best: Isolation) -> None:
     inherited = os.dup(descriptor) if descriptor == first_free else descriptor
     actions.append((os.POSIX_SPAWN_DUP2, inherited, first_free))
     command = [sys.executable, "-I", "-S", "-c", BOOT, str(SOURCES), str(first_free), best]
-    command += [tempfile.gettempdir(), *_homes()]
+    command += [tempfile.gettempdir(), *secret_paths()]
     try:
         kept = {name: os.environ[name] for name in PYTHON_NEEDS if name in os.environ}
         child = os.posix_spawn(sys.executable, command, kept, file_actions=actions)
@@ -147,14 +146,6 @@ def _spawn(descriptor: int, best: Isolation) -> None:
     finally:
         if inherited != descriptor:
             os.close(inherited)
-
-
-def _homes() -> list[str]:
-    """The user's home folder, by the environment and by the system's list of users."""
-    homes = {os.environ.get("HOME", "")}
-    with suppress(KeyError):
-        homes.add(pwd.getpwuid(os.geteuid()).pw_dir)
-    return sorted(home for home in homes if home.startswith("/") and home != "/")
 
 
 _spawner = Spawner()

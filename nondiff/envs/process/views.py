@@ -24,25 +24,13 @@ TEMPORARY = {  # and what they show
     "/var/tmp": "/var/tmp",  # noqa: S108
     "/dev/shm": f"{HOST_DEVICES}/shm",  # noqa: S108
 }
-SECRETS = (  # of the user, below the home folder
-    *(".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".password-store", ".netrc"),
-    *(".git-credentials", ".pypirc", ".npmrc", ".config/gh", ".config/gcloud", ".config/rclone"),
-    *(".config/op", ".config/huggingface", ".cache/huggingface/token", ".huggingface"),
-    *(".local/share/keyrings", ".mozilla", ".thunderbird", ".config/google-chrome"),
-    *(".config/chromium", ".config/git/credentials", ".bash_history", ".zsh_history"),
-    *(".python_history", ".pgpass", ".my.cnf", ".config/containers", ".cargo/credentials.toml"),
-)
-SYSTEM_SECRETS = (
-    *("/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/sudoers.d"),
-    *("/etc/ssh", "/etc/ssl/private", "/run/user", "/run/secrets", "/run/credentials"),
-)
 
 
-def make_template(homes: Sequence[str]) -> None:
+def make_template(secrets: Sequence[str]) -> None:
     """Make this mount namespace the one of which each program's is a copy.
 
     Args:
-        homes: folders of the user, in which secrets are hidden.
+        secrets: paths whose content is hidden.
     """
     kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     devices = kernel.detached("/dev")
@@ -58,7 +46,7 @@ def make_template(homes: Sequence[str]) -> None:
     for name, target in LINKS.items():
         os.symlink(f"/proc/self/{target}", f"/dev/{name}")
     kernel.attach(devices, HOST_DEVICES)
-    _hide([*SYSTEM_SECRETS, *(f"{home}/{name}" for home in homes for name in SECRETS)])
+    _hide(secrets)
     kernel.set_mount(kernel.AT_FDCWD, "/", on=kernel.MOUNT_ATTR_RDONLY)  # what is new there
 
 
