@@ -21,7 +21,7 @@ from nondiff.envs.copying import NeverCopied
 from nondiff.envs.process.failures import CallFailed
 from nondiff.envs.process.files import Content, write_files
 from nondiff.envs.process.limits import Limits
-from nondiff.envs.process.spawner import send
+from nondiff.envs.process.spawner import isolation, send
 from nondiff.envs.process.trees import OPEN_FOLDER, remove_tree
 
 END_SECONDS = 10.0  # for a keeper to end what it keeps; more only if the kernel is stuck
@@ -161,6 +161,7 @@ def launch(
         streams: descriptors of its input, output and error output.
         leaves: names of files that it is to write, relative to the folder.
     """
+    isolation()  # so that a supervisor is there that removes the folder if this process is killed
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
         write_files(folder, files, leaves)
