@@ -133,6 +133,22 @@ def test_versions_of_a_run(run: Path, tmp_path: Path) -> None:
     assert answer.code == 0, answer.err
 
 
+def test_what_a_dataset_says(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    line = ("--env", "nondiff/PandaReach-v0", "--strategy", "sac", "--demonstrations", tmp_path)
+    space = json.dumps({"type": BAD, "shape": [1]})
+    for metadata in (
+        {"observation_space": BAD, "action_space": BAD, "data_format": "hdf5"},
+        {"observation_space": space, "action_space": space, "data_format": BAD},
+        {"env_spec": json.dumps({"id": BAD, "kwargs": {BAD: BAD}})},
+        {BAD: BAD},
+    ):
+        (tmp_path / "data" / "metadata.json").write_text(json.dumps(metadata))
+        answer = nondiff(tmp_path, "train", *line)
+        assert answer.code == 2
+        check_shown(answer)
+
+
 def writers(path: Path) -> Iterator[str]:
     """Where a module could write to a stream of the process by itself."""
     nodes = list(ast.walk(ast.parse(path.read_text())))

@@ -276,9 +276,11 @@ def test_the_key_is_the_users_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not ownership.is_own({"a": 1}, None)
     assert not ownership.is_own({"a": 1}, "\udcff")
     assert ownership.signature({"a": 1}) == signed
+    assert ownership.in_words() == f"runs are signed as yours with {key}"
     for spoil in (_open_to_others, _a_link, _short, _a_fifo):
         spoil(key)
         assert not ownership.is_own({"a": 1}, signed), spoil
+        assert "are not signed" in ownership.in_words()
         key.unlink()
         (key.parent / "other").unlink(missing_ok=True)
         signed = ownership.signature({"a": 1})

@@ -13,6 +13,7 @@ from nondiff.envs import ENVIRONMENTS
 from nondiff.envs.errors import NondiffError
 from nondiff.envs.needs import NEEDS, Need, needs_of
 from nondiff.envs.recipe import EnvRecipe
+from nondiff.experiments import ownership
 from nondiff.experiments.console import out, out_table
 from nondiff.experiments.parsing import parse_options
 from nondiff.experiments.provenance import versions
@@ -52,6 +53,7 @@ def examine(options: DoctorOptions) -> int:
     out_table(_installed())
     out_table(_environments())
     out(*_isolation().splitlines())
+    out(ownership.in_words())
     commands = sorted({need.install for need in NEEDS.values() if not need.is_met()})
     for command in commands:
         out(f"to get what is missing: {command}")

@@ -36,6 +36,20 @@ def is_own(config: Mapping[str, Any], signed: object) -> bool:
     return hmac.compare_digest(_signature(key, config), signed)
 
 
+def in_words() -> str:
+    """How runs are signed, for a user who wonders why a command asks for `--trust`."""
+    folder = _folder()
+    if folder is None:
+        return "runs are not signed as yours: there is no home to keep a key in"
+    if _read(folder) is not None:
+        return f"runs are signed as yours with {folder / NAME}"
+    if os.path.lexists(folder / NAME):
+        return (
+            f"runs are not signed as yours: {folder / NAME} is not a file of yours alone; remove it"
+        )
+    return f"runs will be signed as yours with {folder / NAME}, if it can be written"
+
+
 def _signature(key: bytes, config: Mapping[str, Any]) -> str:
     as_read = json.loads(json.dumps(config))  # what is signed is what will be read, whole
     content = json.dumps(as_read, sort_keys=True).encode()
