@@ -42,7 +42,7 @@ ROUND_ENVIRONMENTS = tuple(
     f"nondiff.envs.{name}"
     for name in (
         *("recipe", "worker", "serving", "episode_record", "python_processes"),
-        *("main_module", "awake_clock"),
+        *("main_module", "awake_clock", "returns", "wrapping"),
     )
 )
 

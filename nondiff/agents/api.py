@@ -16,6 +16,7 @@ from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
 from nondiff.envs.cpu_time import cpu_seconds
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.recipe import EnvRecipe
+from nondiff.envs.wrapping import changing_wrapper
 
 Environment = str | gymnasium.Env[Any, Any] | BlackBox
 
@@ -99,16 +100,21 @@ def recipe_of(env: Environment) -> EnvRecipe:
     if isinstance(env, str):
         return EnvRecipe(env)
     if isinstance(env, BlackBox):
-        return BoxRecipe(type(env).__name__, {}, env)
+        return BoxRecipe(type(env).__name__, {}, box=env)
     if isinstance(env.unwrapped, BlackBoxEnv) and env.spec is None:
-        return BoxRecipe(type(env.unwrapped.box).__name__, {}, env.unwrapped.box)
+        return BoxRecipe(type(env.unwrapped.box).__name__, {}, box=env.unwrapped.box)
     if env.spec is None:
         raise InvalidOptionError(
             f"{env} was not made by gymnasium.make, so that it can't be made again; register it, "
             "or give a BlackBox"
         )
+    if name := changing_wrapper(env, env.spec.max_episode_steps or 0):
+        raise InvalidOptionError(
+            f"the environment is in the wrapper {name}, which would be lost as it is made again; "
+            "register an id whose entry point puts it in there"
+        )
     arguments = {k: v for k, v in env.spec.kwargs.items() if k != "render_mode"}
-    return EnvRecipe(env.spec.id, arguments)
+    return EnvRecipe(env.spec.id, arguments, max_episode_steps=env.spec.max_episode_steps)
 
 
 @dataclass(frozen=True)

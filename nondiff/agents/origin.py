@@ -18,6 +18,7 @@ def origin_of(config: Strategy, training: Training, **more: Any) -> dict[str, An
         "strategy": config.name,
         "env": training.recipe.id,
         "env_arguments": dict(training.recipe.arguments),
+        **training.recipe.more(),
         "seed": training.seed,
         **more,
         **asdict(config),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 
 
@@ -47,6 +48,27 @@ class EnvironmentFailedError(NondiffError, RuntimeError):
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)
         self.details = details
+
+
+class InvalidReturnError(EnvironmentFailedError):
+    """An environment that returned what `reset` or `step` may not return."""
+
+
+def details_of(error: BaseException) -> str:
+    """The traceback of an error of somebody else's code; "" where there is nothing to see in it."""
+    if isinstance(error, InvalidReturnError):
+        return ""
+    return "".join(traceback.format_exception(error))
+
+
+def what_went_wrong(error: BaseException) -> str:
+    """What an environment did, as a clause: that it raised an error, or returned what it may not.
+
+    Such as "raised ValueError: too large".
+    """
+    if isinstance(error, InvalidReturnError):
+        return f"returned what it may not ({error})"
+    return f"raised {type(error).__name__}: {error}"
 
 
 class CopyRefusedError(NondiffError, TypeError):

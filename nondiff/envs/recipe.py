@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import json
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium
@@ -21,6 +19,8 @@ from nondiff.envs.errors import (
     NondiffError,
     UnknownNameError,
 )
+from nondiff.envs.returns import checked
+from nondiff.envs.wrapping import import_named, parsed, wrapped
 
 TRAINING, HELD_OUT = "training", "held-out"  # values of an environment's argument `pool`
 
@@ -32,10 +32,21 @@ class EnvRecipe:
     Args:
         id: a registered id, such as `CartPole-v1` or `their_package:TheirEnv-v0`.
         arguments: keyword arguments for its constructor.
+        wrappers: that it is put in, the innermost first; see `wrapping.wrapped`.
+        max_episode_steps: after which an episode is truncated; None: as it is registered.
     """
 
     id: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    wrappers: tuple[str, ...] = ()
+    max_episode_steps: int | None = None
+
+    def more(self) -> dict[str, Any]:
+        """What it says beside id and arguments, as JSON types; nothing where that is as usual."""
+        more: dict[str, Any] = {"wrappers": list(self.wrappers)} if self.wrappers else {}
+        if self.max_episode_steps is not None:
+            more["max_episode_steps"] = self.max_episode_steps
+        return more
 
     @property
     def stands_alone(self) -> bool:
@@ -54,7 +65,7 @@ class EnvRecipe:
         """
         module, _, name = self.id.rpartition(":")
         if module:
-            _import(module, self.id)
+            import_named(module, f"environment {self.id!r}")
         try:
             return gymnasium.spec(name)
         except gymnasium.error.Error:
@@ -77,7 +88,10 @@ class EnvRecipe:
         if render_mode is not None:
             arguments["render_mode"] = render_mode
         try:
-            return gymnasium.make(spec, **arguments)
+            env = gymnasium.make(spec, max_episode_steps=self.max_episode_steps, **arguments)
+            for name in self.wrappers:
+                env = wrapped(env, name)
+            return checked(env, bool(self.wrappers))
         except NondiffError:
             raise
         except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
@@ -100,6 +114,10 @@ class EnvRecipe:
         Raises:
             InvalidOptionError: it has none; and what `make` raises.
         """
+        if self.wrappers or self.max_episode_steps is not None:
+            raise InvalidOptionError(
+                f"{self.id} can't be stepped many at once in wrappers or with other limits of steps"
+            )
         spec = self.spec()
         env = self.make()
         box = getattr(env.unwrapped, "box", None)
@@ -144,7 +162,7 @@ class EnvRecipe:
         pool = _parameters(spec).get("pool")
         if pool is None or pool.default != TRAINING or "pool" in {**spec.kwargs, **self.arguments}:
             return self
-        return EnvRecipe(self.id, {**self.arguments, "pool": HELD_OUT})
+        return replace(self, arguments={**self.arguments, "pool": HELD_OUT})
 
     def preset_id(self) -> str:
         """The id under which presets are kept.
@@ -173,21 +191,8 @@ def env_arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         if not (key and equals):
             raise InvalidOptionError(f"--env-arg {pair!r} is not of the form KEY=VALUE")
-        try:
-            arguments[key] = json.loads(text)
-        except (ValueError, RecursionError):
-            arguments[key] = text
+        arguments[key] = parsed(text)
     return arguments
-
-
-def _import(module: str, env_id: str) -> None:
-    try:
-        importlib.import_module(module)
-    except (ImportError, TypeError, ValueError) as error:
-        raise InvalidOptionError(
-            f"environment {env_id!r}: can't import {module!r} ({error}); "
-            "install it or put its folder on PYTHONPATH"
-        ) from error
 
 
 def _check_arguments(spec: EnvSpec, arguments: Mapping[str, Any]) -> None:

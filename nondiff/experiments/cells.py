@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +24,7 @@ RUNS, RECORDS, LOGS = "runs", "cells", "logs"  # folders of a comparison
 REVIEWS = 10  # evaluations spread over a cell's budget
 OWN = ("env", "strategy", "budget", "seed", "name", "runs", "resume")  # a comparison's to set
 COMPARED = ("env", "env_arguments", "strategy", "budget", "seed", "hyperparameters", "evaluation")
+MORE = ("wrappers", "max_episode_steps")  # likewise, where it has them
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Plan:
             NondiffError: an option is wrong.
         """
         config = _config(tuple(self._what(replace(cell, seed=0)))) | {"seed": cell.seed}
-        return {name: config[name] for name in COMPARED}
+        return {name: config[name] for name in COMPARED} | _more(config)
 
     def _what(self, cell: Cell) -> list[str]:
         return [
@@ -192,6 +193,10 @@ def _config(arguments: tuple[str, ...]) -> dict[str, Any]:
     return config
 
 
+def _more(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: config[name] for name in MORE if name in config}
+
+
 def _check_made(plan: Plan, cell: Cell) -> None:
     """Refuse a run folder that was made with other options than this comparison's."""
     wanted, folder = plan.wanted(cell), plan.run_folder(cell)
@@ -199,6 +204,7 @@ def _check_made(plan: Plan, cell: Cell) -> None:
         return
     run = Run.open(folder)
     found = {name: run.config.get(name) for name in COMPARED} | {"budget": run.asked["budget"]}
+    found |= _more(run.config)
     found["evaluation"] = {**(found["evaluation"] or {}), **_stops(run)}
     ours, theirs = _flat(wanted), _flat(found)
     differing = [

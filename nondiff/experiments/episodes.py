@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.agents.strategy import Policy
-from nondiff.envs.errors import EnvironmentFailedError, NonFiniteError
+from nondiff.envs.errors import EnvironmentFailedError, NonFiniteError, details_of, what_went_wrong
+from nondiff.experiments.console import err
+
+# Steps without an end after which an episode is spoken of, and given up, where nothing limits it.
+LONG, ENDLESS = 10_000, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ def play(
     deterministic: bool = True,
     on_step: Callable[[int], None] | None = None,
     options: dict[str, Any] | None = None,
+    note: Callable[[str], None] = err,
 ) -> list[Episode]:
     """Play one episode a seed.
 
@@ -56,12 +60,38 @@ def play(
         deterministic: take the most likely action rather than a drawn one.
         on_step: called with the present seed after each reset and each step.
         options: given to each reset.
+        note: told of an episode that goes on and on.
 
     Raises:
         NonFiniteError: a reward or an observation is NaN or infinite.
-        EnvironmentFailedError: the environment raised.
+        EnvironmentFailedError: the environment raised, or an episode does not end.
     """
-    return [_episode(env, policy, seed, deterministic, on_step, options) for seed in seeds]
+    watch = _Watch(env, note)
+    return [_episode(env, policy, seed, deterministic, on_step, options, watch) for seed in seeds]
+
+
+class _Watch:
+    """Looks out for an episode without an end, where no limit of steps is registered."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], note: Callable[[str], None]) -> None:
+        spec = env.spec
+        self._is_limited = spec is not None and spec.max_episode_steps is not None
+        self._name = type(env.unwrapped).__name__ if spec is None else spec.id
+        self._note = note
+        self._is_noted = False
+
+    def look(self, seed: int, length: int) -> None:
+        """Say of an episode that it is long, once, and give it up in the end."""
+        if self._is_limited or length < LONG or (self._is_noted and length < ENDLESS):
+            return
+        text = (
+            f"{self._name}: the episode with seed {seed} has no end after {length:,} steps, and "
+            "no max_episode_steps is registered; --max-episode-steps truncates episodes"
+        )
+        if length >= ENDLESS:
+            raise EnvironmentFailedError(text)
+        self._note(f"{text}; it is given up after {ENDLESS:,}")
+        self._is_noted = True
 
 
 def _episode(
@@ -71,6 +101,7 @@ def _episode(
     deterministic: bool,
     on_step: Callable[[int], None] | None,
     options: dict[str, Any] | None,
+    watch: _Watch,
 ) -> Episode:
     with _named(f"a reset with seed {seed}"):
         observation, info = env.reset(seed=seed, options=options)
@@ -80,6 +111,7 @@ def _episode(
             on_step(seed)
         action = policy.predict(observation, deterministic=deterministic)
         length += 1
+        watch.look(seed, length)
         place = f"the episode with seed {seed}, at its step {length}"
         with _named(place):
             observation, reward, terminated, truncated, info = env.step(action)
@@ -99,8 +131,8 @@ def _named(place: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise EnvironmentFailedError(
-            f"the environment raised {type(error).__name__}: {error}, in {place}",
-            traceback.format_exc(),
+            f"the environment {what_went_wrong(error)}, in {place}",
+            details_of(error),
         ) from error
 
 

@@ -18,7 +18,7 @@ from nondiff.envs.recipe import EnvRecipe, env_arguments
 from nondiff.experiments.console import err
 from nondiff.experiments.episodes import RandomPolicy, play
 from nondiff.experiments.parsing import parse_options
-from nondiff.experiments.ranges import MOST_EPISODES, MOST_THREADS, check_ranges
+from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, check_ranges
 from nondiff.experiments.runs import Run
 from nondiff.experiments.statistics import Summary, paired_difference, summarize
 from nondiff.experiments.trust import is_data, options_for
@@ -47,6 +47,10 @@ class EvaluateOptions:
     """Import and start what somebody else's run names, which may be any code."""
     env_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """KEY=VALUE, an argument of the environment that replaces the run's; repeat for more."""
+    wrapper: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A wrapper to put the environment in, beside the run's own; see train."""
+    max_episode_steps: int | None = None
+    """Truncate episodes after so many steps; None: as in the run, or as registered with --env."""
     json: bool = False
     """Print JSON instead of a table."""
     min_success: float | None = None
@@ -107,6 +111,11 @@ def _check(options: EvaluateOptions) -> None:
             "video_episodes": (options.video_episodes, 1, MOST_EPISODES),
             "threads": (options.threads, 1, MOST_THREADS),
             "min_success": (options.min_success or 0, 0, 1),
+            "max_episode_steps": (
+                1 if options.max_episode_steps is None else options.max_episode_steps,
+                1,
+                MOST_STEPS,
+            ),
         }
     )
     if options.video is not None:
@@ -118,14 +127,17 @@ def _check(options: EvaluateOptions) -> None:
 def _recipe(options: EvaluateOptions, runs: Sequence[Run]) -> EnvRecipe:
     given = env_arguments(options.env_arg)
     if options.env is not None:  # which the user trusts, and nothing of what the runs name
-        return EnvRecipe(options.env, given).held_out()
+        wrappers, steps = tuple(options.wrapper), options.max_episode_steps
+        return EnvRecipe(options.env, given, wrappers, steps).held_out()
     own, *others = [_own_recipe(run, given) for run in runs]
     if any(other != own for other in others):
         raise InvalidOptionError(
             f"the runs trained on different environments, {_named(own)} and {_named(others[0])}; "
             "say with --env and --env-arg which one to judge them on"
         )
-    return EnvRecipe(own.id, dict(own.arguments) | given).held_out()
+    steps = options.max_episode_steps or own.max_episode_steps
+    arguments, wrappers = dict(own.arguments) | given, own.wrappers + tuple(options.wrapper)
+    return EnvRecipe(own.id, arguments, wrappers, steps).held_out()
 
 
 def _own_recipe(run: Run, given: Mapping[str, Any]) -> EnvRecipe:
@@ -137,7 +149,7 @@ def _own_recipe(run: Run, given: Mapping[str, Any]) -> EnvRecipe:
     try:
         return run.recipe
     except UntrustedError as error:
-        named = EnvRecipe(run.config["env"], run.config["env_arguments"])
+        named = run.named_recipe
         items = named.arguments.items()
         theirs = {name: value for name, value in items if (name, value) not in given.items()}
         if is_data(replace(named, arguments=theirs)):

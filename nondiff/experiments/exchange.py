@@ -44,6 +44,8 @@ class ImportOptions:
     """The algorithm that saved it: ppo, a2c, trpo, sac, td3 or tqc."""
     env_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """KEY=VALUE, an argument of the environment; repeat for more."""
+    wrapper: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A wrapper that the environment was in; see train."""
     statistics: Path | None = None
     """The file that VecNormalize saved, if it was trained with observations normalised so."""
     name: str | None = None
@@ -101,7 +103,7 @@ def import_run(options: ImportOptions) -> int:
         )
     from nondiff.agents.reinforcement.importing import import_zip
 
-    recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
+    recipe = EnvRecipe(options.env, env_arguments(options.env_arg), tuple(options.wrapper))
     with recipe.opened() as env:
         policy = import_zip(options.file, options.strategy, options.statistics)
         check_spaces(str(options.file), policy, env)
@@ -124,6 +126,7 @@ def _config(options: ImportOptions, recipe: EnvRecipe) -> dict[str, Any]:
     return {
         "env": recipe.id,
         "env_arguments": dict(recipe.arguments),
+        **recipe.more(),
         "strategy": options.strategy,
         "imported_from": str(options.file),
         "statistics": None if options.statistics is None else str(options.statistics),

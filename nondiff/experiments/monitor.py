@@ -127,7 +127,8 @@ class TrainingMonitor:
         return episodes
 
     def _play(self, policy: TrainedPolicy, seeds: list[int]) -> list[Episode]:
-        return play(self._env, policy, seeds, on_step=lambda _: self._stop.check())
+        watched = self._stop
+        return play(self._env, policy, seeds, on_step=lambda _: self._stop.check(), note=self.note)
 
     def _is_solved(self, episodes: list[Episode]) -> bool:
         success, plan = _success(episodes), self._plan

@@ -207,7 +207,18 @@ class Run:
             check_files(self.folder, self.config.get("hyperparameters", {}))
 
     def _recipe(self) -> EnvRecipe:
-        return EnvRecipe(self.config["env"], self.config["env_arguments"])
+        config = self.config
+        return EnvRecipe(
+            config["env"],
+            config["env_arguments"],
+            tuple(config.get("wrappers", ())),
+            config.get("max_episode_steps"),
+        )
+
+    @property
+    def named_recipe(self) -> EnvRecipe:
+        """The environment that it names, which may run any code: to be told, not made."""
+        return self._recipe()
 
     def trust_options(self) -> list[str]:
         """The option that later commands need, so that they use what this run names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +23,7 @@ from nondiff.agents.seeds import LARGEST_SEED, judgement_seeds, selection_seeds,
 from nondiff.agents.strategy import Strategy
 from nondiff.envs.errors import InvalidOptionError, NondiffError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
+from nondiff.envs.returns import has_checked_returns
 from nondiff.experiments.lessons import checksums, with_absolute_path
 from nondiff.experiments.monitor import ReviewPlan
 from nondiff.experiments.parsing import parse_known_options, parse_options
@@ -48,6 +50,11 @@ class TrainOptions:
     """Of everything that is drawn; the same seed gives the same bits on one machine."""
     env_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """KEY=VALUE, an argument of the environment; repeat for more."""
+    wrapper: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A wrapper to put the environment in, MODULE:CLASS or MODULE:CLASS,KEY=VALUE,... such as
+    gymnasium.wrappers:FlattenObservation; repeat for more, the innermost first."""
+    max_episode_steps: int | None = None
+    """Truncate episodes after so many steps; None: as the environment is registered."""
     name: str | None = None
     """Name of the run folder; None: made from environment, strategy and seed, with a number."""
     runs: Path = Path("runs")
@@ -96,8 +103,10 @@ def parse(arguments: list[str], prog: str) -> TrainCommand[Any]:
     """
     chosen = _chosen(arguments, prog)
     preset = _preset(chosen)
-    options = replace(
+    options = replace(  # of which options that are repeated are parsed once more
         chosen,
+        env_arg=(),
+        wrapper=(),
         budget=preset.budget,
         eval_every=preset.eval_every,
         eval_episodes=preset.eval_episodes,
@@ -120,8 +129,9 @@ def _chosen(arguments: list[str], prog: str) -> TrainOptions:
 
 def _preset(options: TrainOptions) -> Preset:
     find_strategy(options.strategy)
-    recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
-    if recipe.arguments.get("camera") is not None:  # presets are for what the arm observes without
+    recipe = recipe_of(options)
+    # Presets are for what is observed without pictures and wrappers.
+    if recipe.arguments.get("camera") is not None or recipe.wrappers:
         return Preset(find_strategy(options.strategy)())
     return find_preset(options.strategy, recipe.preset_id())
 
@@ -136,12 +146,12 @@ def train(options: TrainOptions, strategy: Strategy, stop: Stop | None = None) -
     """
     stop = stop or Stop()  # which nothing asks for
     plan, budget = _checked(options)
-    recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
+    recipe = recipe_of(options)
     set_device(options.device, options.threads)
     strategy = with_absolute_path(strategy)
     with recipe.opened() as env:
         strategy.check(env)
-        _check_reset(recipe, env)
+        _try_out(recipe, env)
         every = options.checkpoint_every or _checkpoint_every(env, strategy)
         config = _config(options, strategy, plan, budget) | {"checkpoint_every": every}
         config |= checksums(strategy)
@@ -152,6 +162,16 @@ def train(options: TrainOptions, strategy: Strategy, stop: Stop | None = None) -
     return run
 
 
+def recipe_of(options: TrainOptions) -> EnvRecipe:
+    """The environment that the options name."""
+    return EnvRecipe(
+        options.env,
+        env_arguments(options.env_arg),
+        tuple(options.wrapper),
+        options.max_episode_steps,
+    )
+
+
 def _checkpoint_every(env: Any, strategy: Strategy) -> int:
     """Seldom enough that few episodes are cut short by the reset that begins a segment."""
     horizon = (env.spec and env.spec.max_episode_steps) or 0
@@ -159,15 +179,26 @@ def _checkpoint_every(env: Any, strategy: Strategy) -> int:
     return max(strategy.checkpoint_every, episodes)
 
 
-def _check_reset(recipe: EnvRecipe, env: Any) -> None:
-    """An environment may meet a bad argument only when it starts: find out before writing."""
+def _try_out(recipe: EnvRecipe, env: Any) -> None:
+    """An environment may fail only when it starts: find out before writing.
+
+    One that nobody has tested is also stepped once, for what it returns.
+    """
+    from nondiff.envs.black_box import find_black_box
+
+    tried = "reset"
     try:
         env.reset(seed=judgement_seeds(1)[0])
+        if has_checked_returns(env) and find_black_box(env) is None:
+            tried = "stepped"
+            actions = copy.deepcopy(env.action_space)
+            actions.seed(0)
+            env.step(actions.sample())
     except NondiffError:
         raise
     except Exception as error:
         raise InvalidOptionError(
-            f"{recipe.id} with arguments {dict(recipe.arguments)} can't be reset: {error!r}"
+            f"{recipe.id} with arguments {dict(recipe.arguments)} can't be {tried}: {error!r}"
         ) from error
 
 
@@ -181,7 +212,8 @@ def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
         "budget": (budget, 1, MOST_STEPS),
         "seed": (options.seed, 0, LARGEST_SEED),
         "eval_every": (every, 1, MOST_STEPS),
-        "checkpoint_every": (options.checkpoint_every or 1, 1, MOST_STEPS),
+        "checkpoint_every": (_or_one(options.checkpoint_every), 1, MOST_STEPS),
+        "max_episode_steps": (_or_one(options.max_episode_steps), 1, MOST_STEPS),
         "eval_episodes": (options.eval_episodes, 1, MOST_EPISODES),
         "confirm_episodes": (options.confirm_episodes, 1, MOST_EPISODES),
         "judge_episodes": (options.judge_episodes, 1, MOST_EPISODES),
@@ -200,6 +232,10 @@ def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
     return plan, budget
 
 
+def _or_one(value: int | None) -> int:
+    return 1 if value is None else value
+
+
 def planned(options: TrainOptions, strategy: Strategy) -> dict[str, Any]:
     """The configuration that a run with these options would be given.
 
@@ -215,6 +251,7 @@ def _config(
     return {
         "env": options.env,
         "env_arguments": env_arguments(options.env_arg),
+        **recipe_of(options).more(),
         "strategy": options.strategy,
         "budget": budget,
         "seed": options.seed,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,8 @@ def check_recipe(folder: Path, recipe: EnvRecipe) -> None:
     if is_data(recipe):
         return
     arguments = f" with the arguments {dict(recipe.arguments)}" if recipe.arguments else ""
+    if recipe.wrappers:
+        arguments += f" in the wrappers {', '.join(recipe.wrappers)}"
     raise UntrustedError(
         f"{folder} is not known to be a run of yours, and the environment that it names, "
         f"{recipe.id!r}{arguments}, may run any code: if you trust whoever made it, add --trust"
@@ -58,7 +59,7 @@ def check_files(folder: Path, hyperparameters: Mapping[str, Any]) -> None:
 
 def is_data(recipe: EnvRecipe) -> bool:
     """Whether making an environment imports and starts only what nondiff and Gymnasium choose."""
-    if ":" in recipe.id or _has_more(recipe):
+    if ":" in recipe.id or recipe.wrappers:
         return False
     entry_point = recipe.spec().entry_point
     if recipe.id in ENVIRONMENTS and entry_point == ENVIRONMENTS[recipe.id][0]:
@@ -67,18 +68,13 @@ def is_data(recipe: EnvRecipe) -> bool:
     return own and not recipe.arguments
 
 
-def _has_more(recipe: EnvRecipe) -> bool:
-    """Whether it says more than an id and arguments: nothing else is known to be data."""
-    for field in fields(recipe):
-        default = field.default if field.default_factory is MISSING else field.default_factory()
-        if field.name not in ("id", "arguments") and getattr(recipe, field.name) != default:
-            return True
-    return False
-
-
 def options_for(recipe: EnvRecipe) -> str:
     """The options of a command that name an environment, to be typed into a shell."""
     parts = ["--env", recipe.id]
     for name, value in recipe.arguments.items():
         parts += ["--env-arg", f"{name}={json.dumps(value)}"]
+    for name in recipe.wrappers:
+        parts += ["--wrapper", name]
+    if recipe.max_episode_steps is not None:
+        parts += ["--max-episode-steps", str(recipe.max_episode_steps)]
     return shlex.join(parts)

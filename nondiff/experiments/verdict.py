@@ -45,6 +45,7 @@ def print_json(verdict: Verdict) -> None:
     data = {
         "env": verdict.recipe.id,
         "env_arguments": dict(verdict.recipe.arguments),
+        **verdict.recipe.more(),
         "deterministic": verdict.deterministic,
         "first_seed": verdict.judged[0].episodes[0].seed,
         "policies": [{"name": one.name, **one.summary.to_json()} for one in verdict.judged],

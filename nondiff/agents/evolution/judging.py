@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -18,7 +17,7 @@ from nondiff.agents.rollout import rollout
 from nondiff.agents.seeds import training_seed
 from nondiff.agents.strategy import Training
 from nondiff.envs.black_box import BlackBox, Meter
-from nondiff.envs.errors import EnvironmentFailedError, NonFiniteError
+from nondiff.envs.errors import EnvironmentFailedError, NonFiniteError, details_of, what_went_wrong
 
 
 class Judge(ABC):
@@ -102,8 +101,8 @@ class EnvironmentJudge(Judge):
                 raise
             except Exception as error:
                 raise EnvironmentFailedError(
-                    f"the environment raised {type(error).__name__}: {error}, at step {self.calls}",
-                    traceback.format_exc(),
+                    f"the environment {what_went_wrong(error)}, at step {self.calls}",
+                    details_of(error),
                 ) from error
             if played is None:
                 return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +16,12 @@ from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvStepReturn,
 )
 
-from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
+from nondiff.envs.errors import (
+    EnvironmentFailedError,
+    InvalidOptionError,
+    details_of,
+    what_went_wrong,
+)
 
 
 class BatchedVecEnv(VecEnv):
@@ -102,9 +106,8 @@ class BatchedVecEnv(VecEnv):
             raise EnvironmentFailedError(message, error.details) from error
         except Exception as error:
             raise EnvironmentFailedError(
-                f"the environments raised {type(error).__name__}: {error}, {when} their step "
-                f"{self.steps}",
-                traceback.format_exc(),
+                f"the environments {what_went_wrong(error)}, {when} their step {self.steps}",
+                details_of(error),
             ) from error
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from nondiff.agents.reinforcement.batched import BatchedVecEnv
 from nondiff.agents.reinforcement.configs import Reinforcement
 from nondiff.agents.reinforcement.workers import WorkerVecEnv
 from nondiff.envs.episode_record import EpisodeRecord
-from nondiff.envs.errors import EnvironmentFailedError
+from nondiff.envs.errors import EnvironmentFailedError, details_of, what_went_wrong
 from nondiff.envs.recipe import EnvRecipe
 
 
@@ -96,7 +95,6 @@ class Named(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def _failed(self, error: Exception, when: str) -> EnvironmentFailedError:
         return EnvironmentFailedError(
-            f"environment {self._index} raised {type(error).__name__}: {error}, "
-            f"{when} its step {self.steps}",
-            traceback.format_exc(),
+            f"environment {self._index} {what_went_wrong(error)}, {when} its step {self.steps}",
+            details_of(error),
         )

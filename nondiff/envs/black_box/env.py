@@ -14,6 +14,7 @@ from nondiff.envs.black_box.contract import Array, BlackBox, Start, failed_rows
 from nondiff.envs.black_box.meter import Meter
 from nondiff.envs.copying import DeepCopied
 from nondiff.envs.errors import InvalidActionError
+from nondiff.envs.wrapping import changing_wrapper
 
 Info = dict[str, Any]
 
@@ -142,10 +143,14 @@ def checked(box: BlackBox, action: Any, batch: tuple[int, ...]) -> Array:
 
 
 def find_black_box(env: gymnasium.Env[Any, Any]) -> BlackBox | None:
-    """The black box that an environment is made from or offers as `black_box()`, if any."""
+    """The black box that an environment is made from or offers as `black_box()`, if any.
+
+    One in a wrapper that changes what it does, or cuts its episodes short, is another problem than
+    the black box, and has none.
+    """
     inner = env.unwrapped
-    if isinstance(inner, BlackBoxEnv):
-        return inner.box
     offered = getattr(inner, "black_box", None)
-    box = offered() if callable(offered) else None
-    return box if isinstance(box, BlackBox) else None
+    box = inner.box if isinstance(inner, BlackBoxEnv) else offered() if callable(offered) else None
+    if not isinstance(box, BlackBox) or changing_wrapper(env, box.horizon) is not None:
+        return None
+    return box

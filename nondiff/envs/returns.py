@@ -1,0 +1,174 @@
+"""What an environment of somebody else's may return; anything else is named where it comes from."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any, NoReturn
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+
+from nondiff.envs.errors import InvalidReturnError
+
+Env = gymnasium.Env[Any, Any]
+RESET = "(observation, info)"
+STEP = "(observation, reward, terminated, truncated, info)"
+SHOWN = 100  # characters of what was given that a message quotes
+
+
+class CheckedReturns(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Refuses what `reset` and `step` may not return, and makes plain numbers of the rest.
+
+    Rewards become floats and flags bools wherever they are numbers, or arrays of one. Bounds of a
+    Box are not enforced, as they are not by Gymnasium; the choices of discrete spaces are.
+
+    Raises:
+        InvalidReturnError: from `reset` and `step`; names the environment, the step, what it gave
+            and what is due.
+    """
+
+    def __init__(self, env: Env) -> None:
+        super().__init__(env)
+        self._step: int | None = None  # of the episode; None: none has begun
+
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+        """That of the environment: this is applied again wherever one is made."""
+        return self.env.spec
+
+    def reset(self, **arguments: Any) -> tuple[Any, dict[str, Any]]:
+        self._step = None
+        given = self.env.reset(**arguments)
+        if not isinstance(given, tuple) or len(given) != 2:
+            self._refuse("", given, f"is not {RESET}")
+        observation, info = given
+        self._check_observation(self.observation_space, observation, "the observation")
+        self._check_info(info)
+        self._step = 0
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._step = (self._step or 0) + 1
+        given: Any = self.env.step(action)
+        if not isinstance(given, tuple) or len(given) != 5:
+            self._refuse("", given, f"is not {STEP}")
+        observation, reward, terminated, truncated, info = given
+        self._check_observation(self.observation_space, observation, "the observation")
+        return (
+            observation,
+            self._number(reward),
+            self._flag("terminated", terminated),
+            self._flag("truncated", truncated),
+            self._check_info(info),
+        )
+
+    def _number(self, reward: Any) -> float:
+        if type(reward) is float:
+            return reward
+        one = _single(reward)
+        if isinstance(one, numbers.Real | np.bool_) or hasattr(one, "as_integer_ratio"):
+            return float(one)  # also of a Fraction, and of a Decimal
+        self._refuse("the reward", reward, "is not a number")
+
+    def _flag(self, name: str, value: Any) -> bool:
+        if type(value) is bool:
+            return value
+        one = _single(value)
+        if isinstance(one, np.bool_ | numbers.Real) and one in (0, 1):
+            return bool(one)
+        self._refuse(name, value, "is not True or False")
+
+    def _check_info(self, info: Any) -> dict[str, Any]:
+        if not isinstance(info, dict):
+            self._refuse("info", info, "is not a dict")
+        if "is_success" in info:
+            found = info["is_success"]
+            if not isinstance(found, bool | np.bool_):
+                one = _single(found)
+                if not (isinstance(one, np.bool_ | numbers.Real) and one in (0, 1)):
+                    self._refuse(
+                        "info['is_success']",
+                        found,
+                        "is not True or False; leave the key out where there is no answer",
+                    )
+                info["is_success"] = bool(one)
+        return info
+
+    def _check_observation(self, space: spaces.Space[Any], value: Any, what: str) -> None:
+        if isinstance(space, spaces.Dict):
+            if not isinstance(value, dict) or value.keys() != space.spaces.keys():
+                due = ", ".join(map(repr, space.spaces))
+                self._refuse(what, value, f"is not a dict of {due}")
+            for key, part in space.spaces.items():
+                self._check_observation(part, value[key], f"observation {key!r}")
+        elif isinstance(space, spaces.Box | spaces.MultiDiscrete | spaces.MultiBinary):
+            array = self._array(value, what)
+            if array.shape != space.shape:
+                self._refuse(what, value, f"has shape {array.shape}, not {space.shape} of {space}")
+            if not (isinstance(space, spaces.Box) or _holds(space, array)):
+                self._refuse(what, value, f"is not in {space}")
+        elif isinstance(space, spaces.Discrete) and not _holds(space, _single(value)):
+            self._refuse(what, value, f"is not in {space}")
+
+    def _array(self, value: Any, what: str) -> np.ndarray[Any, Any]:
+        try:
+            array = np.asarray(value)
+        except ValueError:  # a ragged list
+            self._refuse(what, value, "is not an array of numbers")
+        if array.dtype.kind not in "biuf":
+            self._refuse(what, value, "is not an array of numbers")
+        return array
+
+    def _refuse(self, what: str, given: Any, why: str) -> NoReturn:
+        call = "reset" if self._step is None else f"step {self._step} of an episode"
+        what = what or "what it returned"
+        spec = self.env.spec
+        name = type(self.env.unwrapped).__name__ if spec is None else spec.id
+        raise InvalidReturnError(f"{name}, {call}: {what} {why}, but {_shown(given)}")
+
+
+def has_checked_returns(env: Env) -> bool:
+    """Whether what an environment returns is checked: nobody else has tested it."""
+    return isinstance(env, CheckedReturns)
+
+
+def _single(value: Any) -> Any:
+    """The one entry of an array of one, and anything else as it is."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        return value.reshape(()).item()
+    return value
+
+
+def _holds(space: spaces.Space[Any], value: Any) -> bool:
+    """Whether a discrete space has a value, in whatever type of whole number it comes."""
+    if isinstance(space, spaces.Discrete):
+        whole = isinstance(value, numbers.Integral | np.bool_)
+        return whole and bool(space.start <= int(value) < space.start + space.n)
+    if value.dtype.kind == "f":
+        return False
+    if isinstance(space, spaces.MultiBinary):
+        return bool(((value == 0) | (value == 1)).all())
+    assert isinstance(space, spaces.MultiDiscrete)
+    wide = value.astype(np.int64)
+    return bool(((wide >= space.start) & (wide < space.start + space.nvec)).all())
+
+
+def _shown(given: Any) -> str:
+    text = " ".join(repr(given).split())
+    kind = type(given).__name__
+    return f"{text if len(text) <= SHOWN else text[:SHOWN] + '...'} ({kind})"
+
+
+def checked(env: Env, is_wrapped: bool) -> Env:
+    """An environment whose returns are checked; those of nondiff's own families are as they are.
+
+    Args:
+        env: the environment.
+        is_wrapped: whether it is in wrappers of the user's.
+    """
+    spec = env.spec
+    entry = None if spec is None else spec.entry_point
+    ours = isinstance(entry, str) and entry.startswith("nondiff.")
+    return env if ours and not is_wrapped else CheckedReturns(env)
