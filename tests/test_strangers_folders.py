@@ -205,7 +205,7 @@ OUTPUTS: dict[str, tuple[object, ...]] = {
 }
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("attack", some_slow(ATTACKS, {*ATTACKS} - {"link to a file", "hard link"}))
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_no_output_is_written_through_a_link(name: str, attack: str, place: Path) -> None:
     if name == "film":
@@ -221,3 +221,52 @@ def test_no_output_is_written_through_a_link(name: str, attack: str, place: Path
     replaced = name != "export" and attack in ("hard link", "much of nothing")
     assert answer.code == (0 if replaced else 2), answer
     assert not list(target.parent.glob(".partial*"))
+
+
+# Comparisons
+
+
+CELL = "CartPole-v1-ppo-b32-s0"
+COMPARE = (
+    *("compare", "--envs", "CartPole-v1", "--strategies", "ppo", "--budgets", 32, "--seeds", 1),
+    *("--episodes", 2, "--folder", "../comparison", "--train-arg=--eval-episodes=1"),
+)
+NOT_PLAIN = [name for name in ATTACKS if not ATTACKS[name].is_plain]
+IN_COMPARISONS = (
+    *("runs", "cells", "logs", "plots", ".lock", "results.json", "table.md", "report.html"),
+    *(f"runs/{CELL}", f"cells/{CELL}.json", f"logs/{CELL}.log", "plots/any.png"),
+)
+
+
+@pytest.mark.parametrize("where", IN_COMPARISONS)
+@pytest.mark.parametrize("attack", some_slow(NOT_PLAIN, {*NOT_PLAIN} - {"link to a folder"}))
+def test_nothing_outside_a_comparison_is_touched(attack: str, where: str, place: Path) -> None:
+    ATTACKS[attack](place / "comparison" / where, place / "home")
+    with unharmed(place / "home"):
+        answer = nondiff(place / "home", *COMPARE)
+    check_answer(answer)
+    assert answer.code == 2
+    (line,) = answer.err.splitlines()
+    assert Path(where).name in line
+
+
+@pytest.mark.parametrize("name", ["results.json", "table.md", "report.html"])
+def test_what_no_comparison_wrote_is_not_replaced(name: str, place: Path) -> None:
+    mine = place / "comparison" / name
+    mine.parent.mkdir()
+    mine.write_text("{}")
+    with unharmed(place / "comparison"):
+        answer = nondiff(place / "home", *COMPARE)
+    assert answer.code == 2
+    assert f"{name} was not written by a comparison" in answer.err
+
+
+# References that the user names
+
+
+@pytest.mark.parametrize("attack", ["pipe", "socket", "link to a device", "much of nothing"])
+def test_references_are_a_plain_file(attack: str, place: Path) -> None:
+    ATTACKS[attack](place / "out" / "references.json", place / "home")
+    answer = nondiff(place / "home", *COMPARE, "--references", "../out/references.json")
+    assert answer.code == 2
+    assert "references.json can't be read" in answer.err

@@ -21,6 +21,9 @@ def check_comparison(folder: SafePath) -> None:
     """
     for name in (RUNS, RECORDS, LOGS, PLOTS):
         (folder / name).check_folder()
+    for name in (RECORDS, LOGS, PLOTS):
+        for inner in (folder / name).names():
+            (folder / name / inner).kind()
     for name in (LOCK, RESULTS, TABLE, REPORT):
         (folder / name).check_file()
     taken = [name for name in (RESULTS, TABLE, REPORT) if (folder / name).kind()]
