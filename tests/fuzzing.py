@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import signal
+import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from types import FrameType
 from typing import Any, TypeVar
 from unittest.mock import patch
 
+from canary import content, remove
 from conftest import Answer
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
@@ -120,16 +122,15 @@ def picture(folder: Path) -> Picture:
     """What lies in a folder, by its place in it; locks that hold nothing are left out."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        content = _content(path)
-        if (path.name, content) != (".lock", _digest(b"")):
-            found[str(path.relative_to(folder))] = content
+        there = _content(path)
+        if (path.name, there) != (".lock", _digest(b"")):
+            found[str(path.relative_to(folder))] = there
     return found
 
 
 def _content(path: Path) -> str:
-    if path.is_symlink():
-        return f"link to {path.readlink()}"
-    return FOLDER if path.is_dir() else _digest(path.read_bytes())
+    status = path.lstat()
+    return FOLDER if stat.S_ISDIR(status.st_mode) else content(path, status)
 
 
 def _digest(content: bytes) -> str:
@@ -172,14 +173,6 @@ class Sandbox:
                 (self.folder / place).mkdir()
             elif place in self.before:
                 shutil.copy2(self._model / place, self.folder / place, follow_symlinks=False)
-
-
-def remove(path: Path) -> None:
-    """Remove whatever is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def tiny(folder: Path, env_id: str, *options: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fuzzing import LONG, SHORT, Sandbox, check_answer, fuzz, nondiff, remove, tiny
+from canary import ATTACKS, make_home, remove
+from fuzzing import LONG, SHORT, Sandbox, check_answer, fuzz, nondiff, tiny
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -92,6 +94,30 @@ def folder(path: Path) -> None:
     path.mkdir()
 
 
+def attacked(name: str) -> Damage:
+    """What a stranger puts there instead; the user's files lie in `outside/folder`."""
+
+    def act(path: Path) -> None:
+        runs = next(folder for folder in path.parents if folder.name == "runs")
+        ATTACKS[name](path, runs.parent / "outside" / "folder")
+
+    return Damage(name, act)
+
+
+def numbered(which: int, number: str) -> Damage:
+    """Another number in a text file, of a kind that no library for JSON writes."""
+
+    def act(path: Path) -> None:
+        text = path.read_text()
+        numbers = [*re.finditer(r"-?\b\d+(\.\d+)?\b", text)]
+        if numbers:
+            start, end = numbers[which % len(numbers)].span()
+            path.write_text(text[:start] + number + text[end:])
+            sign(path)
+
+    return Damage(f"number {which} is {number[:9]}", act)
+
+
 # What lies outside is seen from the run folder, from models/ and from models/step-.../.
 OUTSIDE = [
     f"{'../' * up}outside/{name}" for up in (2, 3, 4) for name in ("folder", "file", "nothing")
@@ -102,6 +128,7 @@ DAMAGES: SearchStrategy[Damage] = st.one_of(
     st.builds(replaced, st.binary(max_size=20) | st.sampled_from([b"[" * 100_000, b"{}", b"[]"])),
     st.builds(linked, st.sampled_from([*OUTSIDE, "/dev/null", "{name}", ".", ".."])),
     st.sampled_from([Damage("removed", remove), Damage("replaced by a folder", folder)]),
+    st.builds(attacked, st.sampled_from(list(ATTACKS))),
 )
 
 JUNK = st.sampled_from(
@@ -183,6 +210,13 @@ EDITS = st.builds(
     JUNK,
     st.booleans(),
 )
+NUMBERS = st.builds(
+    numbered,
+    st.integers(0, 60),
+    st.sampled_from(
+        ["9" * 4_000, "9" * 40, "1e400", "-1e400", "1e308", "NaN", "-Infinity", "1e-400"]
+    ),
+)
 Damages = list[tuple[str, Damage]]
 
 
@@ -192,8 +226,8 @@ def damages(run: Path) -> SearchStrategy[Damages]:
     texts = [place for place in places if place.endswith(".json") and MANIFEST not in place]
     one = st.one_of(
         st.tuples(st.sampled_from(places), DAMAGES),
-        st.tuples(st.sampled_from(texts), EDITS),
-        st.tuples(st.sampled_from([CONFIG, STATE]), EDITS),
+        st.tuples(st.sampled_from(texts), EDITS | NUMBERS),
+        st.tuples(st.sampled_from([CONFIG, STATE]), EDITS | NUMBERS),
     )
     return st.lists(one, min_size=1, max_size=3)
 
@@ -212,8 +246,9 @@ def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     model = tmp_path_factory.mktemp("model")
     (model / "home").mkdir()
     kept = model / "outside" / "folder"
+    make_home(kept)
     for name in ("step-000000001", ".config-x", "mine"):
-        (kept / name).mkdir(parents=True)
+        (kept / name).mkdir(parents=True, exist_ok=True)
         (kept / name / "file").write_text("precious")
     (model / "outside" / "file").write_text("precious")
     tiny(model / "runs" / "bad", *KINDS[request.param], "--seed", 3)  # best and last differ
@@ -250,6 +285,14 @@ def check_judging(home: Path, is_run: bool) -> None:
     assert answer.code in ((0, 2) if is_run else (2,))
 
 
+def check_comparing(home: Path, is_run: bool) -> None:
+    """The damaged run is compared with the other, or its damage is said."""
+    few = ("--episodes", 1, "--random-episodes", 0)
+    answer = nondiff(home, "evaluate", "../runs/good", "../runs/bad", *few, "--json")
+    check_answer(answer)
+    assert answer.code in ((0, 2) if is_run else (2,))
+
+
 def check_export(home: Path, is_run: bool) -> None:
     """The policy of the damaged run is written, or its damage is said."""
     for more in ((), ("--statistics", "new.pkl")):
@@ -266,6 +309,7 @@ READINGS: dict[str, tuple[Callable[[Path, bool], None], int]] = {
     "runs": (check_listing, 40),
     "runs --plot": (check_drawing, 15),
     "evaluate": (check_judging, 40),
+    "evaluate two": (check_comparing, 10),
     "export": (check_export, 40),
 }
 
