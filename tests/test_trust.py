@@ -42,6 +42,9 @@ class Own(CartPoleEnv):
         super().__init__()
         note(f"started {{command}}")
 
+class Wrapper(gymnasium.Wrapper):
+    pass
+
 gymnasium.register("Evil-v0", Own, max_episode_steps=5)
 """
 FEW = ("--episodes", 1, "--random-episodes", 0)
@@ -114,6 +117,24 @@ def test_the_environment_may_be_named_as_the_error_says(
     assert options == ["--env", "evil_package:Evil-v0", "--env-arg", 'command="rm"']
     assert nondiff(tmp_path, "evaluate", folder, *FEW, *options).code == 0
     assert note.exists()
+
+
+def test_a_strangers_wrapper_is_not_imported(finished: Path, note: Path, tmp_path: Path) -> None:
+    folder = strangers(finished, tmp_path / "theirs", wrappers=["evil_package:Wrapper"])
+    error = is_refused(nondiff(tmp_path, "evaluate", folder, *FEW))
+    is_refused(nondiff(tmp_path, "train", "--resume", folder))
+    assert not note.exists()
+    options = shlex.split(error.partition("name it yourself: ")[2])
+    assert options == ["--env", "CartPole-v1", "--wrapper", "evil_package:Wrapper"]
+    assert nondiff(tmp_path, "evaluate", folder, *FEW, *options).code == 0
+    assert note.exists()
+
+
+def test_all_that_makes_an_environment_is_thought_of() -> None:
+    """What is added to `EnvRecipe` is data whatever a stranger gives, or `is_data` refuses it."""
+    numbers = {"max_episode_steps"}
+    known = {"id", "arguments", "wrappers"} | numbers
+    assert {field.name for field in dataclasses.fields(EnvRecipe)} == known
 
 
 def test_arguments_of_ones_own_environment_are_not_a_strangers_choice(
@@ -232,6 +253,7 @@ def test_known_environments_need_no_trust(finished: Path, tmp_path: Path) -> Non
         EnvRecipe("evil_package:nondiff/PandaReach-v0"),
         EnvRecipe(":CartPole-v1"),
         EnvRecipe("GymV26Environment-v0"),
+        EnvRecipe("CartPole-v1", wrappers=("gymnasium.wrappers:RecordVideo,video_folder=x",)),
     ],
     ids=str,
 )
@@ -328,6 +350,20 @@ def test_a_run_of_before_is_asked_about(command: Command, finished: Path, tmp_pa
     for given in (("--env", "CartPole-v1", *same), same):
         assert command("evaluate", old, *FEW, *given).code == 0
     is_refused(command("evaluate", old, *FEW, "--env-arg", "sutton_barto_reward=false"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"wrappers": 5}, {"wrappers": [{}]}, {"max_episode_steps": "x"}, {"max_episode_steps": 0}],
+    ids=str,
+)
+def test_what_else_makes_an_environment_is_of_its_kind(
+    finished: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    answer = nondiff(tmp_path, "evaluate", strangers(finished, tmp_path / "theirs", **changes))
+    assert answer.code == 2
+    assert answer.err.startswith("error: ")
+    assert next(iter(changes)) in answer.err
 
 
 def test_a_device_of_a_config_is_one_of_a_few(finished: Path, tmp_path: Path) -> None:

@@ -127,7 +127,6 @@ class TrainingMonitor:
         return episodes
 
     def _play(self, policy: TrainedPolicy, seeds: list[int]) -> list[Episode]:
-        watched = self._stop
         return play(self._env, policy, seeds, on_step=lambda _: self._stop.check(), note=self.note)
 
     def _is_solved(self, episodes: list[Episode]) -> bool:

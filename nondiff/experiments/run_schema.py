@@ -20,6 +20,8 @@ class RunConfig(TypedDict):
 
     env: Name
     env_arguments: dict[str, Any]
+    wrappers: NotRequired[list[Name]]
+    max_episode_steps: NotRequired[Annotated[int, Ge(1), Le(2**53)] | None]
     strategy: Name
     seed: NotRequired[Annotated[int, Ge(0), Le(2**64)]]
     budget: NotRequired[Steps]
