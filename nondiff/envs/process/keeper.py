@@ -87,12 +87,13 @@ def _keep(containment: Containment, request: dict[str, Any], files: list[int]) -
             prctl(PR_SET_CHILD_SUBREAPER, 1)
         containment.prepare(has_network=request["network"])
         watch = Watch(request, containment.level)
+        _holding, view = socket.socketpair()  # what is sent there stays until this process ends
         starter = os.fork()
         with contextlib.suppress(OSError):
             os.setpgid(starter, starter)  # in both of them, for either may be first
         if starter == 0:
-            start(containment, request, files)
-        for number in files[1:]:
+            start(containment, request, files, view)
+        for number in (view.detach(), *files[1:]):
             os.close(number)
         tell(control, {"starter": starter})
         watch.starter = starter
@@ -100,6 +101,7 @@ def _keep(containment: Containment, request: dict[str, Any], files: list[int]) -
     except BaseException as error:
         tell(control, {"error": f"{type(error).__name__}: {error}"})
     remove_tree(request["folder"])
+    os.close(control)  # nobody has to wait for what the kernel still takes down
     os._exit(0)
 
 

@@ -13,14 +13,23 @@ from typing import Any, NoReturn
 from nondiff.envs.process import kernel
 from nondiff.envs.process.containment import Containment
 from nondiff.envs.process.kernel import LINUX, prctl
-from nondiff.envs.process.totals import Watch
+from nondiff.envs.process.totals import Watch, too_many
 
 GUARDED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
 RESERVED, MARGIN, MAX_NUMBER = 300, 64, 1 << 22  # of processes
 
 
-def start(containment: Containment, request: dict[str, Any], files: list[int]) -> NoReturn:
-    """Run the simulator and report how it ended; the first process of the namespace, if any."""
+def start(
+    containment: Containment, request: dict[str, Any], files: list[int], view: socket.socket
+) -> NoReturn:
+    """Run the simulator and report how it ended; the first process of the namespace, if any.
+
+    Args:
+        containment: what the simulator is put into.
+        request: what is to be run, and its limits.
+        files: descriptors of the control socket, and of the simulator's input and outputs.
+        view: to which the mount namespace is sent, so that it is taken down later than this ends.
+    """
     control, *streams = files
     if LINUX:
         prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -34,6 +43,10 @@ def start(containment: Containment, request: dict[str, Any], files: list[int]) -
     except OSError as error:
         tell(control, {"refused": f"its folder can't be set up: {error}"})
         os._exit(0)
+    if containment.level == "sandbox":
+        mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        socket.send_fds(view, [b"."], [mounts])
+        os.close(mounts)
     _hand_over_folder(control)
     broken, working = os.pipe()
     simulator = os.fork()
@@ -48,11 +61,25 @@ def start(containment: Containment, request: dict[str, Any], files: list[int]) -
         ended, status, usage = os.wait4(-1, 0)
         if ended == simulator:
             break
-    if containment.level == "sandbox" and (reason := Watch(request, "sandbox").last_excess()):
+    if reason := _last_excess(containment.level, request):
         tell(control, {"exceeded": reason})
     code = os.waitstatus_to_exitcode(status)
     tell(control, {"code": code, "cpu_seconds": usage.ru_utime + usage.ru_stime})
     os._exit(0)
+
+
+def _last_excess(level: str, request: dict[str, Any]) -> str | None:
+    """Which limit a program was beyond that ended before its keeper looked."""
+    if level == "sandbox":
+        return Watch(request, level).last_excess()
+    if level != "namespaces" or os.getpid() != 1:
+        return None
+    left = 0
+    with contextlib.suppress(OSError):  # the first process of a namespace inherits all others
+        os.kill(-1, signal.SIGKILL)
+        while os.wait():
+            left += 1
+    return too_many(request) if left > request["processes"] else None
 
 
 def _bound_processes(containment: Containment, request: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@ class Watch:
             threads, resident = self._use(number)
             tasks, memory = tasks + threads, memory + resident
         if max(tasks, len(numbers)) > most:
-            return f"it ran more than {most:,} processes and threads at once"
+            return too_many(self._request)
         limit = self._request["total_memory"]
         segments = _shared_segments() if self._has_segments else 0
         if segments > limit or (memory > limit and sum(map(self._share, numbers)) > limit):
@@ -113,6 +113,11 @@ class Watch:
             finally:
                 os.close(file)
         return b""
+
+
+def too_many(request: dict[str, Any]) -> str:
+    """That a program ran too many processes, in words."""
+    return f"it ran more than {request['processes']:,} processes and threads at once"
 
 
 def own_proc(starter: int) -> int | None:

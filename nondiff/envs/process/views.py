@@ -117,6 +117,10 @@ def _cover(place: str, content: str) -> None:
     for part in (name, f"{name}/upper", f"{name}/work"):
         os.mkdir(part)
     os.chmod(f"{name}/upper", os.stat(content).st_mode & 0o7777)
+    with os.scandir(content) as entries:
+        if next(entries, None) is None:  # much sooner unmounted than an overlay
+            kernel.mount(f"{name}/upper", place, flags=kernel.MS_BIND)
+            return
     os.chdir(content)  # so that no character of the path means anything to overlayfs
     options = f"lowerdir=.,upperdir={name}/upper,workdir={name}/work,userxattr"
     flags = kernel.MS_NOSUID | kernel.MS_NODEV
