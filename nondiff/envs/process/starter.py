@@ -37,17 +37,7 @@ def start(
         if containment.level == "supervised":  # at others it has rights that protect it
             prctl(kernel.PR_SET_DUMPABLE, 0)  # the simulator can't look into this process
     _bound_processes(containment, request)
-    try:
-        containment.enter_view(request)
-        os.chdir(request["folder"])
-    except OSError as error:
-        tell(control, {"refused": f"its folder can't be set up: {error}"})
-        os._exit(0)
-    if containment.level == "sandbox":
-        mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        socket.send_fds(view, [b"."], [mounts])
-        os.close(mounts)
-    _hand_over_folder(control)
+    _enter_folder(containment, request, control, view)
     broken, working = os.pipe()
     simulator = os.fork()
     if simulator == 0:
@@ -94,6 +84,22 @@ def _bound_processes(containment: Containment, request: dict[str, Any]) -> None:
             file.write(str(min(RESERVED + processes, MAX_NUMBER)))
     if LINUX:
         _lower(resource.RLIMIT_NPROC, processes * (len(os.sched_getaffinity(0)) + 2))
+
+
+def _enter_folder(
+    containment: Containment, request: dict[str, Any], control: int, view: socket.socket
+) -> None:
+    try:
+        containment.enter_view(request)
+        os.chdir(request["folder"])
+    except OSError as error:
+        tell(control, {"refused": f"its folder can't be set up: {error}"})
+        os._exit(0)
+    if containment.level == "sandbox":
+        mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        socket.send_fds(view, [b"."], [mounts])
+        os.close(mounts)
+    _hand_over_folder(control)
 
 
 def _hand_over_folder(control: int) -> None:
