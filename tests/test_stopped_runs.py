@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -69,8 +70,8 @@ def check_stopped(trainer: Trainer, folder: Path, signum: signal.Signals) -> Non
         assert Run.open(folder).state["state"] == "interrupted"
         interrupted, advice = err.splitlines()[-2:]
         assert f"interrupted by {signum.name}" in interrupted
-        python, _, place = advice.partition(" train.py --resume ")
-        assert python.startswith("go on with: ")
+        _, script, option, place = shlex.split(advice.removeprefix("go on with: "))
+        assert (Path(script), option) == (ROOT / "train.py", "--resume")
         assert folder.parents[1] / place == folder
 
 

@@ -7,6 +7,7 @@ import json
 from nondiff.envs.text import code, markdown
 from nondiff.experiments.run_files import CARD, CONFIG, CURVE, MARK, METRICS, STATE, write_marked
 from nondiff.experiments.runs import Run
+from nondiff.experiments.typed import nondiff_line
 
 TEMPLATE = """# {env} trained with {strategy}
 
@@ -53,6 +54,6 @@ def write_card(run: Run) -> None:
         config=CONFIG,
         metrics=METRICS,
         state=STATE,
-        command=code(f"nondiff evaluate {run.folder}"),
+        command=code(nondiff_line("evaluate", run.folder)),
     )
     write_marked(run.files / CARD, text.encode(errors="backslashreplace"))

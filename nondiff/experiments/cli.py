@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from nondiff.envs.text import shortened
 from nondiff.experiments.console import OutputClosed, err, out
 from nondiff.experiments.stopping import SHELL_CODE, Interrupted, Stop
 from nondiff.experiments.streams import separate_streams
+from nondiff.experiments.typed import nondiff_line
 from nondiff.files.kinds import UnsafePathError
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def exit_with(work: Callable[[], int], prog: str) -> None:
     except Interrupted as error:
         err(str(error))
         if error.run is not None:
-            line = [_shell_command("train", prog), "--resume", str(error.run), *error.options]
-            err(f"go on with: {' '.join(line)}")
+            line = nondiff_line("train", "--resume", error.run, *error.options, prog=prog)
+            err(f"go on with: {line}")
         sys.exit(error.code)
     except KeyboardInterrupt:
         err("interrupted")
@@ -129,29 +129,22 @@ def _training(arguments: list[str], prog: str) -> Callable[[Stop], Run]:
 def _print_result(run: Run, prog: str) -> None:
     from nondiff.experiments.card import headline
 
-    state, evaluate = run.state, _shell_command("evaluate", prog)
+    state = run.state
+    line = nondiff_line("evaluate", run.folder, *run.trust_options(), *_film(run), prog=prog)
     out(
         headline(run),
         f"trained {state['steps']:,} steps in {state['seconds']:.1f} s; "
         f"best model at {state['models']['best']['steps']:,}",
         f"run folder: {run.folder}",
-        f"look at it: {' '.join([evaluate, str(run.folder), *run.trust_options()])}{_film(run)}",
+        f"look at it: {line}",
     )
 
 
-def _film(run: Run) -> str:
+def _film(run: Run) -> Sequence[str | Path]:
     """The option that films a policy, where its environment draws pictures."""
-    with run.recipe.opened() as env:
-        drawn = "rgb_array" in env.metadata.get("render_modes", ())
-    return f" --video {run.folder / 'video.mp4'}" if drawn else ""
+    from nondiff.experiments.video import can_be_filmed
 
-
-def _shell_command(command: str, prog: str) -> str:
-    """How a user who typed `prog` types another command."""
-    if not prog.endswith(".py"):
-        return f"nondiff {command}"
-    python = Path(os.path.relpath(sys.executable))
-    return f"{'python' if '..' in python.parts else python} {command}.py"
+    return ("--video", run.folder / "video.mp4") if can_be_filmed(run.recipe) else ()
 
 
 def _evaluate(arguments: list[str], prog: str) -> int:

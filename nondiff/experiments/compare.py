@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from nondiff.experiments.results import Results, collect
 from nondiff.experiments.run_files import CONFIG
 from nondiff.experiments.runs import Run
 from nondiff.experiments.stopping import SHELL_CODE, Interrupted, Stop
+from nondiff.experiments.typed import shell_line
 from nondiff.files.safe_path import SafePath
 from nondiff.files.untrusted_json import MAX_BYTES
 
@@ -129,13 +129,14 @@ def _report(plan: Plan, references: Sequence[Reference], options: CompareOptions
 
 def command_of(options: CompareOptions) -> str:
     """The command line that compares so."""
-    parts = ["nondiff", "compare", "--envs", *options.envs, "--strategies", *options.strategies]
+    parts: list[str | Path] = ["nondiff", "compare", "--envs", *options.envs]
+    parts += ["--strategies", *options.strategies]
     parts += ["--budgets", *map(str, options.budgets), "--seeds", str(options.seeds)]
-    parts += ["--episodes", str(options.episodes), "--folder", str(options.folder)]
+    parts += ["--episodes", str(options.episodes), "--folder", options.folder]
     parts += ["--targets", *map(repr, options.targets)] if options.targets else []
     parts += [f"--train-arg={argument}" for argument in options.train_arg]
-    parts += ["--references", str(options.references)] if options.references else []
-    return shlex.join(parts)
+    parts += ["--references", options.references] if options.references else []
+    return shell_line(*parts)
 
 
 def _check(options: CompareOptions) -> None:

@@ -85,6 +85,10 @@ def evaluate(options: EvaluateOptions) -> int:
     runs = [Run.open(folder, options.trust) for folder in options.runs]
     recipe = _recipe(options, runs)
     policies = [run.load_policy(options.model) for run in runs]
+    if options.video is not None:
+        from nondiff.experiments.video import check_film
+
+        check_film(recipe, options.video, judgement_seeds(1)[0])
     mode = "human" if options.render == "human" else None
     with recipe.opened(render_mode=mode) as env:
         for run, policy in zip(runs, policies, strict=True):

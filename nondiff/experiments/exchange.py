@@ -16,6 +16,7 @@ from nondiff.experiments.console import out
 from nondiff.experiments.evaluate import check_spaces
 from nondiff.experiments.parsing import parse_options
 from nondiff.experiments.runs import Run
+from nondiff.experiments.typed import nondiff_line
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ def import_run(options: ImportOptions) -> int:
     stem = f"{recipe.spec().id.rpartition('/')[2]}-{options.strategy}-imported"
     with closing(Run.create(options.runs, options.name, stem, _config(options, recipe))) as run:
         _keep(run, policy)
-    out(f"imported {options.file} as {run.folder}: nondiff evaluate {run.folder} judges it")
+    line = nondiff_line("evaluate", run.folder)
+    out(f"imported {options.file} as {run.folder}: {line} judges it")
     return 0
 
 

@@ -22,6 +22,7 @@ from nondiff.experiments.ranges import Device
 from nondiff.experiments.run_files import CHECKPOINTS, CONFIG, CURVE, METRICS, TENSORBOARD
 from nondiff.experiments.runs import Run
 from nondiff.experiments.stopping import Interrupted, Stop
+from nondiff.experiments.typed import shell_line
 
 NUMBERS = ("seed", "checkpoint_every", "judge_episodes", "threads")
 # What the disk, rather than a program, is at fault for.
@@ -118,7 +119,7 @@ def what_is_kept(run: Run) -> str:
             f"and the best, of step {best['steps']:,}, {run.model_folder('best')}"
         )
     place = "its start" if checkpoint is None else f"the checkpoint of step {checkpoint:,}"
-    options = " ".join(["--resume", str(run.folder), *run.trust_options()])
+    options = shell_line("--resume", run.folder, *run.trust_options())
     return f"{text}; {options} goes on from {place}"
 
 

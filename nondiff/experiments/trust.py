@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from nondiff.envs import ENVIRONMENTS
 from nondiff.envs.errors import UntrustedError
 from nondiff.envs.recipe import EnvRecipe
+from nondiff.experiments.typed import shell_line
 
 FILES = ("demonstrations",)  # hyperparameters that name some
 GYMNASIUMS = "gymnasium.envs."  # begins the entry points of its own environments
@@ -77,4 +77,4 @@ def options_for(recipe: EnvRecipe) -> str:
         parts += ["--wrapper", name]
     if recipe.max_episode_steps is not None:
         parts += ["--max-episode-steps", str(recipe.max_episode_steps)]
-    return shlex.join(parts)
+    return shell_line(*parts)

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnasium
-import imageio_ffmpeg
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from nondiff.agents.strategy import Policy
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError, NondiffError, RunError
 from nondiff.envs.recipe import EnvRecipe
 from nondiff.experiments.episodes import Episode, play
+from nondiff.experiments.film_files import FRAME_RATE, Gif, Mp4, Picture, find_ffmpeg
+from nondiff.experiments.pictures import Pictures
 from nondiff.files.kinds import UnsafePathError
 from nondiff.files.output import check_output, replacing
 
-FRAME_RATE = 25  # [Hz]
 # [px]; larger pictures are reduced to it, which smooths their edges.
 LARGEST_WIDTH = {".mp4": 640, ".gif": 480}
+LARGEST_HEIGHT = 2160  # [px]
 PAUSE = 0.8  # [s] on an episode's last picture
-COVERAGE = Image.Quantize.MAXCOVERAGE  # keeps the colour of small things
-NO_DITHER = Image.Dither.NONE
+RATES = (1e-6, 1e6)  # that are believed [Hz]
 CAPTION_COLOUR = (35, 40, 48)
-
-Picture = NDArray[np.uint8]
 
 
 def check_video_path(path: Path) -> None:
@@ -49,48 +45,124 @@ def check_video_path(path: Path) -> None:
         raise InvalidOptionError(f"--video {path}: it {error.strerror}") from error
 
 
+def check_film(recipe: EnvRecipe, path: Path, seed: int) -> None:
+    """Refuse an environment that can't be filmed: look at its first picture.
+
+    Raises:
+        InvalidOptionError: it renders no pictures.
+        MissingDependencyError: the program that writes such files is missing.
+        EnvironmentFailedError: it raised.
+    """
+    if path.suffix == ".mp4":
+        find_ffmpeg()
+    with recipe.opened(render_mode=_render_mode(recipe)) as env:
+        try:
+            env.reset(seed=seed)
+        except NondiffError:
+            raise
+        except Exception as error:
+            raise _failure(recipe.id, "reset", error) from error
+        _rendered(env, Pictures(recipe.id))
+
+
+def can_be_filmed(recipe: EnvRecipe) -> bool:
+    """Whether an environment says that it renders pictures."""
+    try:
+        _render_mode(recipe)
+    except NondiffError:
+        return False
+    return True
+
+
 def film(recipe: EnvRecipe, policy: Policy, seeds: list[int], path: Path) -> list[Episode]:
-    """Film one episode a seed into an mp4 or gif file, which appears whole.
+    """Film one episode a seed into an mp4 or gif file, which is replaced atomically.
 
     An environment that renders several pictures a step is shown in slow motion.
 
     Raises:
         InvalidOptionError: the path is none for a video, or the environment renders no pictures.
+        EnvironmentFailedError: the environment raised.
+        RunError: the film can't be written.
     """
     check_video_path(path)
     mode = _render_mode(recipe)
-    with replacing(path) as new, closing(recipe.make(render_mode=mode)) as env:
-        file: _Mp4 | _Gif = _Mp4(new) if path.suffix == ".mp4" else _Gif(new)
-        with closing(file):
-            reel = _Reel(env, LARGEST_WIDTH[path.suffix], file.append)
+    try:
+        with (
+            replacing(path) as new,
+            recipe.opened(render_mode=mode) as env,
+            Mp4(new) if path.suffix == ".mp4" else Gif(new) as file,
+        ):
+            reel = _Reel(recipe.id, env, LARGEST_WIDTH[path.suffix], file.append)
             return [reel.shoot(policy, seed) for seed in seeds]
+    except OSError as error:
+        raise RunError(f"--video {path} can't be written: {error.strerror or error}") from error
 
 
 def _render_mode(recipe: EnvRecipe) -> str:
     with recipe.opened() as env:
-        offered = env.metadata.get("render_modes") or []
+        offered = _metadata(env).get("render_modes")
+    modes = list(offered) if isinstance(offered, list | tuple | set | frozenset) else []
     for mode in ("rgb_array_list", "rgb_array"):
-        if mode in offered:
+        if mode in modes:
             return mode
     raise InvalidOptionError(
-        f"{recipe.id} can't be filmed: its render modes are {offered}, without rgb_array"
+        f"{recipe.id} can't be filmed: its render modes are {offered or []}, without rgb_array"
     )
 
 
+def _metadata(env: gymnasium.Env[Any, Any]) -> Mapping[str, Any]:
+    found: Any = env.metadata
+    return found if isinstance(found, Mapping) else {}
+
+
+def _rendered(env: gymnasium.Env[Any, Any], pictures: Pictures) -> list[Image.Image]:
+    try:
+        given: Any = env.render()
+    except NondiffError:
+        raise
+    except Exception as error:
+        raise _failure(pictures.name, "render", error) from error
+    return pictures.of(given)
+
+
+def _failure(name: str, call: str, error: Exception) -> EnvironmentFailedError:
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return EnvironmentFailedError(f"{name} can't be filmed: its {call} raised {said}")
+
+
+def _speed(metadata: Mapping[str, Any]) -> str:
+    """How fast the film is beside the environment's own time, if that is said."""
+    rate, per_step = (_positive(metadata.get(k)) for k in ("render_fps", "frames_per_step"))
+    speed = FRAME_RATE / ((rate or FRAME_RATE) * (per_step or 1))
+    return "" if speed == 1 else f"  ({speed:.2g}x speed)"
+
+
+def _positive(value: Any) -> float | None:
+    """A number that can be a rate; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return None
+    return float(value) if RATES[0] <= value <= RATES[1] else None
+
+
 class _Reel:
-    """Episodes as captioned pictures."""
+    """Episodes as captioned pictures, all of the size of the first."""
 
     def __init__(
-        self, env: gymnasium.Env[Any, Any], width: int, append: Callable[[Picture], None]
+        self,
+        name: str,
+        env: gymnasium.Env[Any, Any],
+        width: int,
+        append: Callable[[Picture], None],
     ) -> None:
+        self._name = name
         self._env = env
+        self._pictures = Pictures(name)
         self._width = width
         self._append = append
-        per_step = env.metadata.get("frames_per_step", 1)
-        speed = FRAME_RATE / (per_step * env.metadata.get("render_fps", FRAME_RATE))
-        self._speed = "" if speed == 1 else f"  ({speed:.2g}x speed)"
+        self._speed = _speed(_metadata(env))
         self._episodes = 0
         self._steps = 0
+        self._size: tuple[int, int] | None = None
         self._last: Image.Image | None = None
 
     def shoot(self, policy: Policy, seed: int) -> Episode:
@@ -101,16 +173,19 @@ class _Reel:
         result = f"return {episode.episode_return:.2f}"
         if episode.success is not None:
             result = f"{'success' if episode.success else 'no success'}, {result}"
-        assert self._last is not None
+        if self._last is None:
+            raise InvalidOptionError(
+                f"{self._name} can't be filmed: its render gave lists without a picture"
+            )
         final = self._captioned(self._last, f"step {episode.length}: {result}")
         for _ in range(round(PAUSE * FRAME_RATE)):
             self._append(final)
         return episode
 
     def _take(self, seed: int) -> None:
-        rendered: Any = self._env.render()
-        for picture in rendered if isinstance(rendered, list) else [rendered]:
-            self._last = _reduced(Image.fromarray(picture), self._width)
+        for picture in _rendered(self._env, self._pictures):
+            self._size = self._size or _reduced_size(picture, self._width)
+            self._last = _fitted(picture, self._size)
             self._append(self._captioned(self._last, f"step {self._steps}{self._speed}"))
         self._steps += 1
 
@@ -128,42 +203,15 @@ class _Reel:
         return np.asarray(image)
 
 
-def _reduced(image: Image.Image, width: int) -> Image.Image:
+def _reduced_size(image: Image.Image, width: int) -> tuple[int, int]:
     """At most so wide; the sides even, as video codecs want them."""
-    scale = min(1.0, width / image.width)
-    size = tuple(max(2, round(side * scale) // 2 * 2) for side in image.size)
-    return image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
+    scale = min(1.0, width / image.width, LARGEST_HEIGHT / image.height)
+    across, down = (max(2, round(side * scale) // 2 * 2) for side in image.size)
+    return across, down
 
 
-class _Mp4:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer: Generator[None, Picture | None, None] | None = None
-
-    def append(self, frame: Picture) -> None:
-        if self._writer is None:
-            size = (frame.shape[1], frame.shape[0])
-            self._writer = imageio_ffmpeg.write_frames(
-                str(self._path), size, fps=FRAME_RATE, quality=8, macro_block_size=2
-            )
-            self._writer.send(None)
-        self._writer.send(np.ascontiguousarray(frame))
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
-class _Gif:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._images: list[Image.Image] = []
-
-    def append(self, frame: Picture) -> None:
-        self._images.append(Image.fromarray(frame).quantize(method=COVERAGE, dither=NO_DITHER))
-
-    def close(self) -> None:
-        if self._images:
-            first, *rest = self._images
-            duration = 1000 // FRAME_RATE  # [ms]
-            first.save(self._path, save_all=True, append_images=rest, duration=duration, loop=0)
+def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A picture of this size, with white beside one of another shape."""
+    if _reduced_size(image, size[0]) == size:
+        return image.resize(size, Image.Resampling.LANCZOS)
+    return ImageOps.pad(image, size, Image.Resampling.LANCZOS, color="white")
