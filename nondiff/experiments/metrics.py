@@ -21,8 +21,8 @@ STEPS = "steps"
 EVALUATION = "evaluation"  # begins the names of what an evaluation during training writes
 MAX_BYTES = 2**28  # of a file that is read
 MAX_LINE = 2**20  # [bytes]
-MAX_COLUMNS = 1_000
-MAX_CELLS = 2**23  # of all rows, where a row counts as eight more: each takes about 100 bytes
+MAX_COLUMNS = 200
+MAX_CELLS = 2**22  # of all rows, where a row counts as eight more: each takes up to 130 bytes
 ROW_CELLS = 8
 Rows = list[dict[str, float]]
 
