@@ -47,6 +47,7 @@ def main(descriptor: int, best: str, place: str, *secrets: str) -> None:
         os._exit(0)  # the spawner is nobody's child, so that whoever kills a process tree misses it
     os.setsid()  # Ctrl-C is for nondiff to act on
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _close_inherited(descriptor)
     server = socket.socket(fileno=descriptor)
     containment = reach_level(best, place, secrets)
     server.sendall(json.dumps([containment.level, containment.guards_files]).encode() + b"\n")
@@ -60,6 +61,14 @@ def main(descriptor: int, best: str, place: str, *secrets: str) -> None:
             _keep(containment, request, files)
         for number in files:
             os.close(number)
+
+
+def _close_inherited(last: int) -> None:
+    """Close what nondiff's own parents left open, which would be a program's way to it."""
+    for name in os.listdir("/dev/fd"):
+        if int(name) > last:
+            with contextlib.suppress(OSError):  # the one that lists them is closed by now
+                os.close(int(name))
 
 
 def _order(server: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
@@ -92,7 +101,7 @@ def _keep(containment: Containment, request: dict[str, Any], files: list[int]) -
         with contextlib.suppress(OSError):
             os.setpgid(starter, starter)  # in both of them, for either may be first
         if starter == 0:
-            start(containment, request, files, view)
+            start(containment, request, files, view, watch)
         for number in (view.detach(), *files[1:]):
             os.close(number)
         tell(control, {"starter": starter})

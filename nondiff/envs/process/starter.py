@@ -20,7 +20,11 @@ RESERVED, MARGIN, MAX_NUMBER = 300, 64, 1 << 22  # of processes
 
 
 def start(
-    containment: Containment, request: dict[str, Any], files: list[int], view: socket.socket
+    containment: Containment,
+    request: dict[str, Any],
+    files: list[int],
+    view: socket.socket,
+    watch: Watch,
 ) -> NoReturn:
     """Run the simulator and report how it ended; the first process of the namespace, if any.
 
@@ -29,6 +33,7 @@ def start(
         request: what is to be run, and its limits.
         files: descriptors of the control socket, and of the simulator's input and outputs.
         view: to which the mount namespace is sent, so that it is taken down later than this ends.
+        watch: of the limits of all that the simulator does together.
     """
     control, *streams = files
     if LINUX:
@@ -51,25 +56,25 @@ def start(
         ended, status, usage = os.wait4(-1, 0)
         if ended == simulator:
             break
-    if reason := _last_excess(containment.level, request):
+    if reason := _last_excess(containment.level, request, watch):
         tell(control, {"exceeded": reason})
     code = os.waitstatus_to_exitcode(status)
     tell(control, {"code": code, "cpu_seconds": usage.ru_utime + usage.ru_stime})
     os._exit(0)
 
 
-def _last_excess(level: str, request: dict[str, Any]) -> str | None:
+def _last_excess(level: str, request: dict[str, Any], watch: Watch) -> str | None:
     """Which limit a program was beyond that ended before its keeper looked."""
     if level == "sandbox":
-        return Watch(request, level).last_excess()
+        return watch.last_excess()
     if level != "namespaces" or os.getpid() != 1:
-        return None
+        return watch.wrote_too_much()
     left = 0
     with contextlib.suppress(OSError):  # the first process of a namespace inherits all others
         os.kill(-1, signal.SIGKILL)
         while os.wait():
             left += 1
-    return too_many(request) if left > request["processes"] else None
+    return too_many(request) if left > request["processes"] else watch.wrote_too_much()
 
 
 def _bound_processes(containment: Containment, request: dict[str, Any]) -> None:

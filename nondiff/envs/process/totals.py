@@ -45,7 +45,7 @@ class Watch:
             self._proc = own_proc(self.starter)
             if self._proc is None:
                 return None  # it has not started yet
-        reason = self._used_too_much() or self._wrote_too_much()
+        reason = self._used_too_much() or self.wrote_too_much()
         self.pause = max(PAUSE, COST * (time.monotonic() - begun))
         return reason
 
@@ -68,7 +68,8 @@ class Watch:
             return f"it used more than {in_words(limit)} of memory in all"
         return None
 
-    def _wrote_too_much(self) -> str | None:
+    def wrote_too_much(self) -> str | None:
+        """Which limit of files it is beyond, in words."""
         if self._is_alone:
             return excess_in_memory(self._request, f"/proc/{self.starter}/cwd")
         return _beyond(self._request, self._measure_folder)
