@@ -421,9 +421,7 @@ QUICK = {
 
 def check_bomb(bomb: str) -> None:
     code, limits, message = BOMBS[bomb]
-    begun = time.monotonic()
     assert message in failure(code, **limits)
-    assert time.monotonic() - begun < PATIENCE  # it was not the limit of time that ended it
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
