@@ -11,12 +11,12 @@ import gymnasium
 import tyro
 
 from nondiff.agents.seeds import judgement_seeds
-from nondiff.agents.spaces import from_json
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import InvalidOptionError, UntrustedError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
 from nondiff.experiments.console import err
 from nondiff.experiments.episodes import RandomPolicy, play
+from nondiff.experiments.fit import check_spaces
 from nondiff.experiments.parsing import parse_options
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, check_ranges
 from nondiff.experiments.runs import Run
@@ -42,7 +42,8 @@ class EvaluateOptions:
     stochastic: bool = False
     """Draw actions instead of taking the most likely one."""
     env: str | None = None
-    """Another environment with the same spaces; None: the first run's own."""
+    """Another environment with the same spaces, bounds of actions included; None: the first run's
+    own."""
     trust: bool = False
     """Import and start what somebody else's run names, which may be any code."""
     env_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -163,31 +164,6 @@ def _own_recipe(run: Run, given: Mapping[str, Any]) -> EnvRecipe:
 
 def _named(recipe: EnvRecipe) -> str:
     return f"{recipe.id} {dict(recipe.arguments) or ''}".strip()
-
-
-def check_spaces(whose: str, policy: TrainedPolicy, env: gymnasium.Env[Any, Any]) -> None:
-    """Refuse a policy with other spaces than an environment's.
-
-    Raises:
-        InvalidOptionError: names both spaces.
-    """
-    description = policy.description()
-    for name in ("observation_space", "action_space"):
-        trained, present = from_json(description[name]), getattr(env, name)
-        if _shape(trained) != _shape(present):
-            raise InvalidOptionError(
-                f"the policy of {whose} does not fit this environment: its {name} is "
-                f"{trained}, the environment's {present}"
-            )
-
-
-def _shape(space: gymnasium.Space[Any]) -> Any:
-    """What a policy depends on: keys in their order, and sizes; images may be transposed."""
-    if isinstance(space, gymnasium.spaces.Dict):
-        return [(key, _shape(part)) for key, part in space.items()]
-    if isinstance(space, gymnasium.spaces.Box):
-        return sorted(space.shape)
-    return space
 
 
 def _judge(

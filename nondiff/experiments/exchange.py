@@ -13,7 +13,7 @@ from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import InvalidOptionError, RunError
 from nondiff.envs.recipe import EnvRecipe, env_arguments
 from nondiff.experiments.console import out
-from nondiff.experiments.evaluate import check_spaces
+from nondiff.experiments.fit import check_spaces
 from nondiff.experiments.parsing import parse_options
 from nondiff.experiments.runs import Run
 from nondiff.experiments.typed import nondiff_line

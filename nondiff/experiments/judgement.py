@@ -58,7 +58,7 @@ def judge(run: Run, episodes: int) -> Judgement:
     Raises:
         NondiffError: there is no model, it is damaged, or the environment failed.
     """
-    from nondiff.experiments.evaluate import check_spaces
+    from nondiff.experiments.fit import check_spaces
 
     policy, recipe = run.load_policy("last"), run.recipe.held_out()
     with recipe.opened() as env:

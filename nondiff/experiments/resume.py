@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nondiff.envs.errors import InvalidOptionError, RunError
+from nondiff.envs.errors import DamagedModelError, InvalidOptionError, RunError
 from nondiff.experiments.console import err
+from nondiff.experiments.fit import check_spaces
 from nondiff.experiments.lessons import check_unchanged
 from nondiff.experiments.parsing import parse_known_options
 from nondiff.experiments.provenance import versions
@@ -74,6 +75,7 @@ def resume(options: ResumeOptions, stop: Stop) -> Run:
         set_device(run.config["device"], run.config["threads"])
         with run.recipe.opened() as env:
             strategy.check(env)
+            _check_fit(run, env)
             carry_on(run, env, strategy, plan, stop)
     return run
 
@@ -117,6 +119,13 @@ def _check(run: Run, changes: dict[str, Any]) -> None:
             f"({', '.join(f'{name} {before[name]}' for name in STOPS)}); to go on, give another "
             "--stop-at-success or --stop-at-return, or None"
         )
+
+
+def _check_fit(run: Run, env: Any) -> None:
+    """Refuse an environment whose spaces are no longer those that the run was trained in."""
+    if "last" in run.state["models"]:
+        with suppress(DamagedModelError):  # the run goes on from its checkpoint
+            check_spaces(str(run.folder), run.load_policy("last"), env)
 
 
 def _note_versions(run: Run) -> None:
