@@ -12,18 +12,13 @@ import numpy as np
 import torch
 import tyro
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from nondiff.envs.process import find_program, run_once
+from nondiff.envs.process import find_program
 from nondiff.envs.yagi_antenna.box import YagiAntenna
-from nondiff.envs.yagi_antenna.nec2 import CARDS, OUTPUT, Rods, cards, solve
-from nondiff.envs.yagi_antenna.pictures import FED, draw_band, draw_rods
+from nondiff.envs.yagi_antenna.nec2 import cards, solve
+from nondiff.envs.yagi_antenna.pictures import draw_band, draw_pattern, draw_rods
 from nondiff.experiments.runs import Run
 
-Array = NDArray[np.float64]
-
-STEP = 2  # [degrees] of the pattern
-WEAKEST = -20.0  # [dBi] in the centre of the pattern
 FINE = 21  # frequencies across the band
 
 
@@ -37,16 +32,6 @@ class Options:
     """Of the held-out requests."""
     out: Path = Path("docs/media/yagi_antenna.png")
     """Where it is written."""
-
-
-def pattern(rods: Rods, frequency: float) -> Array:
-    """Gains (angles,) [dBi] in the plane of the rods, from along the boom on."""
-    deck = cards(rods, np.array([frequency]))
-    deck = deck.replace("RP 0 1 1 1000 90 0 0 0", f"RP 0 1 {360 // STEP} 1000 90 0 0 {STEP}")
-    command = (find_program("nec2c"), "-i", CARDS, "-o", OUTPUT)
-    text = run_once(command, files={CARDS: deck}, reads=(OUTPUT,)).files[OUTPUT]
-    rows = text.partition("RADIATION PATTERNS")[2].splitlines()[5 : 5 + 360 // STEP]
-    return np.array([float(row.split()[4]) for row in rows])
 
 
 def main(options: Options) -> None:
@@ -67,12 +52,7 @@ def main(options: Options) -> None:
     left, right = figure.add_subplot(1, 3, 1), figure.add_subplot(1, 3, 3)
     polar = figure.add_subplot(1, 3, 2, projection="polar")
     draw_rods(left, rods, context)
-    gains = np.maximum(pattern(rods, context[0]), WEAKEST)
-    angles = np.radians(np.arange(0, 360 + STEP, STEP))
-    polar.plot(angles, np.append(gains, gains[0]), color=FED)
-    polar.set_rlim(WEAKEST, 12)
-    polar.set_rticks([-10, 0, 10])
-    polar.set_title("gain in the plane of the rods [dBi]", fontsize=9)
+    draw_pattern(polar, rods, context)
     draw_band(right, context, answer.gain, reflected)
     figure.savefig(options.out, dpi=110, bbox_inches="tight")
 

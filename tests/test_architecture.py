@@ -33,7 +33,7 @@ ENGINES = {
 SHARED_BY_FAMILIES = tuple(
     f"nondiff.envs.{name}"
     for name in (
-        *("errors", "options", "needs", "cpu_time", "text", "copying"),
+        *("errors", "options", "needs", "cpu_time", "text", "copying", "limit"),
         *("black_box", "process", "executable", "parallel"),
     )
 )

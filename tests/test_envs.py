@@ -22,7 +22,7 @@ from simulators import skip_without
 from slow_cases import some_slow
 
 from nondiff.envs import ENVIRONMENTS
-from nondiff.envs.errors import InvalidActionError
+from nondiff.envs.errors import InvalidActionError, InvalidOptionError
 from nondiff.envs.needs import needs_of
 
 STEPS = 110  # actions of a recording: several episodes
@@ -147,7 +147,8 @@ def test_gymnasium_makes_it_by_module_and_id(env_id: str) -> None:
 
 def test_gymnasium_checker(env: gymnasium.Env) -> None:
     # Mode "human" needs a display; test_render_modes opens the others either way.
-    check_env(env.unwrapped, skip_render_check=not os.environ.get("DISPLAY"))
+    hidden = "human" in env.metadata["render_modes"] and not os.environ.get("DISPLAY")
+    check_env(env.unwrapped, skip_render_check=hidden)
 
 
 @pytest.mark.slow
@@ -290,9 +291,29 @@ def test_render_modes(env_id: str, env: gymnasium.Env) -> None:
         pictured.close()
 
 
+def test_other_render_modes_are_refused_in_a_line(env_id: str, env: gymnasium.Env) -> None:
+    gymnasium.make(env_id, render_mode=None).close()
+    with pytest.raises(InvalidOptionError, match="render_mode 'hologram'") as caught:
+        gymnasium.make(env_id, render_mode="hologram")
+    assert all(mode in str(caught.value) for mode in env.metadata["render_modes"])
+    assert "\n" not in str(caught.value)
+
+
+def test_pictures_are_the_same_again_and_of_one_size(env_id: str) -> None:
+    pictured = gymnasium.make(env_id, render_mode="rgb_array")
+    pictures = []
+    pictured.reset(seed=0)
+    for action in random_actions(pictured, 1)[:1]:  # before the first step, and after it
+        pictures.append([pictured.render(), pictured.render()])
+        pictured.step(action)
+    pictures.append([pictured.render(), pictured.render()])
+    pictured.close()
+    for first, again in pictures:
+        assert np.array_equal(first, again)
+        assert first.shape == pictures[0][0].shape
+
+
 def test_pictures_show_something_and_change_nothing(env_id: str, env: gymnasium.Env) -> None:
-    if "rgb_array" not in env.metadata["render_modes"]:
-        pytest.skip("no pictures")
     actions = random_actions(env, 12)
     pictured = gymnasium.make(env_id, render_mode="rgb_array")
     record = play(pictured, actions[:6], seed=5)

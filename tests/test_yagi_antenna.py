@@ -435,7 +435,8 @@ def test_an_answer_can_be_drawn(box: YagiAntenna) -> None:
 
     action = np.zeros(9)
     good = box.transition(box.pool().state[:1], action[None])[0]
-    for outcome in (good, np.full_like(good, np.nan)):
+    start = box.pool()
+    for answer in ((action, good), (action, np.full_like(good, np.nan)), (None, None)):
         figure = Figure()
-        box.draw(figure, 0, action, outcome)
+        box.draw(figure, start.state[0], *answer, start.context[0])
         figure.canvas.draw()

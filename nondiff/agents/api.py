@@ -15,6 +15,7 @@ from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
 from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
 from nondiff.envs.cpu_time import cpu_seconds
 from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.limit import asked_limit
 from nondiff.envs.recipe import EnvRecipe
 from nondiff.envs.wrapping import changing_wrapper
 
@@ -114,7 +115,7 @@ def recipe_of(env: Environment) -> EnvRecipe:
             "register an id whose entry point puts it in there"
         )
     arguments = {k: v for k, v in env.spec.kwargs.items() if k != "render_mode"}
-    return EnvRecipe(env.spec.id, arguments, max_episode_steps=env.spec.max_episode_steps)
+    return EnvRecipe(env.spec.id, arguments, max_episode_steps=asked_limit(env))
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class BoxRecipe(EnvRecipe):
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         assert self.box is not None
-        return BlackBoxEnv(self.box)
+        return BlackBoxEnv(self.box, render_mode)
 
     def make_vector(self, num_envs: int) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
         assert self.box is not None

@@ -76,6 +76,8 @@ class EnvRecipe:
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """Make the environment.
 
+        A black box is drawn also if the function that makes it takes no `render_mode`.
+
         Raises:
             UnknownNameError: no such id.
             InvalidOptionError: an argument it does not take, or a value it refuses.
@@ -84,9 +86,18 @@ class EnvRecipe:
         """
         spec = self.spec()
         _check_arguments(spec, self.arguments)
-        arguments = dict(self.arguments)
-        if render_mode is not None:
-            arguments["render_mode"] = render_mode
+        if render_mode is None:
+            return self._made(spec, self.arguments)
+        try:
+            return self._made(spec, {**self.arguments, "render_mode": render_mode})
+        except InvalidOptionError as refusal:
+            env = self._made(spec, self.arguments)
+            if _is_drawn(env, render_mode):
+                return env
+            env.close()
+            raise refusal
+
+    def _made(self, spec: EnvSpec, arguments: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
         try:
             env = gymnasium.make(spec, max_episode_steps=self.max_episode_steps, **arguments)
             for name in self.wrappers:
@@ -98,7 +109,7 @@ class EnvRecipe:
             raise MissingDependencyError(f"{self.id} can't start: {error}") from error
         except (TypeError, ValueError, gymnasium.error.Error) as error:
             raise InvalidOptionError(
-                f"{self.id} refuses the arguments {arguments}: {error}"
+                f"{self.id} refuses the arguments {dict(arguments)}: {error}"
             ) from error
         except Exception as error:
             raise EnvironmentFailedError(
@@ -193,6 +204,16 @@ def env_arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
             raise InvalidOptionError(f"--env-arg {pair!r} is not of the form KEY=VALUE")
         arguments[key] = parsed(text)
     return arguments
+
+
+def _is_drawn(env: gymnasium.Env[Any, Any], render_mode: str) -> bool:
+    """Whether an environment, made without a render mode, could be given one: a black box's can."""
+    from nondiff.envs.black_box import BlackBoxEnv
+
+    if not isinstance(env.unwrapped, BlackBoxEnv):
+        return False
+    env.unwrapped.set_render_mode(render_mode)
+    return True
 
 
 def _check_arguments(spec: EnvSpec, arguments: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from nondiff.agents.presets import (
 from nondiff.agents.seeds import LARGEST_SEED, judgement_seeds, selection_seeds, training_seed
 from nondiff.agents.strategy import Strategy
 from nondiff.envs.errors import InvalidOptionError, NondiffError
+from nondiff.envs.limit import CountsItsSteps
 from nondiff.envs.recipe import EnvRecipe, env_arguments
 from nondiff.envs.returns import has_checked_returns
 from nondiff.experiments.lessons import checksums, with_absolute_path
@@ -174,7 +175,10 @@ def recipe_of(options: TrainOptions) -> EnvRecipe:
 
 def _checkpoint_every(env: Any, strategy: Strategy) -> int:
     """Seldom enough that few episodes are cut short by the reset that begins a segment."""
-    horizon = (env.spec and env.spec.max_episode_steps) or 0
+    # Environments that count by themselves stated no limit when their trainings were published,
+    # and another length of segments would change the bits of these.
+    counts = isinstance(env.unwrapped, CountsItsSteps)
+    horizon = 0 if counts else (env.spec and env.spec.max_episode_steps) or 0
     episodes = LEAST_EPISODES * horizon * getattr(strategy, "num_envs", 1)
     return max(strategy.checkpoint_every, episodes)
 

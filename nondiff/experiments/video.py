@@ -22,6 +22,7 @@ from nondiff.files.output import check_output, replacing
 # [px]; larger pictures are reduced to it, which smooths their edges.
 LARGEST_WIDTH = {".mp4": 640, ".gif": 480}
 LARGEST_HEIGHT = 2160  # [px]
+MOST_HELD = 2 * FRAME_RATE  # frames that a picture stays; an environment may say any rate
 PAUSE = 0.8  # [s] on an episode's last picture
 RATES = (1e-6, 1e6)  # that are believed [Hz]
 CAPTION_COLOUR = (35, 40, 48)
@@ -77,7 +78,8 @@ def can_be_filmed(recipe: EnvRecipe) -> bool:
 def film(recipe: EnvRecipe, policy: Policy, seeds: list[int], path: Path) -> list[Episode]:
     """Film one episode a seed into an mp4 or gif file, which is replaced atomically.
 
-    An environment that renders several pictures a step is shown in slow motion.
+    An environment that renders several pictures a step is shown in slow motion, and a picture
+    stays as long as the environment's rate says.
 
     Raises:
         InvalidOptionError: the path is none for a video, or the environment renders no pictures.
@@ -130,11 +132,13 @@ def _failure(name: str, call: str, error: Exception) -> EnvironmentFailedError:
     return EnvironmentFailedError(f"{name} can't be filmed: its {call} raised {said}")
 
 
-def _speed(metadata: Mapping[str, Any]) -> str:
-    """How fast the film is beside the environment's own time, if that is said."""
-    rate, per_step = (_positive(metadata.get(k)) for k in ("render_fps", "frames_per_step"))
-    speed = FRAME_RATE / ((rate or FRAME_RATE) * (per_step or 1))
-    return "" if speed == 1 else f"  ({speed:.2g}x speed)"
+def _pace(metadata: Mapping[str, Any]) -> tuple[int, str]:
+    """For how many frames a picture stays, and how fast that is beside the environment's time."""
+    fps, per_step = (_positive(metadata.get(k)) for k in ("render_fps", "frames_per_step"))
+    rate = (fps or FRAME_RATE) * (per_step or 1)
+    held = min(MOST_HELD, max(1, round(FRAME_RATE / rate)))
+    speed = FRAME_RATE / (rate * held)
+    return held, "" if speed == 1 else f"  ({speed:.2g}x speed)"
 
 
 def _positive(value: Any) -> float | None:
@@ -159,7 +163,7 @@ class _Reel:
         self._pictures = Pictures(name)
         self._width = width
         self._append = append
-        self._speed = _speed(_metadata(env))
+        self._held, self._speed = _pace(_metadata(env))
         self._episodes = 0
         self._steps = 0
         self._size: tuple[int, int] | None = None
@@ -186,7 +190,9 @@ class _Reel:
         for picture in _rendered(self._env, self._pictures):
             self._size = self._size or _reduced_size(picture, self._width)
             self._last = _fitted(picture, self._size)
-            self._append(self._captioned(self._last, f"step {self._steps}{self._speed}"))
+            frame = self._captioned(self._last, f"step {self._steps}{self._speed}")
+            for _ in range(self._held):
+                self._append(frame)
         self._steps += 1
 
     def _captioned(self, image: Image.Image, text: str) -> Picture:

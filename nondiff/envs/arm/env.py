@@ -29,6 +29,7 @@ from nondiff.envs.arm.simulation import Simulation
 from nondiff.envs.arm.task import Task
 from nondiff.envs.arm.view import View, parsed_view
 from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.limit import CountsItsSteps
 from nondiff.envs.options import check_bool, check_positive
 
 if TYPE_CHECKING:  # it loads torch
@@ -40,18 +41,19 @@ Goals = NDArray[np.float32]
 Info = dict[str, Any]
 
 REWARD_TYPES = ("sparse", "dense")
+_SPARSE = (np.float64(-1.0), np.float64(0.0))  # without and with success
 
 
-class ArmEnv(Returning, gymnasium.Env[Observation, NDArray[np.float32]]):
+class ArmEnv(Returning, CountsItsSteps, gymnasium.Env[Observation, NDArray[np.float32]]):
     """A goal-conditioned environment on a robot arm at 25 Hz.
 
     Observations hold `achieved_goal`, `desired_goal` and `observation`: the robot's state, then the
     task's; see `Robot.observe` and the task. What would leave its Box, such as an object that was
     shot off the table, saturates. An episode terminates on success and is truncated after `horizon`
-    steps, counted here rather than by a wrapper so that `set_state` restores the count too. `info`
-    holds `is_success`, `distance`, `reward_sparse` and `reward_dense`. Actions beyond [-1, 1] are
-    clipped. A copy, also one that was pickled, has a simulator of its own and goes on as this one
-    would, bit for bit.
+    steps, counted here rather than by a wrapper so that `set_state` restores the count too;
+    `spec.max_episode_steps` states it. `info` holds `is_success`, `distance`, `reward_sparse` and
+    `reward_dense`, the same after a reset. Actions beyond [-1, 1] are clipped. A copy, also one
+    that was pickled, has a simulator of its own and goes on as this one would, bit for bit.
 
     Args:
         task: the task's class.
@@ -160,6 +162,10 @@ class ArmEnv(Returning, gymnasium.Env[Observation, NDArray[np.float32]]):
         if self._camera is not None:
             self._picture_world = PictureWorld(task, self._robot_model, self._camera)
 
+    @property
+    def max_episode_steps(self) -> int:
+        return self._horizon
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, Info]:
@@ -186,11 +192,11 @@ class ArmEnv(Returning, gymnasium.Env[Observation, NDArray[np.float32]]):
         self._film.advance(self._physics.substeps)
         self._elapsed_steps += 1
         observation, info = self._observed(*self._senses.read(self._elapsed_steps))
-        reward = info["reward_sparse"] if self._sparse else info["reward_dense"]
+        reward = float(info["reward_sparse"] if self._sparse else info["reward_dense"])
         self._film.show(self._reached)
         truncated = self._elapsed_steps >= self._horizon
         seen = self._with_pictures(observation)
-        return seen, reward, info["is_success"], truncated, info
+        return seen, reward, self._reached, truncated, info
 
     @property
     def compute_reward(self) -> Callable[[Goals, Goals, Any], NDArray[np.float32]]:
@@ -225,10 +231,10 @@ class ArmEnv(Returning, gymnasium.Env[Observation, NDArray[np.float32]]):
         distance = float(self._task.distance(achieved, self._goal))
         self._reached = bool(self._is_success(distance))
         info = {
-            "is_success": self._reached,
-            "distance": distance,
-            "reward_sparse": float(self._reached) - 1.0,
-            "reward_dense": -distance,
+            "is_success": np.True_ if self._reached else np.False_,
+            "distance": np.float64(distance),
+            "reward_sparse": _SPARSE[self._reached],
+            "reward_dense": np.float64(-distance),
             **self._disturbances.told(),
         }
         return self._senses.observation(state, achieved, self._goal), info

@@ -45,6 +45,9 @@ class BlackBox(DeepCopied, ABC):
     observation_space: spaces.Space[Any]  # a Box, or a Dict of Boxes, flattened in key order
     action_space: spaces.Box
     horizon: int = 1  # transitions an episode, at most
+    # Entries of an outcome, for `info` before there is one; None: those of a state, which an
+    # outcome is where episodes have many steps.
+    outcomes: int | None = None
     differentiable_reward: bool = True  # otherwise pathwise strategies refuse to train on it
     failure_reward: ClassVar[float]  # of a row whose outcome holds a NaN; its episode ends there
 
@@ -82,6 +85,27 @@ class BlackBox(DeepCopied, ABC):
     def success(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Any:
         """Which rows (n,) reached their goal, which ends their episodes; None: there is none."""
         return None
+
+    def draw(
+        self,
+        figure: Any,
+        state: Array,
+        action: Array | None,
+        outcome: Array | None,
+        context: Array,
+    ) -> None:
+        """Draw an answer, for `render`, videos and reports: bars of all numbers, unless overridden.
+
+        Args:
+            figure: an empty one of matplotlib, which is imported only to draw.
+            state: (state,) in which the action was taken; before the first one, the start's.
+            action: (action,) the last one; None before the first.
+            outcome: (outcome,) of it; NaN where it failed; None before the first.
+            context: (context,) what the episode is about.
+        """
+        from nondiff.envs.black_box.pictures import draw_numbers
+
+        draw_numbers(figure, {"context": context, "action": action, "outcome": outcome})
 
 
 @runtime_checkable

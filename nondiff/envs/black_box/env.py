@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -13,51 +14,92 @@ from numpy.typing import NDArray
 from nondiff.envs.black_box.contract import Array, BlackBox, Start, failed_rows
 from nondiff.envs.black_box.meter import Meter
 from nondiff.envs.copying import DeepCopied
-from nondiff.envs.errors import InvalidActionError
+from nondiff.envs.errors import InvalidActionError, InvalidOptionError
+from nondiff.envs.limit import CountsItsSteps
 from nondiff.envs.wrapping import changing_wrapper
 
 Info = dict[str, Any]
+Infos = dict[str, NDArray[Any]]  # a row for each episode
+
+RENDER_MODES = ("rgb_array",)
+ANSWERS_RATE, STEPS_RATE = 1, 5  # [Hz] of pictures: of episodes of one step, and of many
 
 
-class BlackBoxEnv(DeepCopied, gymnasium.Env[Any, NDArray[np.float32]]):
+class BlackBoxEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Any, NDArray[np.float32]]):
     """One episode of a black box at a time.
 
     Actions beyond the Box are clipped. `info` holds `failed`, the `outcome` of the last transition,
-    and `is_success` where the black box defines it. A failure ends the episode with the black
-    box's `failure_reward`.
+    NaN before there is one, and `is_success` where the black box defines it. A failure ends the
+    episode with the black box's `failure_reward`.
 
     Args:
         box: the black box.
+        render_mode: None; or "rgb_array", a picture of the last answer a call.
 
     Raises:
+        InvalidOptionError: another render mode.
         InvalidActionError: from `step`, an action of the wrong shape or not finite.
     """
 
-    def __init__(self, box: BlackBox) -> None:
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "render_modes": list(RENDER_MODES),
+        "render_fps": ANSWERS_RATE,
+    }
+
+    def __init__(self, box: BlackBox, render_mode: str | None = None) -> None:
         self.box = box
+        self.metadata = metadata_of(box)  # type: ignore[misc]
         self.meter = Meter(box)
         self.observation_space = box.observation_space
         self.action_space = box.action_space  # type: ignore[assignment]
+        self.render_mode = checked_render_mode(render_mode)
         self._episodes = Episodes(self.meter)
+
+    @property
+    def max_episode_steps(self) -> int:
+        return self.box.horizon
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, Info]:
         """Draw a start, which depends on the seed alone."""
         super().reset(seed=seed)
-        self._episodes.start(self.box.initial(1, self.np_random))
-        return self._observation(), {}
+        return self.begin(self.box.initial(1, self.np_random))
+
+    def begin(self, start: Start) -> tuple[Any, Info]:
+        """Begin an episode at a start of one row."""
+        info = self._episodes.start(start)
+        return self._observation(), _first(info)
 
     def step(self, action: NDArray[np.float32]) -> tuple[Any, float, bool, bool, Info]:
         """Run the black box once."""
         reward, terminated, truncated, info = self._episodes.step(
             checked(self.box, action, ())[None]
         )
-        one = {key: values[0] for key, values in info.items()}
-        for flag in ("failed", "is_success"):
-            if flag in one:
-                one[flag] = bool(one[flag])
-        return self._observation(), float(reward[0]), bool(terminated[0]), bool(truncated[0]), one
+        ends = bool(terminated[0]), bool(truncated[0])
+        return self._observation(), float(reward[0]), *ends, _first(info)
+
+    def set_render_mode(self, render_mode: str | None) -> None:
+        """Draw from now on, or no more.
+
+        Raises:
+            InvalidOptionError: a mode that is neither None nor "rgb_array".
+        """
+        self.render_mode = checked_render_mode(render_mode)
+
+    def render(self) -> Any:
+        """A picture (height, width, 3) of the last answer, or None without a render mode."""
+        if self.render_mode is None:
+            gymnasium.logger.warn(
+                "render gives nothing without a render mode: make the environment with "
+                "render_mode='rgb_array'"
+            )
+            return None
+        return self._episodes.picture(0)
+
+    def draw(self, figure: Any) -> None:
+        """Draw the last answer into an empty figure of matplotlib, whatever the render mode."""
+        self._episodes.draw(figure, 0)
 
     def close(self) -> None:
         """End what runs for the black box."""
@@ -79,16 +121,24 @@ class Episodes:
         self._box = meter.box
         self.state: Array = np.zeros((0, 0))
         self.context: Array = np.zeros((0, 0))
-        self._steps: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.steps: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._last: Answers | None = None
+        self._outcomes = meter.box.outcomes
 
-    def start(self, start: Start) -> None:
-        """Begin one episode a row."""
+    def start(self, start: Start) -> Infos:
+        """Begin one episode a row.
+
+        Returns:
+            the infos, with the keys and types of those of steps.
+        """
         self.state, self.context = start.state.copy(), start.context.copy()
-        self._steps = np.zeros(len(start.context), np.int64)
+        self.steps = np.zeros(len(start.context), np.int64)
+        self._last = None
+        return self._infos_at_start(len(self.steps))
 
     def restart(self, rows: NDArray[np.intp], start: Start) -> None:
         """Begin the episodes of some rows again."""
-        self.state[rows], self.context[rows], self._steps[rows] = start.state, start.context, 0
+        self.state[rows], self.context[rows], self.steps[rows] = start.state, start.context, 0
 
     def observations(self) -> NDArray[np.float32]:
         """What is seen at present, (n, observation), flattened."""
@@ -96,14 +146,14 @@ class Episodes:
             seen = self._box.observation(*map(torch.from_numpy, (self.state, self.context)))
         return seen.numpy().astype(np.float32)
 
-    def step(
-        self, action: Array
-    ) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_], dict[str, NDArray[Any]]]:
+    def step(self, action: Array) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_], Infos]:
         """Rewards (n,), terminated (n,), truncated (n,) and the infos, an array of n each."""
         outcome = self._meter.transition(self.state, action)
+        self._last = Answers(self.state.copy(), action, outcome.copy(), self.context.copy())
+        self._outcomes = outcome.shape[1]
         failed = failed_rows(outcome)
         reward = np.full(len(action), self._box.failure_reward)
-        info: dict[str, NDArray[Any]] = {"failed": failed, "outcome": outcome}
+        info: Infos = {"failed": failed, "outcome": outcome}
         terminated = failed.copy()
         rows = np.flatnonzero(~failed)
         parts = [torch.from_numpy(a[rows]) for a in (self.state, action, outcome, self.context)]
@@ -115,10 +165,85 @@ class Episodes:
             info["is_success"] = np.zeros(len(action), bool)
             info["is_success"][rows] = success.numpy()
             terminated |= info["is_success"]
-        self._steps += 1
+        self.steps += 1
         if self._box.horizon == 1:  # the one step is the whole problem: nothing was cut off
             return reward, np.ones(len(action), bool), np.zeros(len(action), bool), info
-        return reward, terminated, ~terminated & (self._steps >= self._box.horizon), info
+        return reward, terminated, ~terminated & (self.steps >= self._box.horizon), info
+
+    def draw(self, figure: Any, row: int) -> None:
+        """Draw the last answer of a row, or what it is asked if it gave none yet."""
+        if len(self.steps) == 0:
+            raise gymnasium.error.ResetNeeded("there is nothing to draw yet: call reset")
+        if self._last is None:
+            self._box.draw(figure, self.state[row], None, None, self.context[row])
+        else:
+            self._box.draw(figure, *self._last.row(row))
+
+    def picture(self, row: int) -> Any:
+        """The same as a picture (height, width, 3)."""
+        from nondiff.envs.black_box.pictures import picture
+
+        return picture(lambda figure: self.draw(figure, row))
+
+    def _infos_at_start(self, count: int) -> Infos:
+        width = self._outcomes
+        if width is None:
+            width = self.state.shape[1] if self._box.horizon > 1 else 0
+        info: Infos = {
+            "failed": np.zeros(count, bool),
+            "outcome": np.full((count, width), np.nan),
+        }
+        if self._reports_success(width):
+            info["is_success"] = np.zeros(count, bool)
+        return info
+
+    def _reports_success(self, width: int) -> bool:
+        """Whether `success` says something, which it is asked of no rows."""
+        if type(self._box).success is BlackBox.success or width == 0:
+            return type(self._box).success is not BlackBox.success
+        widths = self.state.shape[1], *self._box.action_space.shape, width, self.context.shape[1]
+        with torch.no_grad():
+            found = self._box.success(*(torch.zeros((0, one)).double() for one in widths))
+        return found is not None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What rows were asked last, and what they answered; see `BlackBox.draw`."""
+
+    state: Array
+    action: Array
+    outcome: Array
+    context: Array
+
+    def row(self, number: int) -> tuple[Array, Array, Array, Array]:
+        """Those of one."""
+        parts = self.state, self.action, self.outcome, self.context
+        state, action, outcome, context = (part[number] for part in parts)
+        return state, action, outcome, context
+
+
+def metadata_of(box: BlackBox) -> dict[str, Any]:
+    """The metadata of its environments."""
+    rate = ANSWERS_RATE if box.horizon == 1 else STEPS_RATE
+    return {"render_modes": list(RENDER_MODES), "render_fps": rate}
+
+
+def checked_render_mode(mode: str | None) -> str | None:
+    """A render mode of black boxes.
+
+    Raises:
+        InvalidOptionError: another one.
+    """
+    if mode is not None and mode not in RENDER_MODES:
+        choices = ", ".join(RENDER_MODES)
+        raise InvalidOptionError(f"render_mode {mode!r} is unknown; choose from {choices} or None")
+    return mode
+
+
+def _first(infos: Infos) -> Info:
+    """The info of the first row; flags are of numpy."""
+    return {key: values[0] for key, values in infos.items()}
 
 
 def checked(box: BlackBox, action: Any, batch: tuple[int, ...]) -> Array:

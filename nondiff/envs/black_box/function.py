@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -52,10 +52,14 @@ class FunctionBox(BlackBox):
         gradient_cost: calls that one use of either is charged for.
         twin: the function in torch, (n, parameter) to (n, outcome), NaN where a row failed; a row
             is charged for one call.
+        parameter_names: what pictures call the parameters, with their units; None: by number.
+        outcome_names: what they call the entries of an outcome.
 
     Raises:
         InvalidOptionError: an argument of the wrong shape, or outside its choices.
     """
+
+    outcomes: int
 
     def __init__(
         self,
@@ -74,6 +78,8 @@ class FunctionBox(BlackBox):
         vjp: Callable[[Vector, Vector], Any] | None = None,
         gradient_cost: int = 1,
         twin: Callable[[Tensor], Tensor] | None = None,
+        parameter_names: Sequence[str] | None = None,
+        outcome_names: Sequence[str] | None = None,
     ) -> None:
         self.low, self.high = _bounds(low, high)
         everything = _contexts(contexts)
@@ -88,6 +94,8 @@ class FunctionBox(BlackBox):
         if not np.isfinite(failure_reward):
             raise InvalidOptionError(f"failure_reward must be finite, not {failure_reward}")
         self.failure_reward = float(failure_reward)  # type: ignore[misc]  # of this box alone
+        self.parameter_names = _names(parameter_names, "parameter", len(self.low))
+        self.outcome_names = _names(outcome_names, "outcome", self.outcomes)
         self._function = GuardedFunction(function, self.outcomes, batched)
         self._reward = reward
         self._scale_observations(everything)
@@ -96,6 +104,7 @@ class FunctionBox(BlackBox):
 
     def _scale_observations(self, everything: Array) -> None:
         """By all contexts, so that a policy sees held-out ones as it saw those for training."""
+        self._least, self._largest = everything.min(axis=0), everything.max(axis=0)
         spread = everything.std(axis=0)
         self._mean = everything.mean(axis=0)
         self._deviation = np.where(spread > 0, spread, 1.0)
@@ -136,6 +145,26 @@ class FunctionBox(BlackBox):
         """What the function is given for actions (n, parameter), in its own units."""
         found = self.low + (action + 1) / 2 * (self.high - self.low)
         return np.clip(found, self.low, self.high)  # rounding must not lead beyond the bounds
+
+    def draw(
+        self,
+        figure: Any,
+        state: Array,
+        action: Array | None,
+        outcome: Array | None,
+        context: Array,
+    ) -> None:
+        """Draw the parameters within their bounds, and the outcome against the request."""
+        from nondiff.envs.black_box.pictures import Rows, draw_answer, draw_parameters
+
+        if self._reward is not None:  # then a context is no requested outcome
+            super().draw(figure, state, action, outcome, context)
+            return
+        parameters = None if action is None else self.parameters(action[None])[0]
+        left, right = figure.subplots(1, 2)
+        draw_parameters(left, Rows(self.parameter_names, self.low, self.high), parameters)
+        requests = Rows(self.outcome_names, self._least - self.scale, self._largest + self.scale)
+        draw_answer(right, requests, outcome, context)
 
     def pool(self) -> Start:
         return Start(np.zeros((len(self._contexts), 0)), self._contexts.copy())
@@ -196,6 +225,17 @@ class FunctionBox(BlackBox):
         """See `HasTwin`."""
         outcome = self._given_twin(self._in_units(action))
         return _shaped(outcome, (len(action), self.outcomes), "the twin")
+
+
+def _names(given: Sequence[str] | None, what: str, count: int) -> list[str]:
+    if given is None:
+        return [what] if count == 1 else [f"{what} {number}" for number in range(1, count + 1)]
+    names = [given] if isinstance(given, str) else list(given)
+    if len(names) != count or not all(isinstance(name, str) for name in names):
+        raise InvalidOptionError(
+            f"{what}_names must be {count} texts, one for each entry, not {given!r}"
+        )
+    return names
 
 
 def _shaped(found: Tensor, wanted: tuple[int, ...], name: str) -> Tensor:

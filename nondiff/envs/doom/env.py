@@ -17,6 +17,7 @@ from nondiff.envs.doom.engine import Engine, EngineLost, load_vizdoom
 from nondiff.envs.doom.frames import HEIGHT, WIDTH, FrameStack, Pixels
 from nondiff.envs.doom.scenario import BASIC, DEFEND_THE_CENTER, TIC_RATE, Buttons, Scenario
 from nondiff.envs.errors import EnvironmentFailedError, InvalidActionError, InvalidOptionError
+from nondiff.envs.limit import CountsItsSteps
 
 Info = dict[str, Any]
 
@@ -27,7 +28,7 @@ MOST_FRAMES = 32  # of a stack, or tics that one is skipped by
 LARGEST_SEED = 2**31 - 1  # of an engine
 
 
-class DoomEnv(DeepCopied, gymnasium.Env[Pixels, np.int64]):
+class DoomEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Pixels, np.int64]):
     """A scenario of ViZDoom (Kempka et al. 2016, arXiv:1605.02097), in step with the agent.
 
     Observations are the last `frame_stack` screens, (frame_stack, HEIGHT, WIDTH) in grey, the
@@ -88,6 +89,10 @@ class DoomEnv(DeepCopied, gymnasium.Env[Pixels, np.int64]):
         self._variables: dict[str, float] = {}
         self.action_space = spaces.Discrete(len(scenario.actions))
         self.observation_space = spaces.Box(0, 255, (frame_stack, HEIGHT, WIDTH), np.uint8)
+
+    @property
+    def max_episode_steps(self) -> int:
+        return -(-self.scenario.tics // self._frame_skip)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -161,8 +166,9 @@ class DoomEnv(DeepCopied, gymnasium.Env[Pixels, np.int64]):
             ) from loss
 
     def _told(self, engine_lost: bool = False) -> Info:
-        lost = {"engine_lost": engine_lost, "failed": engine_lost}
-        return {**self._variables, "tics": self._tics, **lost}
+        variables = {name: np.float64(value) for name, value in self._variables.items()}
+        lost = np.bool_(engine_lost)
+        return {**variables, "tics": np.int64(self._tics), "engine_lost": lost, "failed": lost}
 
     def render(self) -> Any:
         """A picture (480, 640, 3), the list of them, or None, by `render_mode`."""

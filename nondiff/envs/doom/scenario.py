@@ -24,15 +24,19 @@ class Scenario:
         config: its configuration, in ViZDoom's folder of scenarios.
         buttons: left, right and attack, in the names of that file.
         actions: the names of the actions, and the buttons that each holds down.
+        tics: of an episode, at most, as that file has it.
     """
 
     config: str
     buttons: tuple[str, str, str]
     actions: dict[str, Buttons]
+    tics: int
 
 
-BASIC = Scenario("basic.cfg", ("MOVE_LEFT", "MOVE_RIGHT", "ATTACK"), ONE_AT_A_TIME | MOVING_ATTACKS)
+BASIC = Scenario(
+    "basic.cfg", ("MOVE_LEFT", "MOVE_RIGHT", "ATTACK"), ONE_AT_A_TIME | MOVING_ATTACKS, tics=300
+)
 # Who turns while shooting misses.
 DEFEND_THE_CENTER = Scenario(
-    "defend_the_center.cfg", ("TURN_LEFT", "TURN_RIGHT", "ATTACK"), ONE_AT_A_TIME
+    "defend_the_center.cfg", ("TURN_LEFT", "TURN_RIGHT", "ATTACK"), ONE_AT_A_TIME, tics=2100
 )

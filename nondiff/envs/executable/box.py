@@ -16,7 +16,7 @@ from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.executable.command import ALL, INPUT, OUTPUT, Command
 from nondiff.envs.executable.expressions import Expression
 from nondiff.envs.executable.program import Description, Program
-from nondiff.envs.executable.quantities import Quantities, quantities
+from nondiff.envs.executable.quantities import Quantities, Quantity, quantities
 from nondiff.envs.executable.reading import Reads, reader
 from nondiff.envs.executable.writing import Writes, writer
 from nondiff.envs.process import MOST_FAILURES, Limits, check_apart, read_files
@@ -146,7 +146,13 @@ class Executable(FunctionBox):
             vjp=vjp,
             gradient_cost=gradient_cost,
             twin=twin,
+            parameter_names=_labels(self.inputs),
+            outcome_names=_labels(self.results),
         )
+
+
+def _labels(found: Mapping[str, Quantity]) -> list[str]:
+    return [f"{name} [{one.unit}]" if one.unit else name for name, one in found.items()]
 
 
 def _check_persistent(command: Command, writes: Writes) -> None:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -66,6 +66,7 @@ class OpAmp(BlackBox):
 
     failure_reward: ClassVar[float] = FAILURE
     horizon = HORIZON
+    outcomes = len(SIZES) + len(SPECS)
 
     def __init__(
         self, pool: Pool = "training", workers: int = 2, limits: Limits | None = None
@@ -97,7 +98,7 @@ class OpAmp(BlackBox):
 
     def transition(self, state: Array, action: Array) -> Array:
         moved = np.clip(state[:, POSITION] + STEP * action, -1.0, 1.0)
-        outcome = np.full((len(action), len(SIZES) + len(SPECS)), np.nan)
+        outcome = np.full((len(action), self.outcomes), np.nan)
         for row, position, specs in zip(outcome, moved, self.measure(moved), strict=True):
             if isinstance(specs, CallFailed):
                 self.failures[specs.kind] += 1
@@ -134,18 +135,39 @@ class OpAmp(BlackBox):
         met: Tensor = (self.margins(outcome, context) >= 0).all(dim=1)
         return met
 
+    def draw(
+        self,
+        figure: Any,
+        state: Array,
+        action: Array | None,
+        outcome: Array | None,
+        context: Array,
+    ) -> None:
+        """Draw the Bode plots of the first and the present design, and what is requested."""
+        from nondiff.envs.op_amp.pictures import draw_bode
+
+        start = self._start(context[None]).state[0]
+        draw_bode(figure.subplots(2, 1, sharex=True), start, outcome, context)
+
     def close(self) -> None:
         """End the simulators."""
         self._simulators.close()
 
 
-def op_amp(pool: Pool = "training", workers: int = 2) -> BlackBoxEnv:
+def op_amp(
+    pool: Pool = "training", workers: int = 2, render_mode: str | None = None
+) -> BlackBoxEnv:
     """The environment; see `OpAmp`."""
-    return BlackBoxEnv(OpAmp(pool, workers))
+    return BlackBoxEnv(OpAmp(pool, workers), render_mode)
 
 
 def op_amp_vector(
-    num_envs: int = 1, pool: Pool = "training", workers: int = 2
+    num_envs: int = 1,
+    pool: Pool = "training",
+    workers: int = 2,
+    render_mode: str | None = None,
+    max_episode_steps: int | None = None,
 ) -> BlackBoxVectorEnv:
     """The vectorised environment."""
-    return BlackBoxVectorEnv(OpAmp(pool, workers), num_envs)
+    box = OpAmp(pool, workers)
+    return BlackBoxVectorEnv(box, num_envs, render_mode, max_episode_steps)

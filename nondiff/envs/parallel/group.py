@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 import gymnasium
+import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from nondiff.envs.errors import EnvironmentFailedError
@@ -124,9 +125,9 @@ class EnvGroup(gymnasium.Env[Any, Any]):
         rows.terminated[number], rows.truncated[number] = terminated, truncated
         if (terminated or truncated) and self._mode is AutoresetMode.SAME_STEP:
             _write(rows.final, number, observation)
-            return info, self._reset(number, env)
+            return _plain(info), self._reset(number, env)
         _write(rows.observation, number, observation)
-        return None, info
+        return None, _plain(info)
 
     def _begin(self, number: int, env: Env, **arguments: Any) -> Info:
         """Begin an episode that no step has led to."""
@@ -142,7 +143,7 @@ class EnvGroup(gymnasium.Env[Any, Any]):
         except BaseException as error:
             _fail(number, error, " in a reset")
         _write(self._rows.observation, number, observation)
-        return info
+        return _plain(info)
 
     def _called(
         self, number: int, env: Env, name: str, some: tuple[Any, ...], named: dict[str, Any]
@@ -160,6 +161,18 @@ def _is_ours(made: Any) -> bool:
         bound = [part for part in (*made.args, *made.keywords.values()) if callable(part)]
         return all(map(_is_ours, [made.func, *bound]))
     return str(getattr(made, "__module__", "")).partition(".")[0] == "nondiff"
+
+
+def _plain(info: Info) -> Info:
+    """An info whose flags and numbers are Python's.
+
+    They are pickled faster, and Gymnasium makes arrays of the same type of them, but of numpy's
+    flags an array of objects.
+    """
+    return {
+        key: value.item() if isinstance(value, np.bool_ | np.float64) else value
+        for key, value in info.items()
+    }
 
 
 def _write(parts: Parts, number: int, observation: Any) -> None:

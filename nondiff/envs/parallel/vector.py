@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 
 from nondiff.envs.autoreset import check_nothing_is_over, checked_mode, split_mask
 from nondiff.envs.copying import NeverCopied
 from nondiff.envs.errors import InvalidActionError, InvalidOptionError
+from nondiff.envs.limit import CountsItsSteps, check_limit, limit_of
 from nondiff.envs.options import check_bool
 from nondiff.envs.parallel.crew import Crew, shares_of
 from nondiff.envs.parallel.group import Env, Info
@@ -22,7 +24,7 @@ from nondiff.envs.parallel.rows import Layout, Parts
 TIMEOUT = 300.0  # [s]
 
 
-class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
+class ParallelVectorEnv(NeverCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
     """Gives what each environment gives alone, bit for bit, as Gymnasium's `SyncVectorEnv` does.
 
     Each process is sent one short message a step; actions, observations, rewards and flags are in
@@ -44,6 +46,8 @@ class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
         apart: keep each process to its own share of the processors, on Linux and where there are
             enough of them, since all wait for the last. Turn it off where other work is bound to
             some of the processors.
+        max_episode_steps: steps after which an episode is cut off, by a `TimeLimit` of Gymnasium's;
+            None or -1: as many as the environment allows.
         arguments: for `make`.
 
     Raises:
@@ -65,6 +69,7 @@ class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         timeout: float = TIMEOUT,
         apart: bool = True,
+        max_episode_steps: int | None = None,
         **arguments: Any,
     ) -> None:
         self.closed = True  # until there is something to close
@@ -75,6 +80,8 @@ class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
         self._mode = checked_mode(autoreset_mode)
         self.num_envs = num_envs
         make_one = partial(make, **arguments)
+        if (limit := check_limit(max_episode_steps)) is not None:
+            make_one = partial(_limited, make_one, limit)
         self._learn_from(make_one())
         layout = Layout(num_envs, self.single_observation_space, self.single_action_space)
         memory = layout.allocate()
@@ -88,10 +95,15 @@ class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
             self.single_action_space = env.action_space
             self.metadata = {**env.metadata, "autoreset_mode": self._mode}
             self.render_mode = env.render_mode
+            self._limit = limit_of(env)
         finally:
             env.close()
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+    @property
+    def max_episode_steps(self) -> int | None:
+        return self._limit
 
     def reset(
         self,
@@ -176,6 +188,10 @@ class ParallelVectorEnv(NeverCopied, VectorEnv[Any, Any, Any]):
         if not np.isfinite(values).all():
             raise InvalidActionError(f"actions {values.tolist()} are not all finite")
         return values
+
+
+def _limited(make_one: Callable[[], Env], limit: int) -> Env:
+    return TimeLimit(make_one(), limit)
 
 
 def _batch(parts: Parts) -> Any:

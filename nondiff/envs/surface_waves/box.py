@@ -56,6 +56,7 @@ class SurfaceWaves(BlackBox):
     """
 
     failure_reward: ClassVar[float] = FAILURE
+    outcomes = len(PERIODS)
     vjp_cost = 1
     jacobian_cost = 1
     twin_cost = 1  # it runs disba
@@ -89,14 +90,27 @@ class SurfaceWaves(BlackBox):
         """Shear velocities (n, layers) [km/s] drawn from the prior; some may have no curve."""
         return np.array([_drawn(self.layers, rng) for _ in range(n)]).reshape(n, self.layers)
 
-    def draw(self, figure: Any, row: int, action: Array, outcome: Array) -> None:
-        """Draw the true and the recovered model of a row of the pool, and the curves of both."""
+    def draw(
+        self,
+        figure: Any,
+        state: Array,
+        action: Array | None,
+        outcome: Array | None,
+        context: Array,
+    ) -> None:
+        """Draw the true and the recovered model of a measured curve, and the curves of both."""
         from nondiff.envs.surface_waves.pictures import draw_curves, draw_ground
 
         ground, curves = figure.subplots(1, 2)
-        vs = self.shear_velocities(action)
-        draw_ground(ground, self.thickness, self._pool[1][row], vs, DEVIATION, self.mean_vs)
-        draw_curves(curves, PERIODS, self._pool[0][row], outcome, NOISE)
+        models = {"true": self._true_model(context)}
+        models["recovered"] = None if action is None else self.shear_velocities(action)
+        draw_ground(ground, self.thickness, models, DEVIATION, self.mean_vs)
+        draw_curves(curves, PERIODS, context, outcome, NOISE)
+
+    def _true_model(self, curve: Array) -> Array | None:
+        """The shear velocities (layers,) [km/s] behind a curve; None: it is not of the pool."""
+        rows = np.flatnonzero((self._pool[0] == curve).all(axis=1))
+        return self._pool[1][rows[0]] if len(rows) else None
 
     def initial(self, n: int, rng: np.random.Generator) -> Start:
         curves = self._pool[0][rng.integers(len(self._pool[0]), size=n)]
@@ -216,13 +230,20 @@ def _measured(layers: int, pool: Pool) -> tuple[Array, Array]:
     return np.array(curves), np.array(models)
 
 
-def surface_waves(layers: int = 10, pool: Pool = "training") -> BlackBoxEnv:
+def surface_waves(
+    layers: int = 10, pool: Pool = "training", render_mode: str | None = None
+) -> BlackBoxEnv:
     """The environment; see `SurfaceWaves`."""
-    return BlackBoxEnv(SurfaceWaves(layers, pool))
+    return BlackBoxEnv(SurfaceWaves(layers, pool), render_mode)
 
 
 def surface_waves_vector(
-    num_envs: int = 1, layers: int = 10, pool: Pool = "training"
+    num_envs: int = 1,
+    layers: int = 10,
+    pool: Pool = "training",
+    render_mode: str | None = None,
+    max_episode_steps: int | None = None,
 ) -> BlackBoxVectorEnv:
     """The vectorised environment."""
-    return BlackBoxVectorEnv(SurfaceWaves(layers, pool), num_envs)
+    box = SurfaceWaves(layers, pool)
+    return BlackBoxVectorEnv(box, num_envs, render_mode, max_episode_steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,18 @@ PER_KM = 1000  # [m]
 
 
 def draw_ground(
-    axes: Any, thickness: Array, true_vs: Array, vs: Array, deviation: float, mean_vs: Array
+    axes: Any,
+    thickness: Array,
+    models: Mapping[str, Array | None],
+    deviation: float,
+    mean_vs: Array,
 ) -> None:
     """Draw shear velocities against depth, with the prior's 95 % range.
 
     Args:
         axes: of matplotlib.
         thickness: (layers,) [km], the half-space last.
-        true_vs: (layers,) [km/s].
-        vs: (layers,) [km/s] recovered.
+        models: the "true" and the "recovered" one, (layers,) [km/s]; None: there is none.
         deviation: of the prior on the logarithm of vs.
         mean_vs: (layers,) [km/s] of the prior.
     """
@@ -32,9 +36,11 @@ def draw_ground(
     low, high = (PER_KM * mean_vs * np.exp(side * deviation) for side in (-1.96, 1.96))
     prior = {"orientation": "horizontal", "baseline": low, "fill": True, "lw": 0}
     axes.stairs(high, edges, color=TRUE, alpha=0.15, label="prior, 95 %", **prior)
-    for values, color, label in ((true_vs, TRUE, "true"), (vs, RECOVERED, "recovered")):
-        step = {"orientation": "horizontal", "baseline": None, "lw": 2.2}
-        axes.stairs(PER_KM * values, edges, color=color, label=label, **step)
+    for label, color in (("true", TRUE), ("recovered", RECOVERED)):
+        values = models[label]
+        if values is not None:
+            step = {"orientation": "horizontal", "baseline": None, "lw": 2.2}
+            axes.stairs(PER_KM * values, edges, color=color, label=label, **step)
     axes.set_ylim(edges[-1], 0)
     axes.set_xlim(left=0)
     axes.set_xlabel("shear velocity [m/s]")
@@ -42,23 +48,25 @@ def draw_ground(
     axes.legend(fontsize=9)
 
 
-def draw_curves(axes: Any, periods: Array, measured: Array, outcome: Array, noise: float) -> None:
+def draw_curves(
+    axes: Any, periods: Array, measured: Array, outcome: Array | None, noise: float
+) -> None:
     """Draw measured phase velocities with bars of one deviation, and the recovered model's.
 
     Args:
         axes: of matplotlib.
         periods: (k,) [s].
         measured: (k,) [km/s].
-        outcome: (k,) [km/s]; NaN where the model has no curve.
+        outcome: (k,) [km/s]; NaN where the model has no curve; None: there is no model.
         noise: deviation of a measurement, as a share of it.
     """
     bars = PER_KM * noise * measured
     axes.errorbar(
         1 / periods, PER_KM * measured, bars, fmt=".", color=TRUE, capsize=2, label="measured"
     )
-    if np.isfinite(outcome).all():
+    if outcome is not None and np.isfinite(outcome).all():
         axes.plot(1 / periods, PER_KM * outcome, color=RECOVERED, lw=2, label="recovered")
-    else:
+    elif outcome is not None:
         axes.text(0.5, 0.5, "no curve: the model failed", transform=axes.transAxes, ha="center")
     axes.set_xscale("log")
     ticks = [frequency for frequency in (1, 2, 5, 10, 20, 50) if frequency * periods.max() > 1]

@@ -68,6 +68,7 @@ class YagiAntenna(BlackBox):
     """
 
     failure_reward: ClassVar[float] = FAILURE
+    outcomes = 3 * SAMPLES
 
     def __init__(self, pool: PoolName = "training", workers: int = 4) -> None:
         if pool not in POOLS:
@@ -94,7 +95,7 @@ class YagiAntenna(BlackBox):
         return _start(self._requests[rng.integers(len(self._requests), size=n)])
 
     def transition(self, state: Array, action: Array) -> Array:
-        outcome = np.full((len(action), 3 * SAMPLES), np.nan)
+        outcome = np.full((len(action), self.outcomes), np.nan)
         answers = self._calls.map(list(zip(state, action, strict=True)))
         for row, answer in zip(outcome, answers, strict=True):
             if not isinstance(answer, CallFailed):
@@ -124,15 +125,23 @@ class YagiAntenna(BlackBox):
         matched = reflections(outcome, context) <= LARGEST_REFLECTION
         return (strong & matched).all(dim=1)
 
-    def draw(self, figure: Any, row: int, action: Array, outcome: Array) -> None:
-        """Draw the antenna that answers a request of the pool, its gain and its match."""
-        from nondiff.envs.yagi_antenna.pictures import draw_band, draw_rods
+    def draw(
+        self,
+        figure: Any,
+        state: Array,
+        action: Array | None,
+        outcome: Array | None,
+        context: Array,
+    ) -> None:
+        """Draw the antenna that answers a request, its pattern, gain and match."""
+        from nondiff.envs.yagi_antenna.pictures import draw_antenna
 
-        context = self._requests[row]
-        rods, curves = figure.subplots(1, 2, width_ratios=(3, 2))
-        draw_rods(rods, self.rods(context[0], action), context)
-        reflected = reflections(*(torch.from_numpy(part[None]) for part in (outcome, context)))
-        draw_band(curves, context, outcome[:SAMPLES], reflected.numpy()[0])
+        rods = None if action is None else self.rods(context[0], action)
+        answer = None
+        if outcome is not None:
+            pair = (torch.from_numpy(part[None]) for part in (outcome, context))
+            answer = outcome[:SAMPLES], reflections(*pair).numpy()[0]
+        draw_antenna(figure, context, rods, answer)
 
 
 def band(frequency: float, bandwidth: float) -> Array:
@@ -171,13 +180,20 @@ def _start(requests: Array) -> Start:
     return Start(requests[:, :2].copy(), requests.copy())
 
 
-def yagi_antenna(pool: PoolName = "training", workers: int = 4) -> BlackBoxEnv:
+def yagi_antenna(
+    pool: PoolName = "training", workers: int = 4, render_mode: str | None = None
+) -> BlackBoxEnv:
     """The environment; see `YagiAntenna`."""
-    return BlackBoxEnv(YagiAntenna(pool, workers))
+    return BlackBoxEnv(YagiAntenna(pool, workers), render_mode)
 
 
 def yagi_antenna_vector(
-    num_envs: int = 1, pool: PoolName = "training", workers: int = 4
+    num_envs: int = 1,
+    pool: PoolName = "training",
+    workers: int = 4,
+    render_mode: str | None = None,
+    max_episode_steps: int | None = None,
 ) -> BlackBoxVectorEnv:
     """The vectorised environment."""
-    return BlackBoxVectorEnv(YagiAntenna(pool, workers), num_envs)
+    box = YagiAntenna(pool, workers)
+    return BlackBoxVectorEnv(box, num_envs, render_mode, max_episode_steps)
