@@ -21,7 +21,10 @@ TRAIN = {
     "far from any name": (("--env", "qqqq"), "unknown environment 'qqqq'"),
     "no such module": (("--env", "nope:Env-v0"), "can't import 'nope'"),
     "unknown strategy": ((*REACH, "--strategy", "pqo"), "did you mean ppo"),
-    "discrete actions": (("--env", "CartPole-v1", "--strategy", "sac"), "use ppo, a2c or trpo"),
+    "discrete actions": (
+        ("--env", "CartPole-v1", "--strategy", "sac"),
+        "these can: ppo, a2c, trpo, cma-es",
+    ),
     "tuple observations": (("--env", "Blackjack-v1"), "FlattenObservation"),
     "negative budget": ((*REACH, "--budget", -5), "--budget -5"),
     "no budget": ((*REACH, "--budget", 0), "--budget 0"),

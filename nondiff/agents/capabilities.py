@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib import import_module
 from typing import Any
 
 import gymnasium
@@ -15,7 +16,7 @@ from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
 
 LACKS = {
     "gradient of the reward": "has a reward without a gradient, as sparse rewards are",
-    "black box": "is no black box in the sense of nondiff.envs.black_box",
+    "black box": "is no black box in the sense of nondiff.envs.black_box, or is in a wrapper",
     "vjp": "offers no hand-written vector-Jacobian product (`vjp`)",
     "twin": "offers no differentiable twin (`twin`)",
 }
@@ -49,7 +50,7 @@ def needed_black_box(config: Strategy, env: gymnasium.Env[Any, Any]) -> BlackBox
     """The black box of an environment that has all that a strategy needs.
 
     Raises:
-        IncompatibleStrategyError: it lacks something; the message names the strategies that fit.
+        IncompatibleStrategyError: it lacks something.
     """
     assert config.needs is not None
     have = offered(env)
@@ -59,8 +60,7 @@ def needed_black_box(config: Strategy, env: gymnasium.Env[Any, Any]) -> BlackBox
         missing = "black box" if box is None else "gradient of the reward"
     if missing not in have:
         raise IncompatibleStrategyError(
-            f"{config.name} can't train here: {_name(env)} {LACKS[missing]}; "
-            f"these can: {', '.join(supported(env))}"
+            f"{config.name} can't train here: {_name(env)} {LACKS[missing]}"
         )
     assert box is not None
     return box
@@ -75,7 +75,7 @@ def _suits(kind: type[Strategy], env: gymnasium.Env[Any, Any]) -> bool:
     if kind.needs is not None:
         return kind.needs in offered(env)
     try:
-        kind().check(env)
+        import_module(kind.trainer).check(kind(), env)
     except IncompatibleStrategyError:
         return False
     return True

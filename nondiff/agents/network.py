@@ -174,6 +174,8 @@ class NetworkPolicy:
             return np.asarray(space.start + output.argmax(axis=1))
         assert isinstance(space, spaces.Box)
         shaped = output.reshape(len(output), *space.shape)
+        if not np.issubdtype(space.dtype, np.floating):
+            shaped = np.rint(shaped)
         return np.clip(shaped, space.low, space.high).astype(space.dtype)
 
     def _flattened(self, observation: Any) -> tuple[NDArray[Any], bool]:

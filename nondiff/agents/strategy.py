@@ -11,6 +11,7 @@ import gymnasium
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nondiff.envs.errors import IncompatibleStrategyError
 from nondiff.envs.recipe import EnvRecipe
 
 CHECKPOINT_EVERY = 10_000  # environment steps
@@ -165,7 +166,13 @@ class Strategy:
             IncompatibleStrategyError: the environment does not fit; names strategies that do.
             InvalidOptionError: a hyperparameter is out of its range.
         """
-        import_module(self.trainer).check(self, env)
+        try:
+            import_module(self.trainer).check(self, env)
+        except IncompatibleStrategyError as error:
+            from nondiff.agents.capabilities import supported
+
+            others = ", ".join(supported(env)) or "none as it is"
+            raise IncompatibleStrategyError(f"{error}; these can: {others}") from error
 
     def train(self, training: Training, observer: Observer) -> TrainedPolicy:
         """Train from the last checkpoint until the budget is spent or the observer ends it.

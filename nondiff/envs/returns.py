@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 import gymnasium
@@ -127,6 +128,15 @@ class CheckedReturns(gymnasium.Wrapper[Any, Any, Any, Any]):
         spec = self.env.spec
         name = type(self.env.unwrapped).__name__ if spec is None else spec.id
         raise InvalidReturnError(f"{name}, {call}: {what} {why}, but {_shown(given)}")
+
+
+def parts(observation: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The arrays of an observation, however nested, each with its keys; "" if it is one array."""
+    if isinstance(observation, Mapping):
+        for key, part in observation.items():
+            yield from parts(part, f"{name}/{key}" if name else str(key))
+    else:
+        yield name, observation
 
 
 def has_checked_returns(env: Env) -> bool:

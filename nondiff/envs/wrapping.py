@@ -23,7 +23,8 @@ TRANSPARENT = (
     wrappers.RenderCollection,
     wrappers.HumanRendering,
 )
-TRANSPARENT_PACKAGES = ("nondiff", "minari")  # all wrappers of which are such
+TRANSPARENT_PACKAGES = ("nondiff", "minari")  # wrappers of which are such, except for these:
+CHANGING = (gymnasium.ActionWrapper, gymnasium.ObservationWrapper, gymnasium.RewardWrapper)
 
 
 def parsed(text: str) -> Any:
@@ -109,6 +110,7 @@ def changing_wrapper(env: Env, steps: int) -> str | None:
         kind = type(env)
         is_limit = isinstance(env, wrappers.TimeLimit) and env._max_episode_steps >= steps
         is_ours = kind.__module__.partition(".")[0] in TRANSPARENT_PACKAGES
+        is_ours = is_ours and not isinstance(env, CHANGING)
         if not (kind in TRANSPARENT or is_limit or is_ours):
             return kind.__name__
         env = env.env

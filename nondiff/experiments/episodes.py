@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nondiff.agents.strategy import Policy
 from nondiff.envs.errors import EnvironmentFailedError, NonFiniteError, details_of, what_went_wrong
+from nondiff.envs.returns import parts
 from nondiff.experiments.console import err
 
 # Steps without an end after which an episode is spoken of, and given up, where nothing limits it.
@@ -139,8 +140,7 @@ def _named(place: str) -> Iterator[None]:
 def _check_finite(observation: Any, reward: Any, place: str) -> None:
     if not np.isfinite(reward):
         raise NonFiniteError(f"the reward of {place} is {reward}")
-    parts = observation if isinstance(observation, dict) else {"": observation}
-    for key, values in parts.items():
+    for key, values in parts(observation):
         if not np.isfinite(values).all():
             what = f"observation {key!r}" if key else "the observation"
             raise NonFiniteError(f"{what} of {place} holds a NaN or an infinity")

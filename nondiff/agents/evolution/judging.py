@@ -18,6 +18,7 @@ from nondiff.agents.seeds import training_seed
 from nondiff.agents.strategy import Training
 from nondiff.envs.black_box import BlackBox, Meter
 from nondiff.envs.errors import EnvironmentFailedError, NonFiniteError, details_of, what_went_wrong
+from nondiff.envs.returns import parts
 
 
 class Judge(ABC):
@@ -124,6 +125,6 @@ class EnvironmentJudge(Judge):
 
 
 def _check_finite(reward: float, observation: Any, step: int) -> None:
-    parts = observation.values() if isinstance(observation, dict) else [observation]
-    if not (np.isfinite(reward) and all(np.isfinite(part).all() for part in parts)):
+    values = (part for _, part in parts(observation))
+    if not (np.isfinite(reward) and all(np.isfinite(part).all() for part in values)):
         raise NonFiniteError(f"a reward or an observation is NaN or infinite at step {step}")

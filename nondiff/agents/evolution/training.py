@@ -16,6 +16,7 @@ from nondiff.agents.evolution.configs import CMAES
 from nondiff.agents.evolution.judging import BlackBoxJudge, EnvironmentJudge, Judge
 from nondiff.agents.iterations import Learner, Tensors, new_module, run
 from nondiff.agents.network import NetworkPolicy
+from nondiff.agents.rehearsal import rehearse_network
 from nondiff.agents.strategy import Observer, Training
 from nondiff.envs.black_box import find_black_box
 from nondiff.envs.errors import IncompatibleStrategyError
@@ -32,13 +33,9 @@ def check(config: CMAES, env: gymnasium.Env[Any, Any]) -> None:
     if not isinstance(env.action_space, spaces.Box | spaces.Discrete):
         raise IncompatibleStrategyError(
             f"{config.name} acts in Box and Discrete spaces, and this environment has "
-            f"{env.action_space}; use ppo, a2c or trpo"
+            f"{env.action_space}"
         )
-    if not env.observation_space.is_np_flattenable:
-        raise IncompatibleStrategyError(
-            f"{config.name} can't observe {env.observation_space}, which has no fixed size; wrap "
-            "the environment with gymnasium.wrappers.FlattenObservation"
-        )
+    rehearse_network(config.name, env, config.net_arch, config.activation)
 
 
 def train(config: CMAES, training: Training, observer: Observer) -> NetworkPolicy:

@@ -12,12 +12,15 @@ from stable_baselines3.common.preprocessing import is_image_space
 
 from nondiff.agents.capabilities import check_values
 from nondiff.agents.demonstrations import read_demonstrations
+from nondiff.agents.rehearsal import check_sizes
 from nondiff.agents.reinforcement.configs import SAC, TQC, OffPolicy, Reinforcement
 from nondiff.envs.black_box import BlackBoxEnv
 from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
+from nondiff.envs.wrapping import changing_wrapper
 
 GOAL_KEYS = {"achieved_goal", "desired_goal", "observation"}
-ANY_ACTION = "ppo, a2c or trpo"
+PLAIN_ACTION = "nondiff.envs.wrappers:PlainAction"
+FLATTENED = "gymnasium.wrappers:FlattenObservation"
 SMALLEST_PICTURE = 36  # [px] a side, of what NatureCNN's three convolutions leave something of
 SIMPLE = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
@@ -41,6 +44,7 @@ def check(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
         NonFiniteError, MissingDependencyError: see `read_demonstrations`.
     """
     _check_ranges(config)
+    check_sizes(config.name, env)
     _check_action(config, env.action_space)
     _check_observation(config, env.observation_space)
     _check_network(config, env)
@@ -58,6 +62,10 @@ def check(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
     if config.demonstrations is not None:
         _check_use(config)
         read_demonstrations(config.demonstrations, env)
+    # At last: it finds whatever the checks above, which say more, do not know.
+    from nondiff.agents.reinforcement.rehearsal import rehearse
+
+    rehearse(config, env)
 
 
 def _check_use(config: Reinforcement) -> None:
@@ -104,7 +112,9 @@ def _check_network(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
 def is_vectorised(env: gymnasium.Env[Any, Any]) -> bool:
     """Whether many episodes can be stepped by one call."""
     registered = env.spec is not None and env.spec.vector_entry_point is not None
-    return registered or isinstance(env.unwrapped, BlackBoxEnv)
+    limit = 0 if env.spec is None else env.spec.max_episode_steps or 0
+    is_plain = changing_wrapper(env, limit) is None
+    return is_plain and (registered or isinstance(env.unwrapped, BlackBoxEnv))
 
 
 def _is_entropy_coefficient(text: str) -> bool:
@@ -119,23 +129,30 @@ def _is_entropy_coefficient(text: str) -> bool:
 def _check_action(config: Reinforcement, space: spaces.Space[Any]) -> None:
     if config.continuous_only and not isinstance(space, spaces.Box):
         raise IncompatibleStrategyError(
-            f"{config.name} needs continuous actions (Box) and this environment has {space}; "
-            f"use {ANY_ACTION}"
+            f"{config.name} needs continuous actions (Box) and this environment has {space}"
         )
     if not isinstance(space, SIMPLE):
         raise IncompatibleStrategyError(
             f"{config.name} can't act in {type(space).__name__} spaces; wrap the environment so "
             f"that its action space is one of {', '.join(kind.__name__ for kind in SIMPLE)}"
         )
-    if isinstance(space, spaces.Discrete) and space.start != 0:
+    if wrong := _not_plain(space):
+        more = "" if not isinstance(space, spaces.Box) or space.is_bounded() else ",low=-1,high=1"
         raise IncompatibleStrategyError(
-            f"{config.name} needs discrete actions counted from 0, not {space.start}"
+            f"{config.name} needs {wrong}, and this environment has {space}; give it by --wrapper "
+            f"{PLAIN_ACTION}{more}"
         )
-    if config.continuous_only and isinstance(space, spaces.Box) and not space.is_bounded():
-        raise IncompatibleStrategyError(
-            f"{config.name} needs bounded actions and this environment has {space}; "
-            f"use {ANY_ACTION}, or wrap it with gymnasium.wrappers.RescaleAction"
-        )
+
+
+def _not_plain(space: spaces.Space[Any]) -> str:
+    """What Stable-Baselines3 needs of an action space and this one has not, if anything."""
+    if isinstance(space, spaces.Box):
+        if not space.is_bounded():
+            return "bounded actions"
+        return "" if is_vector(space) else "actions of real numbers"
+    if np.any(getattr(space, "start", 0)):
+        return "discrete actions counted from 0"
+    return "choices in one row" if len(space.shape or ()) > 1 else ""
 
 
 def _check_observation(config: Reinforcement, space: spaces.Space[Any]) -> None:
@@ -143,8 +160,8 @@ def _check_observation(config: Reinforcement, space: spaces.Space[Any]) -> None:
     for part in parts:
         if not isinstance(part, SIMPLE):
             raise IncompatibleStrategyError(
-                f"no strategy here can observe {type(part).__name__} spaces inside {space}; wrap "
-                "the environment with gymnasium.wrappers.FlattenObservation"
+                f"{config.name} can't observe {type(part).__name__} spaces, and this environment "
+                f"has {space}; give it by --wrapper {FLATTENED}"
             )
         if not (isinstance(part, spaces.Box) and is_image_space(part)):
             continue

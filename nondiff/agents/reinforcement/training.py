@@ -167,7 +167,7 @@ class Segment:
     def policy(self) -> ReinforcementPolicy | NetworkPolicy:
         """The policy as it is now."""
         if self._module is None:
-            return _policy(self._config, self.algorithm)
+            return policy_of(self._config, self.algorithm)
         _check_weights(self._config, self.algorithm)
         algorithm = self.algorithm
         return NetworkPolicy(
@@ -199,7 +199,8 @@ class Segment:
         return [EntropyDecay(self._config.ent_coef, self._training.budget)]  # type: ignore[attr-defined]
 
 
-def _policy(config: Reinforcement, algorithm: BaseAlgorithm) -> ReinforcementPolicy:
+def policy_of(config: Reinforcement, algorithm: BaseAlgorithm) -> ReinforcementPolicy:
+    """The policy of an algorithm as it is now."""
     _check_weights(config, algorithm)
     env = algorithm.get_vec_normalize_env()
     normalizer = Normalizer.of(env) if env is not None and env.norm_obs else None

@@ -1,0 +1,70 @@
+"""Wrappers for environments whose spaces a strategy can't take; named by `--wrapper`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from nondiff.envs.errors import InvalidOptionError
+
+Env = gymnasium.Env[Any, Any]
+
+
+class PlainAction(gymnasium.ActionWrapper[Any, Any, Any]):
+    """Presents an action space as one that every strategy for its kind can act in.
+
+    Whole numbers of a Box are rounded from real ones; discrete choices are counted from 0; more
+    dimensions of choices become one; an unbounded Box gets bounds.
+
+    Args:
+        env: an environment with Box, Discrete, MultiDiscrete or MultiBinary actions.
+        low: least entry of an action, where the Box has no bound.
+        high: largest entry, likewise.
+
+    Raises:
+        InvalidOptionError: another kind of space, or an unbounded Box without `low` and `high`.
+    """
+
+    def __init__(self, env: Env, low: float | None = None, high: float | None = None) -> None:
+        super().__init__(env)
+        self._space: Any = env.action_space
+        self.action_space = _plain(self._space, low, high)
+
+    def action(self, action: Any) -> Any:
+        """The environment's action for one of the plain space."""
+        space = self._space
+        if isinstance(space, spaces.Discrete):
+            return type(space.start)(action + space.start)
+        if isinstance(space, spaces.MultiDiscrete):
+            return (np.reshape(action, space.shape) + space.start).astype(space.dtype)
+        if isinstance(space, spaces.MultiBinary):
+            return np.reshape(action, space.shape).astype(space.dtype)
+        values = np.clip(action, self.action_space.low, self.action_space.high)  # type: ignore[attr-defined]
+        if not np.issubdtype(space.dtype, np.floating):
+            values = np.rint(values)
+        return values.reshape(space.shape).astype(space.dtype)
+
+
+def _plain(space: spaces.Space[Any], low: float | None, high: float | None) -> spaces.Space[Any]:
+    if isinstance(space, spaces.Discrete):
+        return spaces.Discrete(int(space.n))
+    if isinstance(space, spaces.MultiDiscrete):
+        return spaces.MultiDiscrete(space.nvec.ravel())
+    if isinstance(space, spaces.MultiBinary):
+        return spaces.MultiBinary(int(np.prod(space.shape)))
+    if not isinstance(space, spaces.Box):
+        raise InvalidOptionError(
+            f"PlainAction is for Box, Discrete, MultiDiscrete and MultiBinary actions, not {space}"
+        )
+    least = np.where(space.bounded_below, space.low, np.nan if low is None else low).ravel()
+    largest = np.where(space.bounded_above, space.high, np.nan if high is None else high).ravel()
+    if np.isnan(least).any() or np.isnan(largest).any():
+        raise InvalidOptionError(
+            f"PlainAction needs low and high for {space}, as in PlainAction,low=-1,high=1"
+        )
+    if not (least < largest).all():
+        raise InvalidOptionError(f"PlainAction: low is not below high in every entry of {space}")
+    return spaces.Box(least.astype(np.float32), largest.astype(np.float32), dtype=np.float32)
