@@ -136,9 +136,10 @@ class Episodes:
         self._last = None
         return self._infos_at_start(len(self.steps))
 
-    def restart(self, rows: NDArray[np.intp], start: Start) -> None:
-        """Begin the episodes of some rows again."""
+    def restart(self, rows: NDArray[np.intp], start: Start) -> Infos:
+        """Begin the episodes of some rows again; their infos."""
         self.state[rows], self.context[rows], self.steps[rows] = start.state, start.context, 0
+        return self._infos_at_start(len(rows))
 
     def observations(self) -> NDArray[np.float32]:
         """What is seen at present, (n, observation), flattened."""
@@ -146,29 +147,46 @@ class Episodes:
             seen = self._box.observation(*map(torch.from_numpy, (self.state, self.context)))
         return seen.numpy().astype(np.float32)
 
-    def step(self, action: Array) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_], Infos]:
-        """Rewards (n,), terminated (n,), truncated (n,) and the infos, an array of n each."""
-        outcome = self._meter.transition(self.state, action)
-        self._last = Answers(self.state.copy(), action, outcome.copy(), self.context.copy())
-        self._outcomes = outcome.shape[1]
+    def step(
+        self, action: Array, which: NDArray[np.intp] | None = None
+    ) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_], Infos]:
+        """Rewards (n,), terminated (n,), truncated (n,) and the infos, an array of n each.
+
+        Args:
+            action: (n, action).
+            which: (n,) the rows that are stepped; None: all.
+        """
+        which = np.arange(len(self.steps)) if which is None else which
+        state, context = self.state[which], self.context[which]
+        outcome = self._meter.transition(state, action)
+        self._note(which, Answers(state, action, outcome.copy(), context))
         failed = failed_rows(outcome)
         reward = np.full(len(action), self._box.failure_reward)
         info: Infos = {"failed": failed, "outcome": outcome}
         terminated = failed.copy()
         rows = np.flatnonzero(~failed)
-        parts = [torch.from_numpy(a[rows]) for a in (self.state, action, outcome, self.context)]
+        parts = [torch.from_numpy(a[rows]) for a in (state, action, outcome, context)]
         with torch.no_grad():
             reward[rows] = self._box.reward(*parts).numpy()
-            self.state[rows] = self._box.next_state(parts[0], parts[2]).numpy()
+            self.state[which[rows]] = self._box.next_state(parts[0], parts[2]).numpy()
             success = self._box.success(*parts)
         if success is not None:
             info["is_success"] = np.zeros(len(action), bool)
             info["is_success"][rows] = success.numpy()
             terminated |= info["is_success"]
-        self.steps += 1
+        self.steps[which] += 1
         if self._box.horizon == 1:  # the one step is the whole problem: nothing was cut off
             return reward, np.ones(len(action), bool), np.zeros(len(action), bool), info
-        return reward, terminated, ~terminated & (self.steps >= self._box.horizon), info
+        return reward, terminated, ~terminated & (self.steps[which] >= self._box.horizon), info
+
+    def _note(self, which: NDArray[np.intp], answers: Answers) -> None:
+        """Keep what some rows answered for pictures, beside what the others did."""
+        self._outcomes = answers.outcome.shape[1]
+        if self._last is None or len(which) == len(self.steps):
+            self._last = answers
+            return
+        for name in ("state", "action", "outcome", "context"):
+            getattr(self._last, name)[which] = getattr(answers, name)
 
     def draw(self, figure: Any, row: int) -> None:
         """Draw the last answer of a row, or what it is asked if it gave none yet."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -167,7 +168,8 @@ def op_amp_vector(
     workers: int = 2,
     render_mode: str | None = None,
     max_episode_steps: int | None = None,
+    autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
 ) -> BlackBoxVectorEnv:
     """The vectorised environment."""
     box = OpAmp(pool, workers)
-    return BlackBoxVectorEnv(box, num_envs, render_mode, max_episode_steps)
+    return BlackBoxVectorEnv(box, num_envs, render_mode, max_episode_steps, autoreset_mode)

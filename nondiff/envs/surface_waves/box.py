@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -243,7 +244,8 @@ def surface_waves_vector(
     pool: Pool = "training",
     render_mode: str | None = None,
     max_episode_steps: int | None = None,
+    autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
 ) -> BlackBoxVectorEnv:
     """The vectorised environment."""
     box = SurfaceWaves(layers, pool)
-    return BlackBoxVectorEnv(box, num_envs, render_mode, max_episode_steps)
+    return BlackBoxVectorEnv(box, num_envs, render_mode, max_episode_steps, autoreset_mode)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -193,7 +194,8 @@ def yagi_antenna_vector(
     workers: int = 4,
     render_mode: str | None = None,
     max_episode_steps: int | None = None,
+    autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
 ) -> BlackBoxVectorEnv:
     """The vectorised environment."""
     box = YagiAntenna(pool, workers)
-    return BlackBoxVectorEnv(box, num_envs, render_mode, max_episode_steps)
+    return BlackBoxVectorEnv(box, num_envs, render_mode, max_episode_steps, autoreset_mode)
