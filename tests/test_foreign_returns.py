@@ -244,3 +244,67 @@ def test_a_wrapped_black_box_is_no_black_box_and_wrappers_are_not_lost() -> None
         assert find_black_box(env) is None
         with pytest.raises(InvalidOptionError, match="in the wrapper Halved"):
             train(None, env, CMAES(population=4), 64)
+
+
+def leave(code: object) -> Any:
+    raise SystemExit(code)
+
+
+def test_an_environment_that_leaves_python_is_named(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Short, "step", lambda self, action: leave(0))
+    answer = command("train", "--env", "Short-v0", "--runs", tmp_path, *FEW, *SMALL["ppo"])
+    assert answer.code == 2
+    assert "step 1 of an episode: what it returned is nothing, for it called sys.exit" in answer.err
+    monkeypatch.setattr(Short, "__init__", lambda self: leave(0))
+    answer = command("train", "--env", "Short-v0", "--runs", tmp_path, *FEW, *SMALL["ppo"])
+    assert answer.code == 2
+    assert "can't be made: it raised SystemExit" in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("reserved", ["episode", "terminal_observation", "TimeLimit.truncated"])
+def test_keys_with_a_meaning_of_ours_are_left_out_of_infos(
+    reserved: str, command: Command, tmp_path: Path
+) -> None:
+    given = json.dumps({"info": {reserved: 5, "own": 1}})
+    options = ("--env", "Giving-v0", "--env-arg", f"given={given}", "--runs", tmp_path)
+    answer = command("train", *options, *FEW, *SMALL["ppo"])
+    assert answer.code == 0, answer.err
+
+
+@pytest.mark.parametrize(
+    "reward", [10**400, fractions.Fraction(10**400, 3), decimal.Decimal("sNaN")]
+)
+def test_a_reward_that_no_float_holds_is_named(reward: Any) -> None:
+    with EnvRecipe("Giving-v0", {"given": {"reward": reward}}).opened() as env:
+        env.reset(seed=0)
+        with pytest.raises(InvalidReturnError, match="the reward is not a number"):
+            env.step(env.action_space.sample())
+
+
+def test_fractions_are_refused_where_a_space_is_of_whole_numbers() -> None:
+    space = gymnasium.spaces.Box(0, 255, (2,), np.uint8)
+    with EnvRecipe("Short-v0", {"observation_space": space}).opened() as env:
+        env.reset(seed=0)
+        env.unwrapped.seen = lambda: np.array([0.25, 1.0])
+        with pytest.raises(InvalidReturnError, match="is not of whole numbers"):
+            env.step(env.action_space.sample())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"budget": "64"}, "budget must be a whole number"),
+        ({"budget": 64.5}, "budget must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"threads": 0}, "threads must be a whole number"),
+        ({"device": "bogus"}, "device must be one of cpu, cuda, auto"),
+        ({"env": None}, "env must be an id"),
+    ],
+)
+def test_odd_arguments_from_python_are_named(options: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"env": "Short-v0", "budget": 64, **options}
+    with pytest.raises(InvalidOptionError, match=message):
+        train(None, strategy=CMAES(population=4), **given)

@@ -143,7 +143,7 @@ def test_a_larger_budget_ends_like_one_asked_for_at_once(
 
 
 def test_what_a_killed_start_left_goes_with_the_next(tmp_path: Path, command: Command) -> None:
-    old, young = tmp_path / ".new-old", tmp_path / ".new-young"
+    old, young = tmp_path / ".new-00000old", tmp_path / ".new-0000young"
     for folder in (old, young):
         folder.mkdir()
         (folder / "config.json").touch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 import time
@@ -182,6 +183,7 @@ LOOK = (
         (["{input}.inp", "{output}"], {}, ["input.inp"]),
         (["{input}", "{output}.dat"], {}, ["input"]),
         (["{input}_a-b.1.txt", "./{output}.out"], {}, ["input_a-b.1.txt"]),
+        (["{input}.c++", "{output}~"], {}, ["input.c++"]),
         (["job.inp", "job.dat"], {"input_file": "job.inp", "output_file": "job.dat"}, ["job.inp"]),
         (["{input}", "{output}"], {"input_file": "in/a b.inp", "output_file": "out/x"}, ["in/a b"]),
     ],
@@ -205,6 +207,14 @@ def test_files_are_named_as_the_command_says(
         (["job{input}.inp"], {}, "'job{input}.inp' leaves the input file's name open"),
         (["{input}.{a}"], {}, "'{input}.{...}' leaves the input file's name open"),
         (["{input}/.."], {}, "can't name a file"),
+        (["{input}.$n"], {}, "leaves the input file's name open"),
+        (["x\0"], {}, "null character"),
+        ([], {"accept": ["0"]}, "accept must be exit codes"),
+        ([], {"accept": 0}, "accept must be exit codes"),
+        ([], {"environment": {"A": 5}}, "are no texts"),
+        ([], {"environment": {"A=B": "x"}}, "can't name a variable"),
+        ([], {"nonconvergence": b"x"}, "it is no text"),
+        ([], {"files": {"x" * 300: "x"}}, "can't name a file"),
         (["{input}", "{input}.inp"], {}, "several names: 'input', 'input.inp'"),
         (["{input}.inp"], {"input_file": "job.inp"}, "leave out '.inp'"),
         ([], {"output_file": "/tmp/x"}, "output_file: '/tmp/x' can't name a file"),
@@ -222,6 +232,25 @@ def test_a_name_that_is_not_certain_is_refused(
 ) -> None:
     with pytest.raises(InvalidOptionError, match=re.escape(message)):
         box(["cat", *words], **{"writes": "numbers", **options})
+
+
+def test_long_words_take_no_longer_than_they_are() -> None:
+    box(["echo", "{a}", "x" * 1_000_000])
+
+
+def test_a_template_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidOptionError, match="no regular file"):
+        box(["cat", "{input}"], writes=tmp_path / "pipe")
+
+
+def test_a_function_that_leaves_python_is_a_failed_row() -> None:
+    def leave(text: str) -> Any:
+        raise SystemExit(0)
+
+    row, why = outcome(shell("echo 1", reads=leave))
+    assert math.isnan(row[0])
+    assert "invalid output" in why
 
 
 @pytest.mark.parametrize("word", ["-i{input}", "--in={input}", "if={input}", '"$PWD/{input}"'])

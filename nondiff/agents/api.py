@@ -11,6 +11,7 @@ import gymnasium
 import torch
 from torch import nn
 
+from nondiff.agents.seeds import LARGEST_SEED
 from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
 from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
 from nondiff.envs.cpu_time import cpu_seconds
@@ -20,6 +21,10 @@ from nondiff.envs.recipe import EnvRecipe
 from nondiff.envs.wrapping import changing_wrapper
 
 Environment = str | gymnasium.Env[Any, Any] | BlackBox
+
+
+MOST = 10**12  # steps or threads
+DEVICES = ("cpu", "cuda", "auto")
 
 
 @dataclass
@@ -68,8 +73,11 @@ def train(
         IncompatibleStrategyError: the environment lacks what the strategy needs.
         InvalidOptionError: a value out of its range, or an environment that can't be made again.
     """
-    if budget < 1:
-        raise InvalidOptionError(f"budget must be at least 1, not {budget}")
+    _check_counts(
+        budget=(budget, 1, MOST), seed=(seed, 0, LARGEST_SEED), threads=(threads, 1, MOST)
+    )
+    if device not in DEVICES:
+        raise InvalidOptionError(f"device must be one of {', '.join(DEVICES)}, not {device!r}")
     recipe = recipe_of(env)
     with recipe.opened() as made:
         strategy.check(made)
@@ -80,6 +88,15 @@ def train(
         observer.result.policy = strategy.train(training, observer)
     observer.result.cpu_seconds = cpu_seconds() - started
     return observer.result
+
+
+def _check_counts(**given: tuple[object, int, int]) -> None:
+    for name, (value, least, largest) in given.items():
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if not (is_whole and least <= value <= largest):  # type: ignore[operator]
+            raise InvalidOptionError(
+                f"{name} must be a whole number from {least} to {largest:,}, not {value!r}"
+            )
 
 
 @contextmanager
@@ -100,6 +117,10 @@ def recipe_of(env: Environment) -> EnvRecipe:
     """
     if isinstance(env, str):
         return EnvRecipe(env)
+    if not isinstance(env, gymnasium.Env | BlackBox):
+        raise InvalidOptionError(
+            f"env must be an id, an environment of gymnasium.make or a BlackBox, not {env!r}"
+        )
     if isinstance(env, BlackBox):
         return BoxRecipe(type(env).__name__, {}, box=env)
     if isinstance(env.unwrapped, BlackBoxEnv) and env.spec is None:

@@ -101,13 +101,21 @@ def _numpys_generator_kept() -> Iterator[None]:
         np.random.set_state(before)
 
 
+def lacks_of_action(space: spaces.Space[Any]) -> str:
+    """What a plain action space has and this one has not, if anything."""
+    if isinstance(space, spaces.Box):
+        if not space.is_bounded():
+            return "bounded actions"
+        return "" if np.issubdtype(space.dtype, np.floating) else "actions of real numbers"
+    if np.any(getattr(space, "start", 0)):
+        return "discrete actions counted from 0"
+    return "choices in one row" if len(space.shape or ()) > 1 else ""
+
+
 def advice(env: Env) -> str:
     """Which wrappers may help where a space is not simple."""
     wrappers = ["--wrapper gymnasium.wrappers:FlattenObservation"]
-    if isinstance(
-        env.action_space,
-        spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary,
-    ):
+    if lacks_of_action(env.action_space):
         wrappers.append("--wrapper nondiff.envs.wrappers:PlainAction")
     return f"try {' and '.join(wrappers)}"
 

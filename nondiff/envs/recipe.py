@@ -111,7 +111,7 @@ class EnvRecipe:
             raise InvalidOptionError(
                 f"{self.id} refuses the arguments {dict(arguments)}: {error}"
             ) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EnvironmentFailedError(
                 f"{self.id} can't be made: it raised {type(error).__name__}: {error}",
                 traceback.format_exc(),
@@ -158,7 +158,7 @@ class EnvRecipe:
             raise
         try:
             env.close()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EnvironmentFailedError(
                 f"{self.id} can't be closed: it raised {type(error).__name__}: {error}",
                 traceback.format_exc(),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, NoReturn, cast
 
 import gymnasium
 import numpy as np
@@ -16,6 +17,8 @@ from nondiff.envs.errors import InvalidReturnError
 Env = gymnasium.Env[Any, Any]
 RESET = "(observation, info)"
 STEP = "(observation, reward, terminated, truncated, info)"
+# Keys of infos that Stable-Baselines3 and our own wrappers give a meaning.
+RESERVED = frozenset({"episode", "terminal_observation", "TimeLimit.truncated"})
 SHOWN = 100  # characters of what was given that a message quotes
 
 
@@ -41,18 +44,18 @@ class CheckedReturns(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, **arguments: Any) -> tuple[Any, dict[str, Any]]:
         self._step = None
-        given = self.env.reset(**arguments)
+        given: Any = self._called(lambda: self.env.reset(**arguments))
         if not isinstance(given, tuple) or len(given) != 2:
             self._refuse("", given, f"is not {RESET}")
         observation, info = given
         self._check_observation(self.observation_space, observation, "the observation")
-        self._check_info(info)
+        info = self._check_info(info)
         self._step = 0
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._step = (self._step or 0) + 1
-        given: Any = self.env.step(action)
+        given: Any = self._called(lambda: self.env.step(action))
         if not isinstance(given, tuple) or len(given) != 5:
             self._refuse("", given, f"is not {STEP}")
         observation, reward, terminated, truncated, info = given
@@ -65,12 +68,19 @@ class CheckedReturns(gymnasium.Wrapper[Any, Any, Any, Any]):
             self._check_info(info),
         )
 
+    def _called(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except SystemExit as end:
+            self._refuse("", end.code, "is nothing, for it called sys.exit")
+
     def _number(self, reward: Any) -> float:
         if type(reward) is float:
             return reward
         one = _single(reward)
         if isinstance(one, numbers.Real | np.bool_) or hasattr(one, "as_integer_ratio"):
-            return float(one)  # also of a Fraction, and of a Decimal
+            with suppress(OverflowError, ValueError, ArithmeticError):
+                return float(one)  # also of a Fraction, and of a Decimal
         self._refuse("the reward", reward, "is not a number")
 
     def _flag(self, name: str, value: Any) -> bool:
@@ -84,6 +94,10 @@ class CheckedReturns(gymnasium.Wrapper[Any, Any, Any, Any]):
     def _check_info(self, info: Any) -> dict[str, Any]:
         if not isinstance(info, dict):
             self._refuse("info", info, "is not a dict")
+        if not RESERVED.isdisjoint(info):
+            info = dict(info)
+            for key in RESERVED:
+                info.pop(key, None)
         if "is_success" in info:
             found = info["is_success"]
             if not isinstance(found, bool | np.bool_):
@@ -95,7 +109,7 @@ class CheckedReturns(gymnasium.Wrapper[Any, Any, Any, Any]):
                         "is not True or False; leave the key out where there is no answer",
                     )
                 info["is_success"] = bool(one)
-        return info
+        return cast(dict[str, Any], info)
 
     def _check_observation(self, space: spaces.Space[Any], value: Any, what: str) -> None:
         if isinstance(space, spaces.Dict):
@@ -108,6 +122,8 @@ class CheckedReturns(gymnasium.Wrapper[Any, Any, Any, Any]):
             array = self._array(value, what)
             if array.shape != space.shape:
                 self._refuse(what, value, f"has shape {array.shape}, not {space.shape} of {space}")
+            if isinstance(space, spaces.Box) and not _is_as_whole(space, array):
+                self._refuse(what, value, f"is not of whole numbers, as {space} is")
             if not (isinstance(space, spaces.Box) or _holds(space, array)):
                 self._refuse(what, value, f"is not in {space}")
         elif isinstance(space, spaces.Discrete) and not _holds(space, _single(value)):
@@ -151,6 +167,13 @@ def _single(value: Any) -> Any:
     return value
 
 
+def _is_as_whole(space: spaces.Box, values: np.ndarray[Any, Any]) -> bool:
+    """Whether values are whole numbers where a space is of them."""
+    if values.dtype.kind != "f" or np.issubdtype(space.dtype, np.floating):
+        return True
+    return bool((np.isfinite(values) & (values == np.rint(values))).all())
+
+
 def _holds(space: spaces.Space[Any], value: Any) -> bool:
     """Whether a discrete space has a value, in whatever type of whole number it comes."""
     if isinstance(space, spaces.Discrete):
@@ -166,7 +189,10 @@ def _holds(space: spaces.Space[Any], value: Any) -> bool:
 
 
 def _shown(given: Any) -> str:
-    text = " ".join(repr(given).split())
+    try:
+        text = " ".join(repr(given).split())
+    except Exception as error:
+        text = f"what can't be shown: {type(error).__name__}"
     kind = type(given).__name__
     return f"{text if len(text) <= SHOWN else text[:SHOWN] + '...'} ({kind})"
 

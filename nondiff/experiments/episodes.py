@@ -116,7 +116,7 @@ def _episode(
         place = f"the episode with seed {seed}, at its step {length}"
         with _named(place):
             observation, reward, terminated, truncated, info = env.step(action)
-        _check_finite(observation, reward, place)
+        check_finite(observation, reward, place)
         episode_return += float(reward)
         done = terminated or truncated
     if on_step:
@@ -137,7 +137,12 @@ def _named(place: str) -> Iterator[None]:
         ) from error
 
 
-def _check_finite(observation: Any, reward: Any, place: str) -> None:
+def check_finite(observation: Any, reward: Any, place: str) -> None:
+    """Refuse a reward or an observation that is not finite.
+
+    Raises:
+        NonFiniteError: names it and the place.
+    """
     if not np.isfinite(reward):
         raise NonFiniteError(f"the reward of {place} is {reward}")
     for key, values in parts(observation):

@@ -8,7 +8,8 @@ from annotated_types import Ge, Le, MaxLen
 from pydantic import FiniteFloat
 from typing_extensions import NotRequired, TypedDict
 
-from nondiff.experiments.ranges import MOST_STEPS
+from nondiff.agents.seeds import LARGEST_SEED
+from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS
 
 Name = Annotated[str, MaxLen(500)]
 Steps = Annotated[int, Ge(0), Le(MOST_STEPS)]
@@ -21,10 +22,13 @@ class RunConfig(TypedDict):
     env: Name
     env_arguments: dict[str, Any]
     wrappers: NotRequired[list[Name]]
-    max_episode_steps: NotRequired[Annotated[int, Ge(1), Le(2**53)] | None]
+    max_episode_steps: NotRequired[Annotated[int, Ge(1), Le(MOST_STEPS)] | None]
     strategy: Name
-    seed: NotRequired[Annotated[int, Ge(0), Le(2**64)]]
+    seed: NotRequired[Annotated[int, Ge(0), Le(LARGEST_SEED)]]
     budget: NotRequired[Steps]
+    checkpoint_every: NotRequired[Annotated[int, Ge(1), Le(MOST_STEPS)]]
+    judge_episodes: NotRequired[Annotated[int, Ge(1), Le(MOST_EPISODES)]]
+    threads: NotRequired[Annotated[int, Ge(1), Le(MOST_THREADS)]]
     evaluation: NotRequired[dict[str, Any]]
     hyperparameters: NotRequired[dict[str, Any]]
     versions: NotRequired[dict[str, str]]
@@ -42,8 +46,8 @@ class Asked(TypedDict):
     """The options that a run goes on with, where they are not those that it began with."""
 
     budget: NotRequired[Steps]
-    stop_at_success: NotRequired[float | None]
-    stop_at_return: NotRequired[float | None]
+    stop_at_success: NotRequired[FiniteFloat | None]
+    stop_at_return: NotRequired[FiniteFloat | None]
 
 
 class Interval(TypedDict):
@@ -87,4 +91,4 @@ class RunState(TypedDict):
     updated: NotRequired[Name]
     latest: NotRequired[dict[str, float | None]]
     result: NotRequired[Result | None]
-    ledger: NotRequired[dict[str, float | None]]
+    ledger: NotRequired[dict[str, FiniteFloat | None]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,8 +123,9 @@ class Run:
             raise RunError(f"{folder} is damaged: {error}") from error
         config, state = (read_json(files / name) for name in (CONFIG, STATE))
         try:
-            _CONFIG.validate_python(config)
-            _STATE.validate_python(state)
+            # Strictly: a number in quotes is none, and would be met where it is computed with.
+            _CONFIG.validate_json(json.dumps(config), strict=True)
+            _STATE.validate_json(json.dumps(state), strict=True)
             for model in state["models"].values():
                 check_name(model["folder"])
         except (KeyError, TypeError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
@@ -63,9 +64,11 @@ def configured(run: Run) -> tuple[Strategy, ReviewPlan]:
         TypeAdapter(dict[str, NonNegativeInt]).validate_python(numbers)
         TypeAdapter(Device).validate_python(run.config["device"])
         kind = find_strategy(str(run.config["strategy"]))
-        strategy = TypeAdapter(kind).validate_python(run.config["hyperparameters"])
+        hyperparameters = json.dumps(run.config["hyperparameters"])
+        strategy = TypeAdapter(kind).validate_json(hyperparameters, strict=True)
         stops = {name: run.asked[name] for name in ("stop_at_success", "stop_at_return")}
-        plan = TypeAdapter(ReviewPlan).validate_python(run.config["evaluation"] | stops)
+        evaluation = json.dumps(run.config["evaluation"] | stops)
+        plan = TypeAdapter(ReviewPlan).validate_json(evaluation, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

@@ -25,6 +25,7 @@ from nondiff.envs.errors import InvalidOptionError, NondiffError
 from nondiff.envs.limit import CountsItsSteps
 from nondiff.envs.recipe import EnvRecipe, env_arguments
 from nondiff.envs.returns import has_checked_returns
+from nondiff.experiments.episodes import check_finite
 from nondiff.experiments.lessons import checksums, with_absolute_path
 from nondiff.experiments.monitor import ReviewPlan
 from nondiff.experiments.parsing import parse_known_options, parse_options
@@ -197,7 +198,8 @@ def _try_out(recipe: EnvRecipe, env: Any) -> None:
             tried = "stepped"
             actions = copy.deepcopy(env.action_space)
             actions.seed(0)
-            env.step(actions.sample())
+            observation, reward, *_ = env.step(actions.sample())
+            check_finite(observation, reward, "the first step that was tried")
     except NondiffError:
         raise
     except Exception as error:

@@ -12,7 +12,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 
 from nondiff.agents.capabilities import check_values
 from nondiff.agents.demonstrations import read_demonstrations
-from nondiff.agents.rehearsal import check_sizes
+from nondiff.agents.rehearsal import check_sizes, lacks_of_action
 from nondiff.agents.reinforcement.configs import SAC, TQC, OffPolicy, Reinforcement
 from nondiff.envs.black_box import BlackBoxEnv
 from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
@@ -136,23 +136,12 @@ def _check_action(config: Reinforcement, space: spaces.Space[Any]) -> None:
             f"{config.name} can't act in {type(space).__name__} spaces; wrap the environment so "
             f"that its action space is one of {', '.join(kind.__name__ for kind in SIMPLE)}"
         )
-    if wrong := _not_plain(space):
+    if wrong := lacks_of_action(space):
         more = "" if not isinstance(space, spaces.Box) or space.is_bounded() else ",low=-1,high=1"
         raise IncompatibleStrategyError(
             f"{config.name} needs {wrong}, and this environment has {space}; give it by --wrapper "
             f"{PLAIN_ACTION}{more}"
         )
-
-
-def _not_plain(space: spaces.Space[Any]) -> str:
-    """What Stable-Baselines3 needs of an action space and this one has not, if anything."""
-    if isinstance(space, spaces.Box):
-        if not space.is_bounded():
-            return "bounded actions"
-        return "" if is_vector(space) else "actions of real numbers"
-    if np.any(getattr(space, "start", 0)):
-        return "discrete actions counted from 0"
-    return "choices in one row" if len(space.shape or ()) > 1 else ""
 
 
 def _check_observation(config: Reinforcement, space: spaces.Space[Any]) -> None:

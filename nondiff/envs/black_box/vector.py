@@ -49,6 +49,8 @@ class BlackBoxVectorEnv(DeepCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
     ) -> None:
         self._mode = checked_mode(autoreset_mode)
+        if not (isinstance(num_envs, int) and num_envs >= 1):
+            raise InvalidOptionError(f"num_envs must be 1 or more, not {num_envs!r}")
         self.box = box
         self.render_mode = checked_render_mode(render_mode)
         self.metadata = {**metadata_of(box), "autoreset_mode": self._mode}
@@ -88,6 +90,8 @@ class BlackBoxVectorEnv(DeepCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Run the black box once, with a row for each environment whose episode goes on."""
+        if not len(self._episodes.steps):
+            raise gymnasium.error.ResetNeeded("there is nothing to step yet: call reset")
         actions = checked(self.box, actions, (self.num_envs,))
         if self._mode is AutoresetMode.DISABLED:
             check_nothing_is_over(self._over)

@@ -47,10 +47,11 @@ class Executable(FunctionBox):
         writes: "arguments" of the command; "numbers", one a line; "json", an object; or the path of
             a template, in which `$name` stands for a parameter. All but the first go to the input
             file if the command names it, and otherwise to the standard input.
-        reads: "numbers" of a text; "json", an object or a list; a regular expression with one group
-            for each output, whose first match counts, or with `Last` the last; or a function of the
-            text. The text is that of the output file if the command names it, and otherwise the
-            standard output. Numbers may be written as Fortran does, see `decimals.number`.
+        reads: "numbers" of a text; "json", an object or a list; a dict with a regular
+            expression for each output, with one group, whose first match counts, or with `Last` the
+            last; or a function of the text. The text is that of the output file if the command
+            names it, and otherwise the standard output. Numbers may be written as
+            Fortran does, see `decimals.number`.
         input_file: name of the input file, for a program that is not told it or adds an ending;
             None: that in the command.
         output_file: that of the output file, likewise.
@@ -107,6 +108,8 @@ class Executable(FunctionBox):
         if taken := [name for name in RESERVED if name in self.inputs]:
             raise InvalidOptionError(f"no parameter can be called {taken[0]!r}")
         names = list(self.inputs)
+        _check_accept(accept)
+        _check_environment(environment or {})
         words = Command(command, names, input_file, output_file)
         if persistent:
             _check_persistent(words, writes)
@@ -153,6 +156,23 @@ class Executable(FunctionBox):
 
 def _labels(found: Mapping[str, Quantity]) -> list[str]:
     return [f"{name} [{one.unit}]" if one.unit else name for name, one in found.items()]
+
+
+def _check_accept(accept: object) -> None:
+    codes = accept if isinstance(accept, list | tuple | set | frozenset | range) else None
+    if accept is not None and (codes is None or any(type(code) is not int for code in codes)):
+        raise InvalidOptionError(
+            f"accept must be exit codes, such as (0, 1), or None for any, not {accept!r}"
+        )
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    for name, value in environment.items():
+        words = (name, value)
+        if not all(isinstance(word, str) and "\0" not in word for word in words):
+            raise InvalidOptionError(f"environment: {name!r}: {value!r} are no texts")
+        if not name or "=" in name:
+            raise InvalidOptionError(f"environment: {name!r} can't name a variable")
 
 
 def _check_persistent(command: Command, writes: Writes) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 from nondiff.envs.errors import InvalidOptionError, MissingDependencyError
@@ -15,8 +15,8 @@ Values = Mapping[str, float]
 
 ALL, INPUT, OUTPUT = "parameters", "input", "output"  # what a command may name in braces
 MARK, ANOTHER = "\x01", "\x02"  # stand for a file, and for other names in braces
-# A file in a word, what is joined to it from before, and the rest of its name, such as ".inp".
-MENTION = re.compile(rf"([^\s\"'=:;,|&<>()@]*){MARK}([\w./{ANOTHER}-]*)")
+ENDS = frozenset("\"'=:;,|&<>()@")  # beside white space, what a file's name can't go on with
+OPEN = frozenset("$`*?" + ANOTHER)  # what makes of a name what only the shell knows
 DOUBLE = "double a brace that is meant as one: {{ }}"
 
 
@@ -55,6 +55,8 @@ class Command:
                 f"command must be a list of words, not {words!r}: no shell splits it"
             )
         program, *self._words = [str(word) for word in words]
+        if wrong := [word for word in words if "\0" in str(word)]:
+            raise InvalidOptionError(f"command: {wrong[0]!r} has a null character")
         if mentioned := _fields(program):
             raise InvalidOptionError(
                 f"command: the program {program!r} itself can't name {{{mentioned[0]}}}; {DOUBLE}"
@@ -128,7 +130,7 @@ def _file(field: str, given: str | None, words: Sequence[str]) -> str | None:
             )
         return given
     for before, ending in sorted(found):
-        if ANOTHER in ending or not _is_apart(before):
+        if not OPEN.isdisjoint(ending) or not _is_apart(before):
             shown = f"{before}{{{field}}}{ending}".replace(ANOTHER, "{...}")
             raise InvalidOptionError(
                 f"command: {shown!r} leaves the {field} file's name open; give it by {option}="
@@ -147,7 +149,13 @@ def _file(field: str, given: str | None, words: Sequence[str]) -> str | None:
 def _mentions(word: str, field: str) -> list[tuple[str, str]]:
     """What stands directly before each mention of a file in a word, and the ending behind it."""
     marks = dict.fromkeys(_fields(word), ANOTHER) | {field: MARK}
-    return MENTION.findall(word.format_map(marks))
+    parts = word.format_map(marks).split(MARK)
+    return [(_joined(reversed(before))[::-1], _joined(after)) for before, after in pairwise(parts)]
+
+
+def _joined(letters: Iterable[str]) -> str:
+    """The letters up to the first that no file's name has here."""
+    return "".join(takewhile(lambda letter: not (letter.isspace() or letter in ENDS), letters))
 
 
 def _is_apart(text: str) -> bool:

@@ -41,6 +41,8 @@ class Expression:
         self._is_last = isinstance(expression, Last)
         self._text = expression.expression if isinstance(expression, Last) else expression
         try:
+            if not isinstance(self._text, str):
+                raise TypeError("it is no text")
             self._pattern: Any = regex.compile(self._text, regex.MULTILINE)
         except (regex.error, TypeError, ValueError) as error:
             raise InvalidOptionError(f"{what}: {self._text!r}: {error}") from None

@@ -18,7 +18,7 @@ from nondiff.envs.process import CallFailed
 
 Vector = NDArray[np.float64]
 Reads = Literal["numbers", "json"] | Mapping[str, str | Last] | Callable[[str], Any]
-WAYS = "'numbers', 'json', a regular expression for each output, or a function of the text"
+WAYS = "'numbers', 'json', a regular expression for each output in a dict, or a function"
 SHOWN = 200  # characters of an output that a message quotes
 
 
@@ -51,7 +51,7 @@ def _read(parse: Callable[[str], Any], count: int, text: str) -> Vector:
         found = np.asarray(_values(parse(text)), np.float64)
     except (NondiffError, CallFailed):
         raise
-    except Exception as error:  # of a program that wrote anything at all
+    except (Exception, SystemExit) as error:  # of a program that wrote anything at all
         raise CallFailed("invalid output", f"{error} in {_shown(text)}") from None
     if found.shape != (count,):
         raise CallFailed(

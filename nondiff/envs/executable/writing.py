@@ -11,6 +11,7 @@ from typing import Literal
 
 from nondiff.envs.errors import InvalidOptionError
 from nondiff.envs.executable.command import ALL, Command, Values
+from nondiff.envs.process import read_regular_file
 
 Writes = Literal["arguments", "numbers", "json"] | Path
 WAYS = "'arguments', 'numbers', 'json' or the path of a template"
@@ -57,7 +58,7 @@ def _nothing(values: Values) -> str:
 def _template(path: Path, names: Sequence[str]) -> Callable[[Values], str]:
     """A file in which `$name` or `${name}` stands for a parameter, and `$$` for a dollar."""
     try:
-        template = string.Template(path.read_bytes().decode())  # line ends as they are
+        template = string.Template(read_regular_file(path).decode())  # line ends as they are
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidOptionError(f"the template {path} can't be read: {error}") from None
     if not template.is_valid():

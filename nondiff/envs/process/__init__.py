@@ -10,7 +10,13 @@ if os.name != "posix":
 from nondiff.envs.needs import find_program
 from nondiff.envs.process.calls import Output, run_once
 from nondiff.envs.process.failures import CallFailed, Kind
-from nondiff.envs.process.files import Content, check_apart, check_file_name, read_files
+from nondiff.envs.process.files import (
+    Content,
+    check_apart,
+    check_file_name,
+    read_files,
+    read_regular_file,
+)
 from nondiff.envs.process.limits import Limits
 from nondiff.envs.process.persistent import PersistentProcess
 from nondiff.envs.process.pool import MOST_FAILURES, Pool
@@ -32,5 +38,6 @@ __all__ = [
     "guards_files",
     "isolation",
     "read_files",
+    "read_regular_file",
     "run_once",
 ]

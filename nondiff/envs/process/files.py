@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from nondiff.envs.errors import InvalidOptionError
 
+LONGEST_NAME = 255  # [bytes] of a name in a folder
+
 
 @dataclass(frozen=True)
 class FileContent:
@@ -39,7 +41,8 @@ def check_file_name(what: str, name: str) -> None:
         InvalidOptionError: says which name.
     """
     parts = name.split("/") if isinstance(name, str) else []
-    if not parts or "\0" in name or any(part in ("", ".", "..") for part in parts):
+    odd = any(part in ("", ".", "..") or len(part.encode()) > LONGEST_NAME for part in parts)
+    if not parts or "\0" in name or odd:
         raise InvalidOptionError(
             f"{what}: {name!r} can't name a file in the program's folder: give a relative path, "
             "such as 'mesh.bin' or 'data/mesh.bin', without '.' and '..'"
@@ -104,6 +107,15 @@ def _files_below(folder: Path) -> Iterator[Path]:
         for link in (Path(root, name) for name in folders if Path(root, name).is_symlink()):
             raise OSError(f"{link} is a link to a folder, which is not followed")
         yield from (Path(root, name) for name in sorted(names))
+
+
+def read_regular_file(path: Path) -> bytes:
+    """The bytes of a file that is no pipe or device, which might never end.
+
+    Raises:
+        OSError: it is one, or can't be read.
+    """
+    return _of_file(path).data
 
 
 def _of_file(path: Path) -> FileContent:
