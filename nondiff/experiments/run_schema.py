@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le, MaxLen
+from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import FiniteFloat
 from typing_extensions import NotRequired, TypedDict
 
@@ -39,7 +40,7 @@ class Model(TypedDict):
 
     folder: Name
     steps: Steps
-    score: tuple[float, float] | None
+    score: Annotated[Sequence[float], MinLen(2), MaxLen(2)] | None
 
 
 class Asked(TypedDict):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,8 +123,8 @@ class Run:
         config, state = (read_json(files / name) for name in (CONFIG, STATE))
         try:
             # Strictly: a number in quotes is none, and would be met where it is computed with.
-            _CONFIG.validate_json(json.dumps(config), strict=True)
-            _STATE.validate_json(json.dumps(state), strict=True)
+            _CONFIG.validate_python(config, strict=True)
+            _STATE.validate_python(state, strict=True)
             for model in state["models"].values():
                 check_name(model["folder"])
         except (KeyError, TypeError, ValueError) as error:
