@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import ClassVar, NoReturn, Self
+from typing import ClassVar, NoReturn
+
+from typing_extensions import Self
 
 from nondiff.envs.errors import CopyRefusedError
 

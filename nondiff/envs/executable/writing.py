@@ -61,9 +61,10 @@ def _template(path: Path, names: Sequence[str]) -> Callable[[Values], str]:
         template = string.Template(read_regular_file(path).decode())  # line ends as they are
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidOptionError(f"the template {path} can't be read: {error}") from None
-    if not template.is_valid():
+    mentions = list(template.pattern.finditer(template.template))
+    if any(mention["invalid"] is not None for mention in mentions):
         raise InvalidOptionError(f"the template {path} has a $ without a name; write $$ for a $")
-    found = set(template.get_identifiers())
+    found = {mention["named"] or mention["braced"] for mention in mentions} - {None}
     if found != set(names):
         wrong = sorted(found.symmetric_difference(names))[0]
         verb = "names" if wrong in found else "does not name"
