@@ -23,6 +23,7 @@ from nondiff.envs.black_box import (
     find_black_box,
 )
 from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
+from nondiff.envs.text import without_non_finite
 
 Array = NDArray[np.float64]
 
@@ -90,7 +91,7 @@ class GradientCheck:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it, in which numbers that are not finite are null."""
-        found: dict[str, Any] = _finite(asdict(self))
+        found: dict[str, Any] = without_non_finite(asdict(self))
         return found
 
 
@@ -295,11 +296,3 @@ def _compared(
         largest=float(error.max()),
         worst=worst,
     )
-
-
-def _finite(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data

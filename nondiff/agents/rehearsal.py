@@ -19,6 +19,8 @@ from nondiff.agents import spaces as space_files
 from nondiff.agents.network import MLP, Activation, NetworkPolicy, rebuild
 from nondiff.agents.strategy import Policy
 from nondiff.envs.errors import IncompatibleStrategyError, NondiffError
+from nondiff.envs.returns import is_as_whole, is_ours
+from nondiff.envs.text import cut
 from nondiff.envs.wrapping import changing_wrapper
 
 LARGEST = 10_000_000  # numbers of an observation or an action that a network is made for
@@ -60,15 +62,13 @@ def is_in(space: spaces.Space[Any], action: Any) -> bool:
     values = np.asarray(action)
     if values.shape != space.shape or not (np.isfinite(values)).all():
         return False
-    is_whole = np.issubdtype(space.dtype, np.floating) or bool((values == np.rint(values)).all())
-    return is_whole and bool(((values >= space.low) & (values <= space.high)).all())
+    is_within = bool(((values >= space.low) & (values <= space.high)).all())
+    return is_within and is_as_whole(space, values)
 
 
 def is_tested(env: Env) -> bool:
     """Whether an environment is one of nondiff's own, whose spaces its tests train in."""
-    entry = None if env.spec is None else env.spec.entry_point
-    ours = isinstance(entry, str) and entry.startswith("nondiff.")
-    return ours and changing_wrapper(env, 0) in (None, "TimeLimit")
+    return is_ours(env) and changing_wrapper(env, 0) in (None, "TimeLimit")
 
 
 @contextmanager
@@ -84,8 +84,7 @@ def rehearsing(name: str, env: Env) -> Iterator[None]:
     except NondiffError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split())
-        said = said if len(said) <= SHOWN else said[:SHOWN] + "..."
+        said = cut(" ".join(str(error).split()), SHOWN)
         raise IncompatibleStrategyError(
             f"{name} can't train with observations {env.observation_space} and actions "
             f"{env.action_space} ({type(error).__name__}: {said}); {advice(env)}"

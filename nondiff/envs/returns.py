@@ -13,6 +13,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from nondiff.envs.errors import InvalidReturnError
+from nondiff.envs.text import cut
 
 Env = gymnasium.Env[Any, Any]
 RESET = "(observation, info)"
@@ -83,13 +84,13 @@ class CheckedReturns(gymnasium.Wrapper[Any, Any, Any, Any]):
                 return float(one)  # also of a Fraction, and of a Decimal
         self._refuse("the reward", reward, "is not a number")
 
-    def _flag(self, name: str, value: Any) -> bool:
+    def _flag(self, name: str, value: Any, advice: str = "") -> bool:
         if type(value) is bool:
             return value
         one = _single(value)
         if isinstance(one, np.bool_ | numbers.Real) and one in (0, 1):
             return bool(one)
-        self._refuse(name, value, "is not True or False")
+        self._refuse(name, value, f"is not True or False{advice}")
 
     def _check_info(self, info: Any) -> dict[str, Any]:
         if not isinstance(info, dict):
@@ -101,14 +102,8 @@ class CheckedReturns(gymnasium.Wrapper[Any, Any, Any, Any]):
         if "is_success" in info:
             found = info["is_success"]
             if not isinstance(found, bool | np.bool_):
-                one = _single(found)
-                if not (isinstance(one, np.bool_ | numbers.Real) and one in (0, 1)):
-                    self._refuse(
-                        "info['is_success']",
-                        found,
-                        "is not True or False; leave the key out where there is no answer",
-                    )
-                info["is_success"] = bool(one)
+                advice = "; leave the key out where there is no answer"
+                info["is_success"] = self._flag("info['is_success']", found, advice)
         return cast(dict[str, Any], info)
 
     def _check_observation(self, space: spaces.Space[Any], value: Any, what: str) -> None:
@@ -122,7 +117,7 @@ class CheckedReturns(gymnasium.Wrapper[Any, Any, Any, Any]):
             array = self._array(value, what)
             if array.shape != space.shape:
                 self._refuse(what, value, f"has shape {array.shape}, not {space.shape} of {space}")
-            if isinstance(space, spaces.Box) and not _is_as_whole(space, array):
+            if isinstance(space, spaces.Box) and not is_as_whole(space, array):
                 self._refuse(what, value, f"is not of whole numbers, as {space} is")
             if not (isinstance(space, spaces.Box) or _holds(space, array)):
                 self._refuse(what, value, f"is not in {space}")
@@ -167,7 +162,7 @@ def _single(value: Any) -> Any:
     return value
 
 
-def _is_as_whole(space: spaces.Box, values: np.ndarray[Any, Any]) -> bool:
+def is_as_whole(space: spaces.Box, values: np.ndarray[Any, Any]) -> bool:
     """Whether values are whole numbers where a space is of them."""
     if values.dtype.kind != "f" or np.issubdtype(space.dtype, np.floating):
         return True
@@ -194,7 +189,7 @@ def _shown(given: Any) -> str:
     except Exception as error:
         text = f"what can't be shown: {type(error).__name__}"
     kind = type(given).__name__
-    return f"{text if len(text) <= SHOWN else text[:SHOWN] + '...'} ({kind})"
+    return f"{cut(text, SHOWN)} ({kind})"
 
 
 def checked(env: Env, is_wrapped: bool) -> Env:
@@ -204,7 +199,10 @@ def checked(env: Env, is_wrapped: bool) -> Env:
         env: the environment.
         is_wrapped: whether it is in wrappers of the user's.
     """
-    spec = env.spec
-    entry = None if spec is None else spec.entry_point
-    ours = isinstance(entry, str) and entry.startswith("nondiff.")
-    return env if ours and not is_wrapped else CheckedReturns(env)
+    return env if is_ours(env) and not is_wrapped else CheckedReturns(env)
+
+
+def is_ours(env: Env) -> bool:
+    """Whether an environment is registered by nondiff, whatever wrappers it is in."""
+    entry = None if env.spec is None else env.spec.entry_point
+    return isinstance(entry, str) and entry.startswith("nondiff.")

@@ -7,6 +7,7 @@ of Markdown obeys HTML and links.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -39,6 +40,11 @@ def shortened(text: object) -> str:
     return f"{found[:ends]} ... {found[-ends:]}"
 
 
+def cut(text: str, length: int) -> str:
+    """The beginning of a text that is longer than a message quotes."""
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
@@ -62,6 +68,15 @@ def code(text: object) -> str:
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     space = " " * (not text or "`" in (text[0], text[-1]))
     return f"{fence}{space}{text}{space}{fence}"
+
+
+def without_non_finite(data: Any) -> Any:
+    """Data with None for NaN and infinities, for which JSON has no word."""
+    if isinstance(data, dict):
+        return {key: without_non_finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [without_non_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def json_text(data: Any) -> str:

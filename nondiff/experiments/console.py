@@ -6,7 +6,6 @@ None prints what a terminal would obey, of a text that was not made here: see `n
 from __future__ import annotations
 
 import io
-import math
 import os
 import re
 import sys
@@ -18,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nondiff.envs.errors import RunError
-from nondiff.envs.text import json_text, visible
+from nondiff.envs.text import json_text, visible, without_non_finite
 from nondiff.experiments.streams import GONE, answers
 
 # Columns. Tables and help need some; where a terminal says that it has fewer, their lines are
@@ -70,7 +69,7 @@ def _write(text: str) -> None:
 
 def out_json(data: Any) -> None:
     """Print the command's answer as JSON, which has no word for NaN and infinities but null."""
-    _write(json_text(_finite(data)) + "\n")
+    _write(json_text(without_non_finite(data)) + "\n")
 
 
 def out_table(table: Table, file_width: int = 120) -> None:
@@ -174,11 +173,3 @@ def _console(file: Page | None, width: int) -> Console:
         markup=False,
         emoji=False,
     )
-
-
-def _finite(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data

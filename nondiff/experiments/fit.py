@@ -12,6 +12,7 @@ from gymnasium import spaces
 from nondiff.agents.spaces import from_json
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.text import cut
 from nondiff.experiments.console import err
 
 Space = gymnasium.Space[Any]
@@ -126,5 +127,4 @@ def _choices(space: Space) -> Any:
 
 def _shown(space: Space) -> str:
     """A space on one line: NumPy breaks those of long bounds."""
-    text = " ".join(str(space).split())
-    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+    return cut(" ".join(str(space).split()), SHOWN)

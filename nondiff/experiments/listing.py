@@ -11,7 +11,7 @@ import tyro
 from rich.table import Table
 
 from nondiff.envs.errors import RunError
-from nondiff.envs.text import shortened
+from nondiff.envs.text import cut, shortened
 from nondiff.experiments.console import err, out_json, out_table
 from nondiff.experiments.parsing import parse_options
 from nondiff.experiments.run_files import CONFIG
@@ -147,8 +147,7 @@ def _entry(run: Run) -> Entry:
 
 def _environment(run: Run) -> str:
     arguments = [f"{key}={value}" for key, value in run.config["env_arguments"].items()]
-    text = " ".join([run.config["env"], *arguments])
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return cut(" ".join([run.config["env"], *arguments]), SHOWN)
 
 
 def _print_table(entries: list[Entry]) -> None:

@@ -15,6 +15,7 @@ from nondiff.envs.errors import InvalidOptionError, NondiffError
 from nondiff.envs.executable.decimals import number
 from nondiff.envs.executable.expressions import Expression, Last
 from nondiff.envs.process import CallFailed
+from nondiff.envs.text import cut
 
 Vector = NDArray[np.float64]
 Reads = Literal["numbers", "json"] | Mapping[str, str | Last] | Callable[[str], Any]
@@ -68,7 +69,7 @@ def _values(found: Any) -> Any:
 
 
 def _shown(text: str) -> str:
-    return repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")
+    return repr(cut(text, SHOWN))
 
 
 def _numbers(text: str) -> list[float]:
