@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from conftest import Command
 
-pytestmark = pytest.mark.slow
-
 ODD: list[tuple[str, tuple[str, ...], Any]] = [
     ("config.json", ("budget",), "900"),
     ("config.json", ("seed",), "5"),

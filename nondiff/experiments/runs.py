@@ -146,20 +146,30 @@ class Run:
         """
         cls.open(folder, trust).check_trusted()
         lock = lock_folder(folder)
-        run = cls.open(folder, trust)  # as whoever held the lock before has left it
-        run.check_trusted()
+        try:
+            run = cls.open(folder, trust)  # as whoever held the lock before has left it
+            run._clear_away(trust)
+        except BaseException:  # whoever keeps the error must not keep the lock with it
+            lock.release()
+            raise
         run._lock = lock
-        if run.state.get("config_sha256") != _digest(run.files / CONFIG):
-            raise RunError(f"{folder / CONFIG} was altered since the run began: it can't go on")
-        check_made(run.files)
-        if trust:
-            run.state["signature"] = signature(run.config)  # written when training begins
-        for name in run.files.names():
-            if TEMPORARY.fullmatch(name):
-                (run.files / name).remove_file()
-        clean(MODEL, run.files / MODELS)
-        run._remove_other_models()
         return run
+
+    def _clear_away(self, trust: bool) -> None:
+        """Refuse a run that can't go on, and remove what a crash left in it."""
+        self.check_trusted()
+        if self.state.get("config_sha256") != _digest(self.files / CONFIG):
+            raise RunError(
+                f"{self.folder / CONFIG} was altered since the run began: it can't go on"
+            )
+        check_made(self.files)
+        if trust:
+            self.state["signature"] = signature(self.config)  # written when training begins
+        for name in self.files.names():
+            if TEMPORARY.fullmatch(name):
+                (self.files / name).remove_file()
+        clean(MODEL, self.files / MODELS)
+        self._remove_other_models()
 
     def close(self) -> None:
         """Let others write to the run."""
