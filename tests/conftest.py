@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
+from simulators import skip_without
 
 from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.reach import panda_reach
@@ -91,3 +93,18 @@ def make() -> Iterator[Callable[..., ArmEnv]]:
     yield make
     for env in made:
         env.close()
+
+
+@pytest.fixture
+def env_id(request: pytest.FixtureRequest) -> str:
+    """A registered id, of an environment whose needs are met."""
+    skip_without(request.param)
+    return request.param
+
+
+@pytest.fixture
+def env(env_id: str) -> Iterator[gymnasium.Env]:
+    """The environment of an id."""
+    env = gymnasium.make(env_id)
+    yield env
+    env.close()

@@ -42,19 +42,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("env_id", some_slow(ENVIRONMENTS, slow), indirect=True)
 
 
-@pytest.fixture
-def env_id(request: pytest.FixtureRequest) -> str:
-    skip_without(request.param)
-    return request.param
-
-
-@pytest.fixture
-def env(env_id: str) -> Iterator[gymnasium.Env]:
-    env = gymnasium.make(env_id)
-    yield env
-    env.close()
-
-
 def kinds(info: dict[str, Any]) -> dict[str, Any]:
     """What stays the same of an info."""
     return {key: (type(value), value.dtype, value.shape) for key, value in info.items()}

@@ -18,7 +18,6 @@ import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
-from simulators import skip_without
 from slow_cases import some_slow
 
 from nondiff.envs import ENVIRONMENTS
@@ -47,19 +46,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     slow = set() if "goal_env" in metafunc.fixturenames else differ_by_the_reward_alone()
     metafunc.parametrize("env_id", some_slow(ENVIRONMENTS, slow), indirect=True)
-
-
-@pytest.fixture
-def env_id(request: pytest.FixtureRequest) -> str:
-    skip_without(request.param)
-    return request.param
-
-
-@pytest.fixture
-def env(env_id: str) -> Iterator[gymnasium.Env]:
-    env = gymnasium.make(env_id)
-    yield env
-    env.close()
 
 
 @pytest.fixture
