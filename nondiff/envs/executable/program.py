@@ -99,7 +99,7 @@ class Fresh:
             limits=its.limits,
             accept=its.accept,
             environment=its.environment,
-            inspect=lambda texts: _check_convergence(its, texts),
+            inspect=None if its.nonconvergence is None else partial(_check_convergence, its),
         )
         if command.output is None:
             return output.stdout, (output.stderr, "")

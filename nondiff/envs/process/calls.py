@@ -72,10 +72,11 @@ def run_once(
         held.callback(launched.close)
         try:
             code = launched.wait(deadline)
+            stdout = streams[1].text()
             texts = {name: _text(launched, name, limits) for name in reads}
             if inspect is not None:
                 left = [text for text in texts.values() if isinstance(text, str)]
-                inspect([streams[1].text(), streams[2].text(), *left])
+                inspect([stdout, streams[2].text(), *left])
             if code < 0 or (accept is not None and code not in accept):
                 raise CallFailed("crash", f"it {end_in_words(code, limits.file_size)}")
             for text in texts.values():
@@ -84,8 +85,7 @@ def run_once(
         except CallFailed as failure:
             raise failure.with_said(streams[2].tail(), streams[1].tail()) from None
         found = {name: str(text) for name, text in texts.items()}
-        stdout, stderr = streams[1].text(), streams[2].tail()
-        return Output(code, stdout, stderr, found, launched.cpu_seconds)
+        return Output(code, stdout, streams[2].tail(), found, launched.cpu_seconds)
 
 
 def _text(launched: Launched, name: str, limits: Limits) -> str | CallFailed:
