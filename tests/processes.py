@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -135,6 +135,21 @@ def session(leader: int) -> list[psutil.Process]:
         except (psutil.Error, ProcessLookupError):
             continue
     return list(found.values())
+
+
+def started_in(folder: Path, word: str) -> list[psutil.Process]:
+    """The wrapped programs with a word in their command that run and have their folder in this one.
+
+    Whoever their parent is: a supervisor may outlive who started it. Tests beside this one start
+    the same programs in temporary folders of their own.
+    """
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            runs = word in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+            if runs and process.environ().get("TMPDIR", "").startswith(str(folder)):
+                found.append(process)
+    return found
 
 
 def check_all_gone(processes: list[psutil.Process]) -> None:

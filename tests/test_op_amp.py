@@ -7,6 +7,7 @@ import math
 import os
 import re
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from processes import started_in
 from simulators import needs
 
 from nondiff.agents.capabilities import supported
@@ -94,22 +96,18 @@ def failure_of(netlist: str | None, limits: Limits | None = None) -> CallFailed:
     return failure.value
 
 
-def simulators() -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if NETLIST in (process.info["cmdline"] or []) and process.status() != psutil.STATUS_ZOMBIE
-    ]
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary folder by which this test's programs are told from those of others."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
 
 
-def running(simulator: Simulator) -> psutil.Process:
-    """The one process that it runs."""
-    before = {process.pid for process in simulators()}
+def running(simulator: Simulator, home: Path) -> psutil.Process:
+    """The one process that it runs, started for it."""
     simulator.close()
-    rest = {process.pid for process in simulators()}
     simulator(CENTRE)
-    assert rest <= before
-    (found,) = [process for process in simulators() if process.pid not in rest]
+    (found,) = started_in(home, NETLIST)
     return found
 
 
@@ -191,19 +189,21 @@ def test_a_process_is_replaced_after_many_calls(monkeypatch: pytest.MonkeyPatch)
 # Faults
 
 
-def test_a_killed_ngspice_is_started_again_and_gives_the_same_bits(simulator: Simulator) -> None:
+def test_a_killed_ngspice_is_started_again_and_gives_the_same_bits(
+    simulator: Simulator, home: Path
+) -> None:
     expected = simulator(CENTRE)
-    running(simulator).kill()
+    running(simulator, home).kill()
     with contextlib.suppress(CallFailed):  # it may be noticed before the call or in it
         simulator(CENTRE)
     again = simulator(CENTRE)
     assert (again == expected).all()
 
 
-def test_a_hung_ngspice_is_ended_in_time_and_started_again() -> None:
+def test_a_hung_ngspice_is_ended_in_time_and_started_again(home: Path) -> None:
     with closing(Simulator(SHORT)) as simulator:
         expected = simulator(CENTRE)
-        process = running(simulator)
+        process = running(simulator, home)
         os.kill(process.pid, signal.SIGSTOP)
         started = time.monotonic()
         with pytest.raises(CallFailed) as failure:
@@ -214,10 +214,10 @@ def test_a_hung_ngspice_is_ended_in_time_and_started_again() -> None:
         assert (simulator(CENTRE) == expected).all()
 
 
-def test_one_that_is_killed_in_a_call_is_a_crash() -> None:
+def test_one_that_is_killed_in_a_call_is_a_crash(home: Path) -> None:
     with closing(Simulator()) as simulator:
         expected = simulator(CENTRE)
-        process = running(simulator)
+        process = running(simulator, home)
         os.kill(process.pid, signal.SIGSTOP)
         killer = threading.Timer(0.3, process.kill)
         killer.start()
@@ -275,14 +275,12 @@ def test_failures_in_a_row_end_a_training() -> None:
     pool.close()
 
 
-def test_nothing_is_left_when_a_box_is_closed() -> None:
-    before = {process.pid for process in simulators()}
+def test_nothing_is_left_when_a_box_is_closed(home: Path) -> None:
     box = OpAmp(workers=2)
     box.transition(box.pool().state[:4], np.zeros((4, len(SIZES))))
-    started = {process.pid for process in simulators()} - before
-    assert 1 <= len(started) <= 2
+    assert 1 <= len(started_in(home, NETLIST)) <= 2
     box.close()
-    assert not started & {process.pid for process in simulators()}
+    assert not started_in(home, NETLIST)
     box.transition(box.pool().state[:1], np.zeros((1, len(SIZES))))  # it may be used again
     box.close()
 

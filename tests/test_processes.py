@@ -12,17 +12,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from conftest import ROOT, Command
 from fakesim_env import FAKESIM, fakesim
-from processes import Trainer, contained
+from processes import Trainer, contained, started_in
 
 from nondiff.agents.api import _Recorder
 from nondiff.agents.evolution.configs import CMAES
@@ -75,17 +74,6 @@ CASES = [
 ]
 
 
-def simulators() -> list[psutil.Process]:
-    """Every faulty simulator that runs, whoever its parent is."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            is_dead = process.status() == psutil.STATUS_ZOMBIE
-            if str(FAKESIM) in process.cmdline() and not is_dead:
-                found.append(process)
-    return found
-
-
 def eventually(condition: Callable[[], object]) -> bool:
     end = time.monotonic() + PATIENCE
     while not condition() and time.monotonic() < end:
@@ -96,24 +84,12 @@ def eventually(condition: Callable[[], object]) -> bool:
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder for temporary files, in which nothing is left, as no process is."""
-    mark = str(tmp_path)
-    monkeypatch.setenv("TMPDIR", mark)
-    monkeypatch.setattr(tempfile, "tempdir", mark)
-    before = {process.pid for process in simulators()}
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield tmp_path
     gc.collect()
     assert eventually(lambda: not list(tmp_path.glob(FOLDERS))), list(tmp_path.glob(FOLDERS))
-    # Other tests run beside this one; theirs are told from ours by the folder that they run in.
-    assert eventually(
-        lambda: not [p for p in simulators() if p.pid not in before and ours(p, mark)]
-    )
-
-
-def ours(process: psutil.Process, mark: str) -> bool:
-    try:
-        return process.environ().get("TMPDIR", "").startswith(mark)
-    except psutil.Error:
-        return False
+    assert eventually(lambda: not started_in(tmp_path, str(FAKESIM)))
 
 
 def run(box: Any, actions: Any) -> np.ndarray:
@@ -276,7 +252,7 @@ def test_nothing_is_left_of_a_training_that_is_killed_in_a_call(
     with Trainer(
         home, *arguments, "--vec-env", way, "--runs", home / "runs", pythonpath=ROOT / "tests"
     ) as trainer:
-        assert trainer.wait_for(lambda: [p for p in simulators() if ours(p, str(home))])
+        assert trainer.wait_for(lambda: started_in(home, str(FAKESIM)))
         trainer.send(signum)
         trainer.wait()
 
@@ -488,10 +464,10 @@ def test_a_program_that_ended_between_requests_is_started_again() -> None:
         assert process.starts == 3
 
 
-def test_an_object_that_is_dropped_ends_its_program() -> None:
+def test_an_object_that_is_dropped_ends_its_program(home: Path) -> None:
     process = PersistentProcess([sys.executable, str(FAKESIM), "lines", "hang", "2"])
     process.ask("0 0\n")
-    assert simulators()
+    assert started_in(home, str(FAKESIM))
     del process  # and the fixture looks for what is left
 
 
