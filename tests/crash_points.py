@@ -59,7 +59,8 @@ def watch(number: int, root: str, die: Die) -> None:
 
     def look(cut: Callable[[], object] = lambda: None) -> None:
         if next(changes) == number:
-            cut()
+            if die is not press_ctrl_c:  # after which the write is finished
+                cut()
             die()
 
     def audit(event: str, details: Any) -> None:

@@ -72,16 +72,27 @@ def test_killed_at_a_change_and_at_another_of_the_resumed_run(
     check_resumed(strategy, tmp_path, home)
 
 
-@pytest.mark.parametrize("die", WORDS)
-@pytest.mark.parametrize(
-    "number", [75, *(pytest.param(n, marks=pytest.mark.slow) for n in (90, 120))]
-)
-def test_an_error_or_a_signal_at_a_change(
-    die: Any, number: int, tmp_path: Path, home: Path
-) -> None:
-    code = train_until(number, die, tmp_path, *start("cma-es", tmp_path))
+def check_an_error_or_a_signal(die: Any, number: int, root: Path, home: Path) -> int | None:
+    """Its exit code, of a training that meets `die` at a change and is resumed."""
+    code = train_until(number, die, root, *start("cma-es", root))
     assert code in (WORDS[die], 0)  # 0: it was met where nothing is lost by it
-    check_resumed("cma-es", tmp_path, home)
+    check_resumed("cma-es", root, home)
+    return code
+
+
+@pytest.mark.parametrize("die", WORDS)
+def test_an_error_or_a_signal_at_a_change(die: Any, tmp_path: Path, home: Path) -> None:
+    check_an_error_or_a_signal(die, 75, tmp_path, home)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("die", WORDS)
+def test_an_error_or_a_signal_at_every_third_change(die: Any, tmp_path: Path, home: Path) -> None:
+    codes = [
+        check_an_error_or_a_signal(die, number, tmp_path / f"{number}", home)
+        for number in range(1, 120, 3)
+    ]
+    assert codes.count(WORDS[die]) > 20
 
 
 @pytest.mark.slow
