@@ -27,7 +27,7 @@ SMALL: dict[str, object] = {
     **{"population": 4, "episodes": 1, "rounds": 2, "surrogate_steps": 4, "policy_steps": 4},
     **{"final_policy_steps": 4, "surrogate_net_arch": 4},
 }
-Die = Callable[[], None]
+Die = Callable[[Callable[[], object]], None]  # takes what cuts off the write under way
 
 
 def arguments(strategy: str) -> tuple[object, ...]:
@@ -57,11 +57,9 @@ def watch(number: int, root: str, die: Die) -> None:
     """Call `die` before the change of this number, from now on in this process."""
     changes = itertools.count(1)
 
-    def look(cut: Callable[[], object] = lambda: None) -> None:
+    def look(cut: Callable[[], object] = nothing) -> None:
         if next(changes) == number:
-            if die is not press_ctrl_c:  # after which the write is finished
-                cut()
-            die()
+            die(cut)
 
     def audit(event: str, details: Any) -> None:
         if event in CHANGES:
@@ -89,18 +87,24 @@ def watch(number: int, root: str, die: Die) -> None:
     sys.addaudithook(audit)
 
 
-def kill() -> None:
+def nothing() -> None:
+    """No write is under way."""
+
+
+def kill(cut: Callable[[], object] = nothing) -> None:
     """End this process as a power switch does."""
+    cut()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fill_the_disk() -> None:
+def fill_the_disk(cut: Callable[[], object]) -> None:
     """Fail as on a full disk."""
+    cut()
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def press_ctrl_c() -> None:
-    """Ask this process to end."""
+def press_ctrl_c(cut: Callable[[], object]) -> None:
+    """Ask this process to end; a write under way is finished first."""
     os.kill(os.getpid(), signal.SIGINT)
 
 
