@@ -19,7 +19,7 @@ import numpy as np
 import tyro
 from arm_playing import episodes, sparse_ids
 
-from nondiff.experiments.statistics import bootstrapped, wilson
+from nondiff.experiments.evaluation.statistics import bootstrapped, wilson
 
 HEADING = """# Scripted experts of the arm
 

@@ -10,9 +10,9 @@ import numpy as np
 from arm_learning_rows import PUBLISHED, ROWS, Row
 from matplotlib.axes import Axes
 
-from nondiff.experiments.comparison_plots import COLORS, drawing
-from nondiff.experiments.curves import mean_curve
-from nondiff.experiments.statistics import bootstrapped, wilson
+from nondiff.experiments.comparison.plots import COLORS, drawing
+from nondiff.experiments.evaluation.statistics import bootstrapped, wilson
+from nondiff.experiments.plots.curves import mean_curve
 
 HEADING = """# Learning the tasks of the arm
 

@@ -23,9 +23,9 @@ from arm_playing import episodes, sparse_ids
 from measuring import run
 
 from nondiff.agents.strategy import Policy
-from nondiff.envs.arm.physics import PROFILES
-from nondiff.experiments.runs import Run
-from nondiff.experiments.statistics import bootstrapped, wilson
+from nondiff.envs.arm.world.physics import PROFILES
+from nondiff.experiments.evaluation.statistics import bootstrapped, wilson
+from nondiff.experiments.run.folder import Run
 
 Played = dict[str, Any]
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import nondiff  # noqa: F401 - registers the environments
+from nondiff.envs.arm.cameras.picture_world import SEGMENTS
 from nondiff.envs.arm.experts.expert import find_expert
-from nondiff.envs.arm.picture_world import SEGMENTS
 
 TASKS = ("Reach", "Push", "Slide", "PickAndPlace", "Stack", "Flip")
 SIZE = (320, 240)  # [px] of a task's picture

@@ -12,7 +12,7 @@ from nondiff.agents.strategy import Policy
 from nondiff.envs import ENVIRONMENTS
 from nondiff.envs.arm.experts import EXPERTS
 from nondiff.envs.arm.experts.expert import find_expert
-from nondiff.experiments.episodes import Episode, play
+from nondiff.experiments.evaluation.episodes import Episode, play
 
 
 def sparse_ids() -> list[str]:

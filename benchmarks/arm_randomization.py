@@ -17,8 +17,8 @@ from typing import Any
 import tyro
 from arm_playing import episodes, sparse_ids
 
-from nondiff.envs.arm.randomization import NAMED
-from nondiff.experiments.statistics import wilson
+from nondiff.envs.arm.randomization.randomization import NAMED
+from nondiff.experiments.evaluation.statistics import wilson
 
 NAME = "moderate"
 HEADING = """# Experts of the arm in randomized episodes

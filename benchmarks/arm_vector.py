@@ -24,7 +24,7 @@ from measuring import cpu_seconds, interval
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
-from nondiff.agents.reinforcement.batched import BatchedVecEnv
+from nondiff.agents.sb3.vec_envs.batched import BatchedVecEnv
 
 SIDES = ("nondiff", "fast", "panda-gym")
 CLOCKS = ("elapsed", "cpu")

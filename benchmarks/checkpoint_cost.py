@@ -29,8 +29,8 @@ from rich.table import Table
 
 from nondiff.agents.presets import find_preset
 from nondiff.agents.strategy import State, Strategy, TrainedPolicy, Training
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.checkpoints import CheckpointFolder
+from nondiff.env_recipe import EnvRecipe
+from nondiff.experiments.run.checkpoints import CheckpointFolder
 
 TARGET = 1.05
 SEGMENTS = 3  # a training, with two checkpoints between them

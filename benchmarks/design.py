@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import tyro
 
-from nondiff.experiments.compare import CompareOptions, compare
-from nondiff.experiments.results import Results, Row
-from nondiff.experiments.statistics import Estimate, bootstrapped
+from nondiff.experiments.commands.compare import CompareOptions, compare
+from nondiff.experiments.comparison.results import Results, Row
+from nondiff.experiments.comparison.tables import markdown
+from nondiff.experiments.evaluation.statistics import Estimate, bootstrapped
 from nondiff.experiments.stopping import Stop
-from nondiff.experiments.tables import markdown
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 

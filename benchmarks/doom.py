@@ -29,8 +29,8 @@ from measuring import cpu_seconds, run
 from trainings import ONE_SEGMENT
 
 from nondiff.agents.seeds import judgement_seeds
-from nondiff.experiments.episodes import RandomPolicy, play
-from nondiff.experiments.statistics import bootstrapped
+from nondiff.experiments.evaluation.episodes import RandomPolicy, play
+from nondiff.experiments.evaluation.statistics import bootstrapped
 
 ENVS = ("DoomBasic", "DoomDefendTheCenter")
 TARGETS = {"DoomBasic": 82.2, "DoomDefendTheCenter": 13.0}

@@ -17,10 +17,10 @@ import tyro
 from numpy.typing import NDArray
 
 from nondiff.agents.strategy import Policy
-from nondiff.envs.black_box import find_black_box
-from nondiff.envs.op_amp.box import OpAmp
+from nondiff.black_box import find_black_box
+from nondiff.envs.op_amp.op_amp import OpAmp
 from nondiff.envs.op_amp.pictures import draw_bode
-from nondiff.experiments.runs import Run
+from nondiff.experiments.run.folder import Run
 
 Array = NDArray[np.float64]
 

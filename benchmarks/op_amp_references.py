@@ -19,8 +19,8 @@ import numpy as np
 import torch
 import tyro
 
-from nondiff.envs.op_amp.box import OpAmp
 from nondiff.envs.op_amp.netlist import SIZES
+from nondiff.envs.op_amp.op_amp import OpAmp
 from nondiff.envs.op_amp.requests import read_requests
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"

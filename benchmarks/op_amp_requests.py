@@ -20,7 +20,7 @@ from nondiff.envs.op_amp.netlist import SIZES
 from nondiff.envs.op_amp.requests import COLUMNS, RELAXED, REQUESTS, UNITS, natural
 from nondiff.envs.op_amp.simulator import Simulator
 from nondiff.envs.op_amp.sizing import physical
-from nondiff.envs.process import CallFailed, Pool
+from nondiff.processes.sandbox import CallFailed, Pool
 
 Array = NDArray[np.float64]
 

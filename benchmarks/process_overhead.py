@@ -23,7 +23,7 @@ import numpy as np
 import tyro
 from measuring import interval
 
-from nondiff.envs.process import PersistentProcess, isolation, run_once
+from nondiff.processes.sandbox import PersistentProcess, isolation, run_once
 
 PER_CALL_TARGET, PERSISTENT_TARGET = 15.0, 0.5  # [ms] more than a bare call
 GUARDS = [

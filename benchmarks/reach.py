@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import track
 from trainings import ONE_SEGMENT
 
-from nondiff.experiments.statistics import bootstrapped, wilson
+from nondiff.experiments.evaluation.statistics import bootstrapped, wilson
 
 SOLVED = 0.95
 ENVS = {"dense": "nondiff/PandaReachDense-v0", "sparse": "nondiff/PandaReach-v0"}

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 import tyro
 
-from nondiff.agents.refinement import refine
-from nondiff.envs.black_box import find_black_box
-from nondiff.experiments.compare import CompareOptions, compare
-from nondiff.experiments.runs import Run
+from nondiff.agents.pathwise.refinement import refine
+from nondiff.black_box import find_black_box
+from nondiff.experiments.commands.compare import CompareOptions, compare
+from nondiff.experiments.comparison.tables import markdown
+from nondiff.experiments.run.folder import Run
 from nondiff.experiments.stopping import Stop
-from nondiff.experiments.tables import markdown
 
 WAVES, WAVES6 = "nondiff/SurfaceWaves-v0", "nondiff/SurfaceWaves6-v0"
 REACH = "nondiff/PandaReachDense-v0"

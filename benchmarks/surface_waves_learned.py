@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nondiff.envs.surface_waves.box import DEVIATION, NOISE, REACH, SurfaceWaves
+from nondiff.envs.surface_waves.surface_waves import DEVIATION, NOISE, REACH, SurfaceWaves
 
 Array = NDArray[np.float64]
 

@@ -32,9 +32,9 @@ from cmaes import CMA
 from numpy.typing import NDArray
 from surface_waves_learned import has_sbi, posterior_mean, regression
 
-from nondiff.agents.refinement import refine
-from nondiff.envs.black_box import Meter, failed_rows
-from nondiff.envs.surface_waves.box import DEVIATION, REACH, SurfaceWaves
+from nondiff.agents.pathwise.refinement import refine
+from nondiff.black_box import Meter, failed_rows
+from nondiff.envs.surface_waves.surface_waves import DEVIATION, REACH, SurfaceWaves
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]

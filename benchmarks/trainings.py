@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nondiff.experiments.metrics import STEPS, read_metrics
+from nondiff.experiments.run.metrics import STEPS, read_metrics
 
 CONFIRMING = 100  # episodes of an evaluation that counts
 ONE_SEGMENT = 10**9  # steps, more than any budget: no checkpoint resets environments on the way

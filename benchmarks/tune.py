@@ -39,7 +39,7 @@ from tune_spaces import SPACES, drawing, suggested
 
 from nondiff.agents.presets import Preset, find_preset
 from nondiff.agents.strategy import Strategy
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.env_recipe import EnvRecipe
 from nondiff.experiments.stopping import Interrupted, Stop
 
 FIRST_SEED = 1_000

@@ -13,11 +13,11 @@ import torch
 import tyro
 from matplotlib.figure import Figure
 
-from nondiff.envs.process import find_program
-from nondiff.envs.yagi_antenna.box import YagiAntenna
 from nondiff.envs.yagi_antenna.nec2 import cards, solve
 from nondiff.envs.yagi_antenna.pictures import draw_band, draw_pattern, draw_rods
-from nondiff.experiments.runs import Run
+from nondiff.envs.yagi_antenna.yagi_antenna import YagiAntenna
+from nondiff.experiments.run.folder import Run
+from nondiff.processes.sandbox import find_program
 
 FINE = 21  # frequencies across the band
 

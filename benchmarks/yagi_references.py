@@ -20,8 +20,8 @@ import torch
 import tyro
 from cmaes import CMA
 
-from nondiff.envs.black_box import Meter
-from nondiff.envs.yagi_antenna.box import YagiAntenna
+from nondiff.black_box import Meter
+from nondiff.envs.yagi_antenna.yagi_antenna import YagiAntenna
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 SHOWN = (2, 6, 20, 50, 100, 200, 300, 500)  # calls a request

@@ -21,7 +21,12 @@ from cmaes import CMA
 from numpy.typing import NDArray
 
 from nondiff.envs.yagi_antenna import trade_off
-from nondiff.envs.yagi_antenna.box import LARGEST_REFLECTION, SAMPLES, YagiAntenna, reflections
+from nondiff.envs.yagi_antenna.yagi_antenna import (
+    LARGEST_REFLECTION,
+    SAMPLES,
+    YagiAntenna,
+    reflections,
+)
 
 Array = NDArray[np.float64]
 

@@ -22,9 +22,9 @@ import tyro
 
 import nondiff  # noqa: F401 - registers the environments
 from nondiff.agents.capabilities import supported
-from nondiff.envs.black_box import capabilities, find_black_box
-from nondiff.envs.needs import needs_of
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.black_box import capabilities, find_black_box
+from nondiff.env_recipe import EnvRecipe
+from nondiff.envs import needs_of
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- (facts|results): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -60,7 +60,7 @@ def _facts(env_id: str) -> dict[str, str]:
             "pictures": ", ".join(f"`{mode}`" for mode in modes) or "none",
             "gradients offered": ", ".join(f"`{name}`" for name in gradients) or "none",
             "strategies": ", ".join(f"`{name}`" for name in supported(env)),
-            "needs": "; ".join(f"`{n.install}`" for n in needs_of(spec.entry_point)) or "nothing",
+            "needs": "; ".join(f"`{n.install}`" for n in needs_of(env_id)) or "nothing",
         }
 
 

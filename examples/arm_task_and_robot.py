@@ -15,12 +15,12 @@ import gymnasium
 import numpy as np
 
 from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.reach import Reach
-from nondiff.envs.arm.robot import EE_STEP, RobotModel
-from nondiff.envs.arm.shapes import Sphere
-from nondiff.envs.arm.task import Task, euclidean, on_the_table
-from nondiff.envs.parallel import ParallelVectorEnv
+from nondiff.envs.arm.robots.panda import PANDA
+from nondiff.envs.arm.robots.robot import EE_STEP, RobotModel
+from nondiff.envs.arm.tasks.reach import Reach
+from nondiff.envs.arm.tasks.task import Task, euclidean, on_the_table
+from nondiff.envs.arm.world.shapes import Sphere
+from nondiff.processes.vector_env import ParallelVectorEnv
 
 RADIUS = 0.03  # [m]
 MASS = 0.1  # [kg]

@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 import torch
 
-from nondiff.envs.black_box import BlackBoxEnv, FunctionBox
+from nondiff.black_box import BlackBoxEnv, FunctionBox
 
 GRAVITY = 9.81  # [m/s2]
 DRAG = 0.002  # [1/m] air density, drag coefficient and cross section over twice the ball's mass
@@ -88,8 +88,8 @@ def mean_reward(policy, env):
 
 def main():
     from nondiff.agents.api import train
-    from nondiff.agents.network import MLP, NetworkPolicy
     from nondiff.agents.pathwise.configs import FiniteDifference, Surrogate
+    from nondiff.agents.policies.network import MLP, NetworkPolicy
 
     torch.set_num_threads(1)
     env = gymnasium.make("Cannon-v0", pool="held-out")

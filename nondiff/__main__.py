@@ -1,5 +1,5 @@
 """`python -m nondiff`, the same as the `nondiff` command."""
 
-from nondiff.experiments.cli import main
+from nondiff.experiments.commands.cli import main
 
 main()

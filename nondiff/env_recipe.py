@@ -12,15 +12,15 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from nondiff.envs.errors import (
+from nondiff.errors import (
     EnvironmentFailedError,
     InvalidOptionError,
     MissingDependencyError,
     NondiffError,
     UnknownNameError,
 )
-from nondiff.envs.returns import checked
-from nondiff.envs.wrapping import import_named, parsed, wrapped
+from nondiff.gym.returns import checked
+from nondiff.gym.wrapping import import_named, parsed, wrapped
 
 TRAINING, HELD_OUT = "training", "held-out"  # values of an environment's argument `pool`
 
@@ -134,7 +134,7 @@ class EnvRecipe:
         box = getattr(env.unwrapped, "box", None)
         env.close()
         if spec.vector_entry_point is None and box is not None:
-            from nondiff.envs.black_box import BlackBoxVectorEnv
+            from nondiff.black_box import BlackBoxVectorEnv
 
             return BlackBoxVectorEnv(box, num_envs)
         if spec.vector_entry_point is None:
@@ -208,7 +208,7 @@ def env_arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
 
 def _is_drawn(env: gymnasium.Env[Any, Any], render_mode: str) -> bool:
     """Whether an environment, made without a render mode, could be given one: a black box's can."""
-    from nondiff.envs.black_box import BlackBoxEnv
+    from nondiff.black_box import BlackBoxEnv
 
     if not isinstance(env.unwrapped, BlackBoxEnv):
         return False

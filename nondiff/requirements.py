@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from nondiff.envs.errors import MissingDependencyError
+from nondiff.errors import MissingDependencyError
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,12 @@ class Need:
         kind: "package" of Python, or external "program".
         name: under which it is imported or run.
         install: the command that installs it.
-        families: the packages of environments that need it; none for what a command needs.
         version: for a program, the arguments that make it print its version.
     """
 
     kind: Literal["package", "program"]
     name: str
     install: str
-    families: tuple[str, ...]
     version: tuple[str, ...] = ()
 
     def is_met(self) -> bool:
@@ -35,40 +34,15 @@ class Need:
         return importlib.util.find_spec(self.name) is not None
 
 
+# Of commands; those of environments are added as their families are registered.
 NEEDS: dict[str, Need] = {
-    need.name: need
-    for need in (
-        Need("package", "pybullet", "pip install nondiff", ("nondiff.envs.arm",)),
-        Need(
-            "package",
-            "disba",
-            "pip install 'nondiff[surface-waves]'",
-            ("nondiff.envs.surface_waves",),
-        ),
-        Need("package", "vizdoom", "pip install 'nondiff[doom]'", ("nondiff.envs.doom",)),
-        Need("package", "minari", "pip install 'nondiff[demonstrations]'", ()),
-        Need(
-            "program",
-            "nec2c",
-            "sudo apt-get install nec2c",
-            ("nondiff.envs.yagi_antenna",),
-            ("-v",),
-        ),
-        Need(
-            "program",
-            "ngspice",
-            "sudo apt-get install ngspice",
-            ("nondiff.envs.op_amp",),
-            ("--version",),
-        ),
-    )
+    "minari": Need("package", "minari", "pip install 'nondiff[demonstrations]'"),
 }
 
 
-def needs_of(entry_point: object) -> list[Need]:
-    """What the environment of an entry point needs, as far as nondiff knows."""
-    module = str(entry_point).partition(":")[0]
-    return [need for need in NEEDS.values() if any(module.startswith(f) for f in need.families)]
+def add_needs(needs: Iterable[Need]) -> None:
+    """Add what environments need to `NEEDS`."""
+    NEEDS.update((need.name, need) for need in needs)
 
 
 def missing(name: str) -> MissingDependencyError:

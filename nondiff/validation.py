@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from nondiff.envs.errors import InvalidOptionError, UnknownNameError
+from nondiff.errors import InvalidOptionError, UnknownNameError
 
 T = TypeVar("T")
 

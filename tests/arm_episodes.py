@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.robot import EE_STEP
+from nondiff.envs.arm.robots.panda import PANDA
+from nondiff.envs.arm.robots.robot import EE_STEP
 
 HORIZON = 30
 SMALL = {"render_width": 160, "render_height": 120}

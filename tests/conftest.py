@@ -15,8 +15,8 @@ import pytest
 from simulators import skip_without
 
 from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.reach import panda_reach
-from nondiff.experiments.cli import run_command
+from nondiff.envs.arm.suite import panda_reach
+from nondiff.experiments.commands.cli import run_command
 
 ROOT = Path(__file__).parents[1]
 FEW_EPISODES = ("--eval-episodes", "2", "--confirm-episodes", "2", "--judge-episodes", "5")

@@ -123,7 +123,7 @@ def train_until(number: int, die: Die, root: Path, *options: object) -> int | No
 
 
 def _evaluate_until(number: int, options: tuple[object, ...]) -> None:
-    from nondiff.experiments import monitor
+    from nondiff.experiments.training import monitor
 
     evaluations, play = itertools.count(1), monitor.play
 

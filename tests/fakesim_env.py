@@ -9,9 +9,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from nondiff.envs.black_box import BlackBoxEnv
-from nondiff.envs.executable import Executable
-from nondiff.envs.process import Limits
+from nondiff.black_box import BlackBoxEnv
+from nondiff.black_box.executable import Executable
+from nondiff.processes.sandbox import Limits
 
 FAKESIM = Path(__file__).with_name("fakesim.py")
 REQUESTS = np.random.default_rng(0).uniform([0.2, -0.4], [1.0, 0.6], (60, 2))

@@ -22,7 +22,7 @@ from conftest import Answer
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
-from nondiff.experiments.cli import main
+from nondiff.experiments.commands.cli import main
 
 PATIENCE = 120  # [s], for any one command
 FOLDER = "folder"

@@ -23,9 +23,9 @@ from typing import Any
 import psutil
 from conftest import FEW_EPISODES, ROOT
 
-from nondiff.envs.process import spawner
-from nondiff.experiments.cli import run_command
-from nondiff.experiments.runs import Run
+from nondiff.experiments.commands.cli import run_command
+from nondiff.experiments.run.folder import Run
+from nondiff.processes.sandbox import spawner
 
 PATIENCE = 240.0  # s; of a busy machine
 LEFTOVERS = (".new-", ".step-")
@@ -51,7 +51,7 @@ PENDULUM = (
 # Forks from a process that has imported everything, so that a training in it starts at once.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["nondiff.experiments.train", "nondiff.agents.reinforcement.training", "torch._dynamo"]
+    ["nondiff.experiments.commands.train", "nondiff.agents.sb3.training", "torch._dynamo"]
 )
 
 

@@ -18,7 +18,7 @@ from stable_baselines3 import A2C, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.env_recipe import EnvRecipe
 
 torch.set_num_threads(1)
 

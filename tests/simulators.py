@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-import gymnasium
 import pytest
 
-from nondiff.envs.needs import NEEDS, needs_of
+from nondiff.envs import needs_of
+from nondiff.requirements import NEEDS
 
 
 def needs(*names: str) -> pytest.MarkDecorator:
@@ -17,7 +17,7 @@ def needs(*names: str) -> pytest.MarkDecorator:
 
 def skip_without(env_id: str) -> None:
     """Skip a test of an environment that can't be made here."""
-    names = tuple(need.name for need in needs_of(gymnasium.spec(env_id).entry_point))
+    names = tuple(need.name for need in needs_of(env_id))
     if _lacking(names) and not _is_ci():
         pytest.skip(_reason(names))
 

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from nondiff.envs.black_box import BlackBox, BlackBoxEnv, Start
+from nondiff.black_box import BlackBox, BlackBoxEnv, Start
 
 
 class Plain(BlackBox):

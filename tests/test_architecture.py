@@ -1,4 +1,4 @@
-"""Imports run down only: experiments on agents on envs; each engine is imported in one place."""
+"""Imports run down only, from floor to floor; each engine is imported in one place."""
 
 from __future__ import annotations
 
@@ -17,34 +17,32 @@ MODULES = sorted((ROOT / "nondiff").rglob("*.py"))
 
 # What only one place imports: {module: where}.
 ENGINES = {
-    "stable_baselines3": "nondiff/agents/reinforcement/",
-    "sb3_contrib": "nondiff/agents/reinforcement/",
-    "pybullet": "nondiff/envs/arm/engine.py",
-    "pybullet_data": "nondiff/envs/arm/engine.py",
+    "stable_baselines3": "nondiff/agents/sb3/",
+    "sb3_contrib": "nondiff/agents/sb3/",
+    "pybullet": "nondiff/envs/arm/world/engine.py",
+    "pybullet_data": "nondiff/envs/arm/world/engine.py",
     "disba": "nondiff/envs/surface_waves/",
     "numba": "nondiff/envs/surface_waves/",
     "cmaes": "nondiff/agents/evolution/",
     "vizdoom": "nondiff/envs/doom/engine.py",
-    "minari": "nondiff/agents/demonstrations.py",
-    "h5py": "nondiff/agents/demonstration",
+    "minari": "nondiff/agents/demonstrations/dataset.py",
+    "h5py": "nondiff/agents/demonstrations/",
     "pygame": "nondiff/envs/doom/camera.py",
 }
-# What every environment family may import of its own floor.
-SHARED_BY_FAMILIES = tuple(
-    f"nondiff.envs.{name}"
-    for name in (
-        *("errors", "options", "needs", "cpu_time", "text", "copying", "limit"),
-        *("black_box", "process", "executable", "parallel"),
-    )
+# From the ground up: a module imports nothing of a floor above its own. Rooms of one floor share a
+# line. Every module is on a floor.
+FLOORS = (
+    ("errors", "requirements", "text", "validation", "working_folder", "files"),
+    ("gym",),
+    ("processes",),
+    ("black_box",),
+    ("env_recipe",),
+    ("envs",),
+    ("agents",),
+    ("experiments",),
+    ("__main__",),
 )
-# What makes environments and runs them, whichever they are.
-ROUND_ENVIRONMENTS = tuple(
-    f"nondiff.envs.{name}"
-    for name in (
-        *("recipe", "worker", "serving", "episode_record", "python_processes"),
-        *("main_module", "awake_clock", "returns", "wrapping"),
-    )
-)
+WAYS_TO_TRAIN = ("sb3", "pathwise", "evolution")
 
 
 def place(path: Path) -> str:
@@ -72,28 +70,32 @@ def is_inside(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
 
-def offences(floor: str, forbidden: str) -> list[str]:
-    return [
+def floor(name: str) -> int | None:
+    """The number of the floor that a dotted name of the package is on; None for the package."""
+    room = name.split(".")[1] if "." in name else ""
+    return next((number for number, rooms in enumerate(FLOORS) if room in rooms), None)
+
+
+def modules_of(name: str) -> set[str]:
+    """The modules that an imported dotted name reaches: itself, or the module that it is of."""
+    return {known for known in (name, name.rpartition(".")[0]) if known in DOTTED}
+
+
+DOTTED = {dotted(path): path for path in MODULES}
+
+
+def test_every_module_is_on_a_floor() -> None:
+    assert [name for name in DOTTED if floor(name) is None] == ["nondiff"]
+
+
+def test_no_import_runs_up() -> None:
+    found = [
         f"{place(path)} imports {name}"
-        for path in MODULES
-        if is_inside(dotted(path), floor)
+        for me, path in DOTTED.items()
         for name in imports(path)
-        if is_inside(name, forbidden)
+        if me != "nondiff" and any((floor(n) or 0) > (floor(me) or 0) for n in modules_of(name))
     ]
-
-
-@pytest.mark.parametrize(
-    ("floor", "forbidden"),
-    [
-        ("nondiff.envs", "nondiff.agents"),
-        ("nondiff.envs", "nondiff.experiments"),
-        ("nondiff.agents", "nondiff.experiments"),
-        ("nondiff.agents", "nondiff.envs.arm"),
-    ],
-)
-def test_no_import_runs_up(floor: str, forbidden: str) -> None:
-    assert any(is_inside(dotted(path), floor) for path in MODULES)
-    assert offences(floor, forbidden) == []
+    assert found == []
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -105,25 +107,24 @@ def test_an_engine_is_imported_in_one_place(engine: str) -> None:
     assert all(where.startswith(ENGINES[engine]) for where in importing), importing
 
 
-def test_environment_families_never_import_each_other() -> None:
-    families = {family(path) for path in MODULES if is_inside(dotted(path), "nondiff.envs")}
-    assert "nondiff.envs.arm" in families
-    for path in MODULES:
-        own = family(path)
-        if own is None:
-            continue
+def room(name: str, house: str, rooms: tuple[str, ...] | None = None) -> str | None:
+    """The room of a house that a dotted name is in, if it is one of these, or else of any."""
+    if not name.startswith(house + "."):
+        return None
+    found = name.removeprefix(house + ".").split(".")[0]
+    return found if rooms is None or found in rooms else None
+
+
+@pytest.mark.parametrize(
+    ("house", "rooms"), [("nondiff.envs", None), ("nondiff.agents", WAYS_TO_TRAIN)]
+)
+def test_neighbours_never_import_each_other(house: str, rooms: tuple[str, ...] | None) -> None:
+    inside = {me: path for me, path in DOTTED.items() if room(me, house, rooms)}
+    assert len({room(me, house, rooms) for me in inside}) >= 3
+    for me, path in inside.items():
         for name in imports(path):
-            if is_inside(name, "nondiff.envs"):
-                allowed = (own, *SHARED_BY_FAMILIES)
-                assert any(is_inside(name, a) for a in allowed), f"{place(path)} imports {name}"
-
-
-def family(path: Path) -> str | None:
-    """nondiff.envs.arm of nondiff/envs/arm/robot.py; None for what is no environment."""
-    parts = dotted(path).split(".")
-    named = ".".join(parts[:3])
-    plain = (*SHARED_BY_FAMILIES, *ROUND_ENVIRONMENTS, "nondiff.envs")
-    return named if parts[:2] == ["nondiff", "envs"] and named not in plain else None
+            other = room(name, house, rooms)
+            assert other in (None, room(me, house, rooms)), f"{place(path)} imports {name}"
 
 
 def python(code: str, *flags: str) -> subprocess.CompletedProcess[str]:
@@ -153,7 +154,7 @@ def test_the_table_of_strategies_loads_no_engine() -> None:
 
 def test_help_loads_no_engine() -> None:
     loaded = loaded_by(
-        "from nondiff.experiments.cli import run_command\n"
+        "from nondiff.experiments.commands.cli import run_command\n"
         "try: run_command('train', ['--help'], 'nondiff train')\n"
         "except SystemExit as end: assert end.code == 0"
     )

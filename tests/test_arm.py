@@ -12,12 +12,9 @@ from arm_episodes import HORIZON, MakeArm, angles, random_actions, towards_goal
 from stable_baselines3 import SAC, HerReplayBuffer
 
 from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.flip import panda_flip
-from nondiff.envs.arm.kuka_iiwa import KUKA_IIWA
-from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.push import Push
-from nondiff.envs.arm.reach import GOAL_HIGH, GOAL_LOW, Reach, kuka_reach, panda_reach
-from nondiff.envs.arm.robot import (
+from nondiff.envs.arm.robots.kuka_iiwa import KUKA_IIWA
+from nondiff.envs.arm.robots.panda import PANDA
+from nondiff.envs.arm.robots.robot import (
     CONTROL_TYPES,
     EE_STEP,
     IK_DAMPING,
@@ -25,8 +22,11 @@ from nondiff.envs.arm.robot import (
     Robot,
     RobotModel,
 )
-from nondiff.envs.arm.simulation import Simulation
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.arm.suite import kuka_reach, panda_flip, panda_reach
+from nondiff.envs.arm.tasks.push import Push
+from nondiff.envs.arm.tasks.reach import GOAL_HIGH, GOAL_LOW, Reach
+from nondiff.envs.arm.world.simulation import Simulation
+from nondiff.errors import InvalidOptionError
 
 BOTH_ARMS = pytest.mark.parametrize("model", [PANDA, KUKA_IIWA], ids=["panda", "kuka"])
 

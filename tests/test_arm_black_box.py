@@ -10,20 +10,21 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from nondiff.envs.arm import motors
-from nondiff.envs.arm.black_box import ArmBox
-from nondiff.envs.arm.engine import model_path
+from nondiff.black_box import BlackBoxEnv, Meter, capabilities, find_black_box
+from nondiff.black_box.contract import Array
 from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.kinematics import Chain
-from nondiff.envs.arm.manual import jacobian_slopes
-from nondiff.envs.arm.panda import PANDA, TIP
-from nondiff.envs.arm.physics import PROFILES, ProfileName
-from nondiff.envs.arm.reach import Reach, panda_reach
-from nondiff.envs.arm.robot import ControlType, Robot
-from nondiff.envs.arm.simulation import Simulation
-from nondiff.envs.arm.state import ANGLES, MOTION, POSITION, VELOCITIES, VELOCITY, WIDTH
-from nondiff.envs.black_box import BlackBoxEnv, Meter, capabilities, find_black_box
-from nondiff.envs.black_box.contract import Array
+from nondiff.envs.arm.gradients import motors
+from nondiff.envs.arm.gradients.black_box import ArmBox
+from nondiff.envs.arm.gradients.kinematics import Chain
+from nondiff.envs.arm.gradients.manual import jacobian_slopes
+from nondiff.envs.arm.gradients.state import ANGLES, MOTION, POSITION, VELOCITIES, VELOCITY, WIDTH
+from nondiff.envs.arm.robots.panda import PANDA, TIP
+from nondiff.envs.arm.robots.robot import ControlType, Robot
+from nondiff.envs.arm.suite import panda_reach
+from nondiff.envs.arm.tasks.reach import Reach
+from nondiff.envs.arm.world.engine import model_path
+from nondiff.envs.arm.world.physics import PROFILES, ProfileName
+from nondiff.envs.arm.world.simulation import Simulation
 
 BOTH = pytest.mark.parametrize("control_type", ["ee", "joints"])
 EACH = pytest.mark.parametrize("physics", PROFILES)

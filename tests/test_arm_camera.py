@@ -17,17 +17,14 @@ from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
 
-from nondiff.envs.arm.camera_observation import BESIDE, CHANNELS, CameraObservation
+from nondiff.envs.arm.cameras.camera_observation import BESIDE, CHANNELS, CameraObservation
+from nondiff.envs.arm.cameras.picture_world import DEPTH_REACH, SEGMENTS
+from nondiff.envs.arm.cameras.view import FAR, View
 from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.experts.expert import find_expert
-from nondiff.envs.arm.flip import panda_flip
-from nondiff.envs.arm.picture_world import DEPTH_REACH, SEGMENTS
-from nondiff.envs.arm.push import panda_push
-from nondiff.envs.arm.reach import kuka_reach
-from nondiff.envs.arm.stack import panda_stack
-from nondiff.envs.arm.view import FAR, View
-from nondiff.envs.errors import InvalidOptionError, UnknownNameError
-from nondiff.envs.parallel import ParallelVectorEnv
+from nondiff.envs.arm.suite import kuka_reach, panda_flip, panda_push, panda_stack
+from nondiff.errors import InvalidOptionError, UnknownNameError
+from nondiff.processes.vector_env import ParallelVectorEnv
 
 ALL = list(CHANNELS)
 DOWN = {"target": [0.0, 0.0, 0.0], "distance": 1.2, "yaw": 0, "pitch": -90, "fov": 40}

@@ -11,8 +11,8 @@ import pytest
 from nondiff.envs import ENVIRONMENTS
 from nondiff.envs.arm.experts import EXPERTS
 from nondiff.envs.arm.experts.expert import Expert, find_expert
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.experiments.episodes import Episode, play
+from nondiff.errors import InvalidOptionError
+from nondiff.experiments.evaluation.episodes import Episode, play
 
 TASKS = ("Reach", "Push", "Slide", "PickAndPlace", "Stack", "Flip")
 IDS = [*(f"nondiff/Panda{task}-v0" for task in TASKS), "nondiff/KukaReach-v0"]

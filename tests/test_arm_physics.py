@@ -12,12 +12,11 @@ from arm_episodes import MakeArm, bits, follow, grasping, random_actions
 from conftest import FEW_EPISODES, Answer, Command
 from gymnasium.utils.env_checker import check_env
 
+from nondiff.envs.arm.cameras.film import CONTROL_RATE, FRAMES_PER_STEP
 from nondiff.envs.arm.experts.expert import find_expert
-from nondiff.envs.arm.film import CONTROL_RATE, FRAMES_PER_STEP
-from nondiff.envs.arm.physics import DEFAULT, PROFILES
-from nondiff.envs.arm.push import panda_push
-from nondiff.envs.arm.stack import panda_stack
-from nondiff.experiments.episodes import play
+from nondiff.envs.arm.suite import panda_push, panda_stack
+from nondiff.envs.arm.world.physics import DEFAULT, PROFILES
+from nondiff.experiments.evaluation.episodes import play
 
 OTHERS = [name for name in PROFILES if name != "default"]
 EACH = pytest.mark.parametrize("physics", OTHERS)

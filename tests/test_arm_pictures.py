@@ -12,8 +12,8 @@ import pytest
 from arm_episodes import SMALL, MakeArm, bits, follow, random_actions, towards_goal
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.film import FRAMES_PER_STEP
-from nondiff.envs.errors import MissingDependencyError
+from nondiff.envs.arm.cameras.film import FRAMES_PER_STEP
+from nondiff.errors import MissingDependencyError
 
 
 def goal_pixels(picture: NDArray[np.uint8]) -> tuple[int, int]:
@@ -92,6 +92,6 @@ def test_a_window_prints_nothing(human_output: str) -> None:
 
 
 def test_pybullet_prints_nothing() -> None:
-    code = "from nondiff.envs.arm.reach import panda_reach; panda_reach().close()"
+    code = "from nondiff.envs.arm.suite import panda_reach; panda_reach().close()"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert done.stdout + done.stderr == b""

@@ -14,16 +14,20 @@ from conftest import ROOT, Command
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
 
-from nondiff.envs.arm.engine import bullet
 from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.pick_and_place import panda_pick_and_place
-from nondiff.envs.arm.push import panda_push
-from nondiff.envs.arm.randomization import LIMITS, Randomization
-from nondiff.envs.arm.reach import kuka_reach, panda_reach
-from nondiff.envs.arm.slide import FRICTION, panda_slide
-from nondiff.envs.arm.stack import panda_stack
-from nondiff.envs.errors import InvalidActionError, InvalidOptionError, UnknownNameError
-from nondiff.envs.parallel import ParallelVectorEnv
+from nondiff.envs.arm.randomization.randomization import LIMITS, Randomization
+from nondiff.envs.arm.suite import (
+    kuka_reach,
+    panda_pick_and_place,
+    panda_push,
+    panda_reach,
+    panda_slide,
+    panda_stack,
+)
+from nondiff.envs.arm.tasks.slide import FRICTION
+from nondiff.envs.arm.world.engine import bullet
+from nondiff.errors import InvalidActionError, InvalidOptionError, UnknownNameError
+from nondiff.processes.vector_env import ParallelVectorEnv
 
 ALL = {
     "object_mass": [0.5, 2.0],

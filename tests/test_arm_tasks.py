@@ -11,18 +11,24 @@ from arm_episodes import SMALL, MakeArm, bits, follow, grasping
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from nondiff.agents.reinforcement.configs import SAC
+from nondiff.agents.sb3.configs import SAC
+from nondiff.env_recipe import EnvRecipe
 from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.flip import FACES, Flip, panda_flip
-from nondiff.envs.arm.one_object import CUBE_SIZE
-from nondiff.envs.arm.pick_and_place import LIFT, panda_pick_and_place
-from nondiff.envs.arm.push import panda_push
-from nondiff.envs.arm.reach import panda_reach
-from nondiff.envs.arm.slide import GOAL_X, panda_slide
-from nondiff.envs.arm.stack import APART, panda_stack
-from nondiff.envs.arm.task import SQUARE
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.envs.arm.suite import (
+    panda_flip,
+    panda_pick_and_place,
+    panda_push,
+    panda_reach,
+    panda_slide,
+    panda_stack,
+)
+from nondiff.envs.arm.tasks.flip import FACES, Flip
+from nondiff.envs.arm.tasks.one_object import CUBE_SIZE
+from nondiff.envs.arm.tasks.pick_and_place import LIFT
+from nondiff.envs.arm.tasks.slide import GOAL_X
+from nondiff.envs.arm.tasks.stack import APART
+from nondiff.envs.arm.tasks.task import SQUARE
+from nondiff.errors import InvalidOptionError
 
 WITH_OBJECTS = {
     "push": panda_push,

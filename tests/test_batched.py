@@ -13,10 +13,10 @@ from watcher import trained
 
 from nondiff.agents import find_strategy
 from nondiff.agents.api import train
-from nondiff.agents.reinforcement.batched import BatchedVecEnv
-from nondiff.envs.black_box import BlackBoxVectorEnv
-from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.agents.sb3.vec_envs.batched import BatchedVecEnv
+from nondiff.black_box import BlackBoxVectorEnv
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import EnvironmentFailedError, InvalidOptionError
 
 torch.set_num_threads(1)
 

@@ -12,15 +12,15 @@ from PIL import Image, ImageSequence
 from small_boxes import Track
 
 from nondiff.agents import find_strategy
-from nondiff.envs.black_box import BlackBoxEnv, FunctionBox, Start
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.cells import Cell
-from nondiff.experiments.episodes import RandomPolicy
-from nondiff.experiments.gallery import _answer
-from nondiff.experiments.headline import number
-from nondiff.experiments.train import _checkpoint_every
-from nondiff.experiments.video import FRAME_RATE, PAUSE, film
+from nondiff.black_box import BlackBoxEnv, FunctionBox, Start
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import InvalidOptionError
+from nondiff.experiments.commands.train import _checkpoint_every
+from nondiff.experiments.comparison.cells import Cell
+from nondiff.experiments.comparison.gallery import _answer
+from nondiff.experiments.comparison.headline import number
+from nondiff.experiments.evaluation.episodes import RandomPolicy
+from nondiff.experiments.evaluation.video import FRAME_RATE, PAUSE, film
 
 TWO = {"low": [0, 0], "high": [1, 1], "contexts": np.eye(2)}
 

@@ -24,19 +24,19 @@ from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.api import train
 from nondiff.agents.capabilities import supported
 from nondiff.agents.evolution.configs import CMAES
-from nondiff.agents.network import MLP
 from nondiff.agents.pathwise.configs import Autodiff, FiniteDifference, Manual, Surrogate
-from nondiff.agents.reinforcement.configs import A2C, PPO, SAC, TD3, TQC, TRPO
-from nondiff.envs.black_box import BlackBoxEnv, FunctionBox, capabilities, find_black_box
-from nondiff.envs.errors import (
+from nondiff.agents.policies.network import MLP
+from nondiff.agents.sb3.configs import A2C, PPO, SAC, TD3, TQC, TRPO
+from nondiff.black_box import BlackBoxEnv, FunctionBox, capabilities, find_black_box
+from nondiff.env_recipe import EnvRecipe, env_arguments
+from nondiff.errors import (
     EnvironmentFailedError,
     IncompatibleStrategyError,
     InvalidOptionError,
     MissingDependencyError,
     NondiffError,
 )
-from nondiff.envs.recipe import EnvRecipe, env_arguments
-from nondiff.experiments.train import parse
+from nondiff.experiments.commands.train import parse
 
 torch.set_num_threads(1)
 
@@ -151,7 +151,7 @@ def counted(examples: Path, monkeypatch: pytest.MonkeyPatch) -> list[Counted]:
     for module, name in (
         ("python_function", "shot"),
         ("python_function", "shot_in_torch"),
-        ("nondiff.envs.executable.program", "run_once"),
+        ("nondiff.black_box.executable.program", "run_once"),
     ):
         counters.append(Counted(getattr(sys.modules[module], name)))
         monkeypatch.setattr(sys.modules[module], name, counters[-1])

@@ -12,15 +12,15 @@ import torch
 from conftest import Command
 from gymnasium import spaces
 
-from nondiff.agents.gradients import (
+from nondiff.agents.pathwise.gradient_check import (
     DIFFERENCES,
     MOST_OUTCOMES,
     GradientCheck,
     PairCheck,
     check_gradients,
 )
-from nondiff.envs.black_box import BlackBox, BlackBoxEnv, Start
-from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
+from nondiff.black_box import BlackBox, BlackBoxEnv, Start
+from nondiff.errors import EnvironmentFailedError, InvalidOptionError
 
 WRONG_OUTCOME, WRONG_ACTION = 2, 1
 

@@ -19,14 +19,14 @@ import pytest
 from conftest import Command
 from processes import PATIENCE, check_all_gone, hear_ctrl_c, session
 
-from nondiff.envs.errors import InvalidOptionError, NondiffError, RunError, UnknownNameError
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.cells import Plan, plan_cells
-from nondiff.experiments.compare import CompareOptions, compare
-from nondiff.experiments.episodes import RandomPolicy, play
-from nondiff.experiments.judgement import read_record
-from nondiff.experiments.report import REPORT, RESULTS, TABLE
-from nondiff.experiments.runs import Run
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import InvalidOptionError, NondiffError, RunError, UnknownNameError
+from nondiff.experiments.commands.compare import CompareOptions, compare
+from nondiff.experiments.comparison.cell_result import read_record
+from nondiff.experiments.comparison.cells import Plan, plan_cells
+from nondiff.experiments.comparison.report import REPORT, RESULTS, TABLE
+from nondiff.experiments.evaluation.episodes import RandomPolicy, play
+from nondiff.experiments.run.folder import Run
 
 GO_TO, WAVES = "small_envs:GoTo-v0", "nondiff/SurfaceWaves6-v0"
 FEW = ("--eval-episodes=2", "--n-steps=16", "ppo:--batch-size=16", "ppo:--n-epochs=1")

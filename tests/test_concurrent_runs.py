@@ -24,8 +24,8 @@ from processes import (
 )
 from slow_cases import some_slow
 
-from nondiff.envs.errors import RunError
-from nondiff.experiments.runs import Run
+from nondiff.errors import RunError
+from nondiff.experiments.run.folder import Run
 
 AT_ONCE = 8
 CARTPOLE = ("--env", "CartPole-v1", "--budget", 64, "--net-arch", 4, *FEW_EPISODES)

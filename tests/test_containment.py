@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from processes import contained
 
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.process import (
+from nondiff.errors import InvalidOptionError
+from nondiff.processes.sandbox import (
     CallFailed,
     Isolation,
     Limits,
@@ -27,11 +27,11 @@ from nondiff.envs.process import (
     PersistentProcess,
     guards_files,
     isolation,
-    launching,
     run_once,
 )
-from nondiff.envs.process.landlock import SCOPES_VERSION, landlock_version
-from nondiff.envs.process.trees import measure_tree, remove_tree
+from nondiff.processes.sandbox import launch as launching
+from nondiff.processes.sandbox.containment.landlock import SCOPES_VERSION, landlock_version
+from nondiff.processes.sandbox.trees import measure_tree, remove_tree
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="of Linux")
 LEVELS: tuple[Isolation, ...] = ("sandbox", "namespaces", "supervised")
@@ -627,7 +627,7 @@ def test_what_programs_usually_do_works(level: Isolation, kind: str) -> None:
 
 def test_a_training_inside_the_sandbox_runs_programs_as_well() -> None:
     code = (
-        "from nondiff.envs.process import isolation, run_once\n"
+        "from nondiff.processes.sandbox import isolation, run_once\n"
         "print(isolation(), run_once(['echo', 'inner']).stdout)"
     )
     words = [sys.executable, "-c", code]
@@ -645,7 +645,7 @@ def retried(condition: Callable[[], bool]) -> bool:
 def test_a_folder_goes_when_its_user_is_killed(level: Isolation, tmp_path: Path) -> None:
     code = (
         "import sys, tempfile\ntempfile.tempdir = sys.argv[2]\n"
-        "from nondiff.envs.process import run_once, Limits, spawner\n"
+        "from nondiff.processes.sandbox import run_once, Limits, spawner\n"
         "spawner._spawner = spawner.Spawner(sys.argv[1])\n"
         "run_once(['sh', '-c', 'mkdir -p a/b; sleep 600'], limits=Limits(timeout=600))"
     )

@@ -25,18 +25,16 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 from test_envs import Record, differ_by_the_reward_alone, play, random_actions, signed
 from test_envs import follow as follow_any
 
+from nondiff.black_box import BlackBoxEnv, BlackBoxVectorEnv, FunctionBox
+from nondiff.black_box.executable import Executable
+from nondiff.env_recipe import EnvRecipe
 from nondiff.envs import ENVIRONMENTS
-from nondiff.envs.arm.pick_and_place import panda_pick_and_place
-from nondiff.envs.arm.push import panda_push
-from nondiff.envs.arm.reach import kuka_reach, panda_reach
-from nondiff.envs.arm.returning import VERSIONS
-from nondiff.envs.black_box import BlackBoxEnv, BlackBoxVectorEnv, FunctionBox
-from nondiff.envs.errors import CopyRefusedError, InvalidOptionError, NondiffError
-from nondiff.envs.executable import Executable
-from nondiff.envs.parallel import ParallelVectorEnv
-from nondiff.envs.process import PersistentProcess, Pool
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.envs.worker import Worker
+from nondiff.envs.arm.states import VERSIONS
+from nondiff.envs.arm.suite import kuka_reach, panda_pick_and_place, panda_push, panda_reach
+from nondiff.errors import CopyRefusedError, InvalidOptionError, NondiffError
+from nondiff.processes.env_worker import Worker
+from nondiff.processes.sandbox import PersistentProcess, Pool
+from nondiff.processes.vector_env import ParallelVectorEnv
 
 Env = gymnasium.Env[Any, Any]
 RESEMBLED = {  # by others of their kind, or by what is tested below, and slow
@@ -230,7 +228,7 @@ def test_states_of_other_tasks_robots_and_versions_are_refused(
     make_push: MakeArm, make: MakeArm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push, reach, kuka = make_push(), make(), kuka_reach()
-    with pytest.raises(InvalidOptionError, match=r"task 'nondiff.envs.arm.push.Push'"):
+    with pytest.raises(InvalidOptionError, match=r"task 'nondiff.envs.arm.tasks.push.Push'"):
         reach.set_state(push.get_state())
     with pytest.raises(InvalidOptionError, match=r"robot\.\w+ .*; this one has"):
         kuka.set_state(reach.get_state())

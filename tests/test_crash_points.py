@@ -21,7 +21,7 @@ from crash_points import (
 from processes import bits, leftovers, train_here
 
 from nondiff.agents import STRATEGIES
-from nondiff.experiments.runs import Run
+from nondiff.experiments.run.folder import Run
 
 WORDS = {fill_the_disk: 2, press_ctrl_c: 130}
 

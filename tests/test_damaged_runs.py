@@ -10,8 +10,8 @@ import pytest
 from conftest import Command
 from processes import PENDULUM, bits, final, flip, trained_once, truncate, unfinished
 
-from nondiff.experiments.checkpoints import CheckpointFolder
-from nondiff.experiments.runs import Run
+from nondiff.experiments.run.checkpoints import CheckpointFolder
+from nondiff.experiments.run.folder import Run
 
 CHECKPOINTS = ("step-000000000040", "step-000000000080", "step-000000000120")
 STARTS_OVER = "there is no whole checkpoint before it: training starts over"

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from nondiff.envs.arm.experts.expert import find_expert
-from nondiff.envs.errors import (
+from nondiff.errors import (
     InvalidOptionError,
     MissingDependencyError,
     NondiffError,
     RunError,
     UnknownNameError,
 )
-from nondiff.experiments import demonstrations
-from nondiff.experiments.demonstrate import DemonstrateOptions, demonstrate
-from nondiff.experiments.episodes import play
+from nondiff.experiments.commands.demonstrate import DemonstrateOptions, demonstrate
+from nondiff.experiments.evaluation import recording as demonstrations
+from nondiff.experiments.evaluation.episodes import play
 from nondiff.experiments.stopping import Interrupted, Stop
 
 PUSH = "nondiff/PandaPush-v0"
@@ -157,7 +157,7 @@ def test_a_signal_keeps_the_episodes_before_it(
         stop.signum = signal.SIGINT
         return play(*arguments, **others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("nondiff.experiments.demonstrate.play", play_and_stop)
+    monkeypatch.setattr("nondiff.experiments.commands.demonstrate.play", play_and_stop)
     with pytest.raises(Interrupted):
         demonstrate(options(tmp_path), stop)
     assert minari.MinariDataset(tmp_path / "new" / "data").total_episodes == 1

@@ -24,17 +24,17 @@ import psutil
 import pytest
 from PIL import Image
 
-from nondiff.agents.reinforcement.configs import PPO
+from nondiff.agents.sb3.configs import PPO
 from nondiff.envs.doom import engine, launch
 from nondiff.envs.doom.env import MOST_LOSSES, DoomEnv, doom_basic, doom_defend_the_center
 from nondiff.envs.doom.frames import HEIGHT, WIDTH, reduced
-from nondiff.envs.errors import (
+from nondiff.errors import (
     EnvironmentFailedError,
     InvalidActionError,
     InvalidOptionError,
     MissingDependencyError,
 )
-from nondiff.experiments.train import TrainOptions, train
+from nondiff.experiments.commands.train import TrainOptions, train
 
 WAIT, LEFT, RIGHT, ATTACK = range(4)
 TIMEOUT = 1.0  # [s], of an engine that is made to hang

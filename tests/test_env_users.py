@@ -21,8 +21,8 @@ from test_envs import affordable, differ_by_the_reward_alone, random_actions
 
 from nondiff.agents.api import recipe_of
 from nondiff.envs import ENVIRONMENTS
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.needs import needs_of
+from nondiff.errors import InvalidOptionError
+from nondiff.requirements import needs_of
 
 # The limit that an environment's own arguments give it.
 LIMITS: dict[str, tuple[dict[str, Any], int]] = {

@@ -20,9 +20,8 @@ from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 from slow_cases import some_slow
 
-from nondiff.envs import ENVIRONMENTS
-from nondiff.envs.errors import InvalidActionError, InvalidOptionError
-from nondiff.envs.needs import needs_of
+from nondiff.envs import ENVIRONMENTS, needs_of
+from nondiff.errors import InvalidActionError, InvalidOptionError
 
 STEPS = 110  # actions of a recording: several episodes
 FEW_STEPS = 12  # more than an episode of those that run an external program
@@ -72,7 +71,7 @@ def workers() -> Iterator[ProcessPoolExecutor]:
 def affordable(env: gymnasium.Env, count: int) -> int:
     """So many actions; fewer where each is a call of an external program."""
     assert env.spec is not None
-    if any(need.kind == "program" for need in needs_of(env.spec.entry_point)):
+    if any(need.kind == "program" for need in needs_of(env.spec.id)):
         return min(count, max(FEW_STEPS, count // 9))
     return count
 

@@ -14,9 +14,9 @@ from watcher import Watcher, quick
 
 from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
-from nondiff.envs.errors import DamagedCheckpointError
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.checkpoints import KEPT, CheckpointFolder
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import DamagedCheckpointError
+from nondiff.experiments.run.checkpoints import KEPT, CheckpointFolder
 
 REACH, DENSE = "nondiff/PandaReach-v0", "nondiff/PandaReachDense-v0"
 BOWL, TRACK = "small_boxes:Bowl-v0", "small_boxes:Track-v0"

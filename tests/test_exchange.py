@@ -23,14 +23,19 @@ from stable_baselines3.common.vec_env import VecNormalize
 from watcher import trained
 
 from nondiff.agents import find_strategy
-from nondiff.agents.model import load_policy, save_policy
-from nondiff.agents.reinforcement.exporting import export_zip
-from nondiff.agents.reinforcement.importing import import_zip
+from nondiff.agents.policies.model import load_policy, save_policy
+from nondiff.agents.sb3.exchange.exporting import export_zip
+from nondiff.agents.sb3.exchange.importing import import_zip
 from nondiff.agents.strategy import Policy
-from nondiff.envs.errors import InvalidOptionError, UnknownNameError
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.exchange import ExportOptions, ImportOptions, export_run, import_run
-from nondiff.experiments.runs import Run
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import InvalidOptionError, UnknownNameError
+from nondiff.experiments.commands.exchange import (
+    ExportOptions,
+    ImportOptions,
+    export_run,
+    import_run,
+)
+from nondiff.experiments.run.folder import Run
 from nondiff.files import safe_path
 
 

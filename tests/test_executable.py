@@ -16,10 +16,10 @@ from fakesim_env import FAKESIM, REQUESTS, fakesim
 from gymnasium.utils.env_checker import check_env
 
 from nondiff.agents.capabilities import supported
-from nondiff.envs.black_box import BlackBoxEnv
-from nondiff.envs.errors import InvalidOptionError, MissingDependencyError, NondiffError
-from nondiff.envs.executable import Executable
-from nondiff.envs.process import Limits
+from nondiff.black_box import BlackBoxEnv
+from nondiff.black_box.executable import Executable
+from nondiff.errors import InvalidOptionError, MissingDependencyError, NondiffError
+from nondiff.processes.sandbox import Limits
 
 TUTORIAL = (ROOT / "docs" / "wrap_your_program.md").read_text()
 PARAMETERS = {"a": (0, 1, "m"), "b": (-2, 2)}

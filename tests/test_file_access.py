@@ -49,18 +49,18 @@ ONE_ARGUMENT = "replace"
 
 # Folders of programs, which are made for a call, and what is contained in them, have tests of
 # their own.
-PROGRAMS = ("nondiff/envs/process/", "nondiff/envs/executable/")
+PROGRAMS = ("nondiff/processes/sandbox/", "nondiff/black_box/executable/")
 ALLOWED: dict[str, set[str]] = {
     # The file was looked at by `nondiff.files` before.
-    "nondiff/agents/demonstration_files.py": {"h5py.File"},
-    "nondiff/agents/storage.py": {"load_file"},
+    "nondiff/agents/demonstrations/files.py": {"h5py.File"},
+    "nondiff/agents/policies/storage.py": {"load_file"},
     # A zip that the user names, piece by piece.
-    "nondiff/agents/reinforcement/archive.py": {"ZipFile", "open"},
-    "nondiff/agents/reinforcement/importing.py": {"torch.load"},
+    "nondiff/agents/sb3/exchange/archive.py": {"ZipFile", "open"},
+    "nondiff/agents/sb3/exchange/importing.py": {"torch.load"},
     # Files of this package and of its engines.
-    "nondiff/envs/arm/engine.py": {"TemporaryDirectory", "open"},
+    "nondiff/envs/arm/world/engine.py": {"TemporaryDirectory", "open"},
     "nondiff/envs/op_amp/requests.py": {"loadtxt"},
-    "nondiff/experiments/report.py": {"read_text"},
+    "nondiff/experiments/comparison/report.py": {"read_text"},
     # A folder that is made for one engine, of the user's own.
     "nondiff/envs/doom/boot.py": {"touch", "write_text"},
     "nondiff/envs/doom/launch.py": {
@@ -72,13 +72,13 @@ ALLOWED: dict[str, set[str]] = {
         "write_text",
     },
     # Pictures, to a buffer or to a new file of `nondiff.files.output`.
-    "nondiff/experiments/comparison_plots.py": {"savefig"},
-    "nondiff/experiments/curves.py": {"savefig"},
-    "nondiff/experiments/plots.py": {"savefig"},
+    "nondiff/experiments/comparison/plots.py": {"savefig"},
+    "nondiff/experiments/plots/curves.py": {"savefig"},
+    "nondiff/experiments/plots/learning_curve.py": {"savefig"},
     # The user's key, in a folder of the user's own.
-    "nondiff/experiments/ownership.py": {"mkdir", "mkstemp", "os.link", "os.open", "unlink"},
+    "nondiff/experiments/run/ownership.py": {"mkdir", "mkstemp", "os.link", "os.open", "unlink"},
     # The null device, where a stream is closed.
-    "nondiff/experiments/streams.py": {"os.open"},
+    "nondiff/experiments/terminal/streams.py": {"os.open"},
 }
 
 

@@ -17,12 +17,12 @@ from conftest import FEW_EPISODES, Command
 from gymnasium import spaces
 from PIL import Image
 
-from nondiff.envs.errors import InvalidOptionError, NondiffError, RunError
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.episodes import RandomPolicy
-from nondiff.experiments.film_files import find_ffmpeg
-from nondiff.experiments.pictures import Pictures
-from nondiff.experiments.video import can_be_filmed, check_film, film
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import InvalidOptionError, NondiffError, RunError
+from nondiff.experiments.evaluation.episodes import RandomPolicy
+from nondiff.experiments.evaluation.film_files import find_ffmpeg
+from nondiff.experiments.evaluation.pictures import Pictures
+from nondiff.experiments.evaluation.video import can_be_filmed, check_film, film
 
 LENGTH = 3
 ID = "Drawn-v0"

@@ -18,9 +18,9 @@ from conftest import Command
 from processes import PENDULUM, final, train_here, trained_once, unfinished
 from slow_cases import some_slow
 
-from nondiff.agents.storage import MANIFEST
-from nondiff.experiments.checkpoints import CHECKPOINT
-from nondiff.experiments.runs import Run
+from nondiff.agents.policies.storage import MANIFEST
+from nondiff.experiments.run.checkpoints import CHECKPOINT
+from nondiff.experiments.run.folder import Run
 
 A2C = ("--env", "Pendulum-v1", "--strategy", "a2c", "--n-steps", 20, "--net-arch", 8)
 FOREIGN: dict[str, tuple[object, ...]] = {

@@ -17,9 +17,9 @@ from foreign_envs import Acting, Endless, Giving, Short
 
 from nondiff.agents.api import train
 from nondiff.agents.evolution.configs import CMAES
-from nondiff.envs.errors import InvalidOptionError, InvalidReturnError
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments import episodes
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import InvalidOptionError, InvalidReturnError
+from nondiff.experiments.evaluation import episodes
 
 FEW = ("--budget", 64, "--eval-every", 64, "--eval-episodes", 1, "--confirm-episodes", 1)
 FEW = (*FEW, "--judge-episodes", 1)
@@ -234,7 +234,7 @@ def test_a_package_that_raises_at_import_is_named(
 
 
 def test_a_wrapped_black_box_is_no_black_box_and_wrappers_are_not_lost() -> None:
-    from nondiff.envs.black_box import find_black_box
+    from nondiff.black_box import find_black_box
 
     plain = EnvRecipe("nondiff/SurfaceWaves6-v0")
     with plain.opened() as env:

@@ -13,9 +13,9 @@ import pytest
 from conftest import Answer, Command, script
 from processes import PENDULUM, bits, leftovers, trained_once
 
-from nondiff.agents.model import load_policy
-from nondiff.experiments.checkpoints import CheckpointFolder
-from nondiff.experiments.runs import Run
+from nondiff.agents.policies.model import load_policy
+from nondiff.experiments.run.checkpoints import CheckpointFolder
+from nondiff.experiments.run.folder import Run
 
 KIBIBYTE = 1024
 ENOUGH = 400  # for a run [KiB]

@@ -19,17 +19,17 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from nondiff.agents import STRATEGIES, find_strategy
-from nondiff.agents.reinforcement.configs import OffPolicy
-from nondiff.experiments.check_gradients import CheckGradientsOptions
-from nondiff.experiments.cli import COMMANDS
-from nondiff.experiments.compare import CompareOptions
-from nondiff.experiments.demonstrate import DemonstrateOptions
-from nondiff.experiments.doctor import DoctorOptions
-from nondiff.experiments.evaluate import EvaluateOptions
-from nondiff.experiments.exchange import ExportOptions, ImportOptions
-from nondiff.experiments.listing import RunsOptions
-from nondiff.experiments.resume import ResumeOptions
-from nondiff.experiments.train import TrainOptions
+from nondiff.agents.sb3.configs import OffPolicy
+from nondiff.experiments.commands.check_gradients import CheckGradientsOptions
+from nondiff.experiments.commands.cli import COMMANDS
+from nondiff.experiments.commands.compare import CompareOptions
+from nondiff.experiments.commands.demonstrate import DemonstrateOptions
+from nondiff.experiments.commands.doctor import DoctorOptions
+from nondiff.experiments.commands.evaluate import EvaluateOptions
+from nondiff.experiments.commands.exchange import ExportOptions, ImportOptions
+from nondiff.experiments.commands.resume import ResumeOptions
+from nondiff.experiments.commands.runs import RunsOptions
+from nondiff.experiments.commands.train import TrainOptions
 
 T = TypeVar("T")
 

@@ -20,12 +20,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from nondiff.agents.model import MODEL
-from nondiff.agents.storage import MANIFEST
-from nondiff.envs.errors import NondiffError
-from nondiff.experiments.checkpoints import CHECKPOINT
-from nondiff.experiments.run_files import CONFIG, STATE
-from nondiff.experiments.runs import Run
+from nondiff.agents.policies.model import MODEL
+from nondiff.agents.policies.storage import MANIFEST
+from nondiff.errors import NondiffError
+from nondiff.experiments.run.checkpoints import CHECKPOINT
+from nondiff.experiments.run.file_names import CONFIG, STATE
+from nondiff.experiments.run.folder import Run
 
 # Of the actor-critic kind with discrete actions, and one with a replay buffer and statistics.
 KINDS: dict[str, tuple[object, ...]] = {

@@ -25,7 +25,7 @@ from processes import (
     trained_once,
 )
 
-from nondiff.experiments.runs import Run
+from nondiff.experiments.run.folder import Run
 
 MOMENTS = {"any time": 12, "saving a checkpoint": 5, "saving a model": 3}
 # What is there for a moment while something is saved.

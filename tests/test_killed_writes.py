@@ -17,7 +17,7 @@ import pytest
 from conftest import Command
 from processes import FORKS, PATIENCE, PENDULUM, bits, leftovers, train_here, trained_once
 
-from nondiff.experiments.runs import Run
+from nondiff.experiments.run.folder import Run
 
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
 STRIDE = 3  # of the changes that the slow test tries

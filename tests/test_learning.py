@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nondiff.experiments.train import parse, train
+from nondiff.experiments.commands.train import parse, train
 
 pytestmark = pytest.mark.slow
 

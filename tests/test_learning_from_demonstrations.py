@@ -24,24 +24,24 @@ from test_refused_resumes import check_refused
 
 from nondiff.agents import find_strategy
 from nondiff.agents.api import train
-from nondiff.agents.demonstrations import Demonstrations, checksum, read_demonstrations
-from nondiff.agents.network import MLP
-from nondiff.agents.reinforcement.configs import PPO, SAC, TD3, OffPolicy, Reinforcement
-from nondiff.agents.reinforcement.imitation import warm_start
-from nondiff.agents.reinforcement.training import Segment, lessons_of
-from nondiff.agents.reinforcement.vectorize import make_environments
+from nondiff.agents.demonstrations.dataset import Demonstrations, checksum, read_demonstrations
+from nondiff.agents.policies.network import MLP
+from nondiff.agents.sb3.configs import PPO, SAC, TD3, OffPolicy, Reinforcement
+from nondiff.agents.sb3.demonstrations.imitation import warm_start
+from nondiff.agents.sb3.training import Segment, lessons_of
+from nondiff.agents.sb3.vec_envs.vectorize import make_environments
 from nondiff.agents.strategy import Strategy, Training
-from nondiff.envs.errors import (
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import (
     DamagedCheckpointError,
     InvalidOptionError,
     MissingDependencyError,
     NondiffError,
     NonFiniteError,
 )
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.demonstrate import DemonstrateOptions, demonstrate
-from nondiff.experiments.demonstrations import Recorder, write_dataset
-from nondiff.experiments.episodes import play
+from nondiff.experiments.commands.demonstrate import DemonstrateOptions, demonstrate
+from nondiff.experiments.evaluation.episodes import play
+from nondiff.experiments.evaluation.recording import Recorder, write_dataset
 from nondiff.experiments.stopping import Stop
 
 PICTURE = "small_envs:Picture-v0"

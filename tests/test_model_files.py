@@ -19,10 +19,10 @@ from safetensors.torch import load, save
 from watcher import trained
 
 from nondiff.agents import find_strategy
-from nondiff.agents.model import MODEL, load_policy, save_policy
-from nondiff.agents.spaces import from_json, to_json
-from nondiff.agents.storage import MANIFEST
-from nondiff.envs.errors import DamagedModelError
+from nondiff.agents.policies.model import MODEL, load_policy, save_policy
+from nondiff.agents.policies.spaces import from_json, to_json
+from nondiff.agents.policies.storage import MANIFEST
+from nondiff.errors import DamagedModelError
 
 DESCRIPTION, TENSORS = MODEL.values, MODEL.tensors
 FILES = (DESCRIPTION, TENSORS, MANIFEST)

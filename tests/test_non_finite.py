@@ -14,13 +14,13 @@ import torch
 from watcher import Watcher, trained
 
 from nondiff.agents import STRATEGIES, find_strategy
-from nondiff.agents.model import load_policy
-from nondiff.agents.reinforcement.configs import OnPolicy
-from nondiff.envs.errors import NonFiniteError
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.episodes import RandomPolicy, play
-from nondiff.experiments.train import TrainOptions
-from nondiff.experiments.train import train as train_run
+from nondiff.agents.policies.model import load_policy
+from nondiff.agents.sb3.configs import OnPolicy
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import NonFiniteError
+from nondiff.experiments.commands.train import TrainOptions
+from nondiff.experiments.commands.train import train as train_run
+from nondiff.experiments.evaluation.episodes import RandomPolicy, play
 
 # An update of TRPO's policy has the size of its trust region, whatever the learning rate.
 ANY_LEARNING_RATE = ("trpo",)

@@ -23,9 +23,10 @@ from processes import started_in
 from simulators import needs
 
 from nondiff.agents.capabilities import supported
-from nondiff.envs.black_box import HasPool, capabilities
-from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError, MissingDependencyError
-from nondiff.envs.op_amp.box import (
+from nondiff.black_box import HasPool, capabilities
+from nondiff.env_recipe import EnvRecipe
+from nondiff.envs.op_amp.netlist import BIAS_CURRENT, CENTRE, SIZES, SUPPLY, circuit
+from nondiff.envs.op_amp.op_amp import (
     BONUS,
     CENTRE_SPECS,
     FAILURE,
@@ -37,7 +38,6 @@ from nondiff.envs.op_amp.box import (
     Array,
     OpAmp,
 )
-from nondiff.envs.op_amp.netlist import BIAS_CURRENT, CENTRE, SIZES, SUPPLY, circuit
 from nondiff.envs.op_amp.requests import RELAXED, UNITS, natural, read_requests
 from nondiff.envs.op_amp.simulator import (
     END,
@@ -49,8 +49,8 @@ from nondiff.envs.op_amp.simulator import (
     request,
 )
 from nondiff.envs.op_amp.sizing import physical
-from nondiff.envs.process import CallFailed, Limits, find_program, run_once
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.errors import EnvironmentFailedError, InvalidOptionError, MissingDependencyError
+from nondiff.processes.sandbox import CallFailed, Limits, find_program, run_once
 
 pytestmark = needs("ngspice")
 
@@ -267,7 +267,7 @@ def test_failures_do_not_spoil_what_comes_after(simulator: Simulator) -> None:
 
 
 def test_failures_in_a_row_end_a_training() -> None:
-    from nondiff.envs.process import Pool
+    from nondiff.processes.sandbox import Pool
 
     pool: Pool[Array, Array] = Pool(lambda: Simulator(None, CONTRADICTION), 2, most_failures=10)
     with pytest.raises(EnvironmentFailedError, match="10 calls of the program failed in a row"):

@@ -20,10 +20,10 @@ from conftest import FEW_EPISODES, Command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nondiff.experiments.cli import COMMANDS
-from nondiff.experiments.console import MAX_WIDTH, MIN_WIDTH, out_json, terminal_width
-from nondiff.experiments.runs import Run
-from nondiff.experiments.typed import nondiff_line, shell_line
+from nondiff.experiments.commands.cli import COMMANDS
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.terminal.console import MAX_WIDTH, MIN_WIDTH, out_json, terminal_width
+from nondiff.experiments.terminal.shell_commands import nondiff_line, shell_line
 
 PATIENCE = 240  # [s]; of a busy machine
 NONDIFF = (sys.executable, "-m", "nondiff")
@@ -221,8 +221,8 @@ def test_help_ends_at_any_width(
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_parsing_at_once(signum: signal.Signals, home: Path) -> None:
     code = (
-        "import os, nondiff.experiments.train as train\n"
-        "from nondiff.experiments import cli\n"
+        "import os, nondiff.experiments.commands.train as train\n"
+        "from nondiff.experiments.commands import cli\n"
         f"train.parse = lambda *line: os.kill(os.getpid(), {int(signum)}) or print('went on')\n"
         "cli.run_command('train', [], 'nondiff train')"
     )

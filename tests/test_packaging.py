@@ -63,7 +63,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (entry_points,) = (n for n in names if n.endswith(".dist-info/entry_points.txt"))
-        assert "nondiff = nondiff.experiments.cli:main" in archive.read(entry_points).decode()
+        assert (
+            "nondiff = nondiff.experiments.commands.cli:main" in archive.read(entry_points).decode()
+        )
     packaged = {name for name in names if ".dist-info/" not in name}
     assert packaged == {name for name in known_files() if name.startswith("nondiff/")}
     assert "nondiff/py.typed" in packaged

@@ -18,6 +18,7 @@ import psutil
 import pytest
 import torch
 from faulty_envs import Breaks
+from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode
 from processes import hear_ctrl_c
 from stable_baselines3 import PPO, SAC, HerReplayBuffer
@@ -26,14 +27,14 @@ from test_workers import is_gone, same, tracker_pid, wait_for, without_time
 from watcher import trained
 
 from nondiff.agents import find_strategy
-from nondiff.agents.reinforcement.batched import BatchedVecEnv
-from nondiff.envs import ENVIRONMENTS, VECTOR_ENTRY_POINTS
-from nondiff.envs.arm.push import panda_push
-from nondiff.envs.episode_record import EpisodeRecord
-from nondiff.envs.errors import EnvironmentFailedError, InvalidActionError, InvalidOptionError
-from nondiff.envs.parallel import ParallelVectorEnv
-from nondiff.envs.parallel.crew import shares_of
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.agents.sb3.vec_envs.batched import BatchedVecEnv
+from nondiff.env_recipe import EnvRecipe
+from nondiff.envs import ENVIRONMENTS
+from nondiff.envs.arm.suite import panda_push
+from nondiff.errors import EnvironmentFailedError, InvalidActionError, InvalidOptionError
+from nondiff.gym.episode_record import EpisodeRecord
+from nondiff.processes.vector_env import ParallelVectorEnv
+from nondiff.processes.vector_env.worker_pool import shares_of
 
 torch.set_num_threads(1)
 
@@ -120,10 +121,8 @@ def test_it_declares_what_gymnasium_asks_for(push: ParallelVectorEnv) -> None:
 def test_every_arm_environment_has_a_vectorised_form() -> None:
     for env_id, (entry_point, _) in ENVIRONMENTS.items():
         if entry_point.startswith("nondiff.envs.arm."):
-            module, name = VECTOR_ENTRY_POINTS[entry_point].split(":")
-            made = getattr(__import__(module, fromlist=[name]), name)
-            assert made.args == (gymnasium.envs.registration.load_env_creator(entry_point),)
-            assert gymnasium.spec(env_id).vector_entry_point == f"{module}:{name}"
+            made = load_env_creator(gymnasium.spec(env_id).vector_entry_point)
+            assert made.args == (load_env_creator(entry_point),)
 
 
 # Stable-Baselines3
@@ -318,7 +317,7 @@ def test_an_interrupted_step_leaves_the_next_one_right(vector: Make, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("nondiff.envs.worker.connection.wait", interrupted)
+        patch.setattr("nondiff.processes.env_worker.connection.wait", interrupted)
         with pytest.raises(KeyboardInterrupt):
             breaks.step(np.zeros((2, 1)))
     assert breaks.step(np.zeros((2, 1)))[0][:, 1].tolist() == [2, 2]
@@ -349,7 +348,7 @@ def test_closing_leaves_no_process_and_no_file() -> None:
 PARENT = """
 import gymnasium, numpy as np, sys
 from faulty_envs import Breaks
-from nondiff.envs.parallel import ParallelVectorEnv
+from nondiff.processes.vector_env import ParallelVectorEnv
 
 if __name__ == "__main__":
     env = ParallelVectorEnv(Breaks, 4, processes=2, pause=0.05)

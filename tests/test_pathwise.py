@@ -17,16 +17,16 @@ from watcher import quick
 from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.api import train
 from nondiff.agents.capabilities import supported
-from nondiff.agents.network import MLP
 from nondiff.agents.pathwise.active import SurrogateLearner
 from nondiff.agents.pathwise.configs import Direct
 from nondiff.agents.pathwise.operators import make_operator
 from nondiff.agents.pathwise.surrogate import SurrogateModel
+from nondiff.agents.policies.network import MLP
 from nondiff.agents.rollout import rollout
 from nondiff.agents.strategy import Strategy, Training
-from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BudgetSpentError, Meter
-from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.black_box import BlackBox, BlackBoxEnv, BudgetSpentError, Meter
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import IncompatibleStrategyError, InvalidOptionError
 
 torch.set_num_threads(1)
 

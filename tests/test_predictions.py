@@ -15,12 +15,12 @@ from slow_cases import some_slow
 from watcher import Watcher
 
 from nondiff.agents import STRATEGIES, find_strategy
-from nondiff.agents.model import load_policy, save_policy
-from nondiff.agents.reinforcement.configs import Reinforcement
-from nondiff.agents.reinforcement.training import Segment
-from nondiff.agents.reinforcement.vectorize import make_environments
+from nondiff.agents.policies.model import load_policy, save_policy
+from nondiff.agents.sb3.configs import Reinforcement
+from nondiff.agents.sb3.training import Segment
+from nondiff.agents.sb3.vec_envs.vectorize import make_environments
 from nondiff.agents.strategy import Training
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.env_recipe import EnvRecipe
 
 REINFORCEMENT = [name for name in STRATEGIES if issubclass(find_strategy(name), Reinforcement)]
 BUDGET = 128  # fills whole batches of PPO and TRPO, and outlasts the off-policy warm-up of 100

@@ -25,23 +25,23 @@ from processes import Trainer, contained, started_in
 
 from nondiff.agents.api import _Recorder
 from nondiff.agents.evolution.configs import CMAES
-from nondiff.agents.network import MLP
 from nondiff.agents.pathwise.configs import FiniteDifference, Surrogate
-from nondiff.agents.reinforcement.configs import PPO
+from nondiff.agents.policies.network import MLP
+from nondiff.agents.sb3.configs import PPO
 from nondiff.agents.strategy import Training
-from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
-from nondiff.envs.process import (
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import EnvironmentFailedError, InvalidOptionError
+from nondiff.experiments.run.folder import Run
+from nondiff.processes.sandbox import (
     CallFailed,
     Limits,
     PersistentProcess,
     Pool,
     isolation,
-    launching,
     run_once,
     spawner,
 )
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.runs import Run
+from nondiff.processes.sandbox import launch as launching
 
 torch.set_num_threads(1)
 PATIENCE = 20.0  # [s]
@@ -299,7 +299,7 @@ def test_programs_start_again_when_the_spawner_was_killed() -> None:
 def test_a_fork_of_this_process_runs_programs_of_its_own() -> None:
     run_once(["true"])
     code = (
-        "import os\nfrom nondiff.envs.process import run_once\nrun_once(['true'])\n"
+        "import os\nfrom nondiff.processes.sandbox import run_once\nrun_once(['true'])\n"
         "if os.fork() == 0:\n    os._exit(run_once(['true']).code)\n"
         "assert os.wait()[1] == 0\nprint(run_once(['echo', 'both']).stdout)"
     )
@@ -511,7 +511,7 @@ def test_limits_must_leave_something(arguments: dict[str, Any]) -> None:
 def test_the_time_of_programs_is_counted() -> None:
     burn = "import time\nwhile time.process_time() < 0.2: pass"
     assert run_once([sys.executable, "-c", burn]).cpu_seconds >= 0.2
-    from nondiff.envs.cpu_time import cpu_seconds
+    from nondiff.processes.cpu_time import cpu_seconds
 
     before = cpu_seconds()
     loop = "import sys, time\nfor line in sys.stdin:\n e = time.process_time() + 0.2\n"

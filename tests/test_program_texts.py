@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nondiff.envs.errors import InvalidOptionError, NondiffError
-from nondiff.envs.executable import Executable, Last
-from nondiff.envs.executable.decimals import number
-from nondiff.envs.process import Limits, PersistentProcess, run_once
+from nondiff.black_box.executable import Executable, Last
+from nondiff.black_box.executable.decimals import number
+from nondiff.errors import InvalidOptionError, NondiffError
+from nondiff.processes.sandbox import Limits, PersistentProcess, run_once
 
 WIDE = (-1e300, 1e300)
 

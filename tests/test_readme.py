@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import pytest
 
-from nondiff.envs.needs import NEEDS
+from nondiff.requirements import NEEDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -11,14 +11,14 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nondiff.agents.refinement import refine
-from nondiff.envs.black_box import BlackBox, Start
-from nondiff.envs.errors import (
+from nondiff.agents.pathwise.refinement import refine
+from nondiff.black_box import BlackBox, Start
+from nondiff.envs.surface_waves.surface_waves import DEVIATION, REACH, SurfaceWaves
+from nondiff.errors import (
     IncompatibleStrategyError,
     InvalidActionError,
     InvalidOptionError,
 )
-from nondiff.envs.surface_waves.box import DEVIATION, REACH, SurfaceWaves
 
 Array = NDArray[np.float64]
 CASES = 8

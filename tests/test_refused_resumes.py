@@ -11,8 +11,8 @@ import pytest
 from conftest import Answer, Command
 from processes import truncate, unfinished
 
-from nondiff.experiments.claims import lock_folder
-from nondiff.experiments.runs import Run
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.locks import lock_folder
 
 
 @pytest.fixture

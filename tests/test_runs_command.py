@@ -16,20 +16,20 @@ import pytest
 from conftest import Answer, Command
 from PIL import Image
 
-from nondiff.experiments.console import CELL_WIDTH
-from nondiff.experiments.curves import MOST_POINTS, group_runs, mean_curve
-from nondiff.experiments.episodes import Episode
-from nondiff.experiments.metrics import MetricsWriter, Rows, read_metrics
-from nondiff.experiments.run_files import METRICS, TENSORBOARD
-from nondiff.experiments.runs import Run
-from nondiff.experiments.statistics import summarize
+from nondiff.experiments.evaluation.episodes import Episode
+from nondiff.experiments.evaluation.statistics import summarize
+from nondiff.experiments.plots.curves import MOST_POINTS, group_runs, mean_curve
+from nondiff.experiments.run.file_names import METRICS, TENSORBOARD
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.metrics import MetricsWriter, Rows, read_metrics
+from nondiff.experiments.terminal.console import CELL_WIDTH
 
 RETURN, SUCCESS = "evaluation/return_mean", "evaluation/success"
 SOLVED = summarize([Episode(seed, 10.0, 5, seed > 0) for seed in range(4)])  # three of four
 HOLDER = """
 import sys
 from pathlib import Path
-from nondiff.experiments.claims import lock_folder
+from nondiff.experiments.run.locks import lock_folder
 
 lock = lock_folder(Path(sys.argv[1]))
 print("held", flush=True)

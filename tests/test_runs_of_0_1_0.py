@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import Command
 
-from nondiff.experiments.metrics import evaluation_calls, read_metrics
-from nondiff.experiments.runs import Run
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.metrics import evaluation_calls, read_metrics
 
 RUNS = Path(__file__).with_name("runs_of_0.1.0")
 # Each was killed as the second evaluation began, cma-es after the checkpoint of the same step.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nondiff.envs.main_module import GUARD
+from nondiff.processes.main_module import GUARD
 
 MADE = "print('made here')\n"  # by whichever process runs the script
 VECTOR = """
@@ -19,8 +19,8 @@ vector.close()
 """
 TRAINING = """
 from nondiff.agents.api import train
-from nondiff.agents.network import MLP
-from nondiff.agents.reinforcement.configs import PPO
+from nondiff.agents.policies.network import MLP
+from nondiff.agents.sb3.configs import PPO
 import gymnasium
 env = gymnasium.make("{env_id}")
 policy = MLP.for_env(env)
@@ -35,7 +35,7 @@ class Own(CartPoleEnv):
 gymnasium.register("Own-v0", entry_point=Own, max_episode_steps=20)
 """
 OWN_VECTOR = """
-from nondiff.envs.parallel import ParallelVectorEnv
+from nondiff.processes.vector_env import ParallelVectorEnv
 vector = ParallelVectorEnv(Own, num_envs=2)
 print(vector.reset(seed=0)[0].shape)
 vector.close()

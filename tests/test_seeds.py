@@ -18,7 +18,7 @@ from nondiff.agents.seeds import (
     selection_seeds,
     training_seed,
 )
-from nondiff.experiments.train import TrainOptions, train
+from nondiff.experiments.commands.train import TrainOptions, train
 
 MOST_EPISODES = 10**6  # of an evaluation, as the commands allow
 RUN_SEEDS = [

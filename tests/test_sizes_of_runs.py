@@ -18,9 +18,9 @@ from fuzzing import check_answer, nondiff, tiny
 from slow_cases import some_slow
 from test_strangers_folders import COMMANDS
 
-from nondiff.agents.model import MODEL
-from nondiff.agents.storage import MANIFEST, Layout
-from nondiff.experiments.checkpoints import CHECKPOINT
+from nondiff.agents.policies.model import MODEL
+from nondiff.agents.policies.storage import MANIFEST, Layout
+from nondiff.experiments.run.checkpoints import CHECKPOINT
 
 MAX_MEMORY = 2**30  # [bytes], of which the libraries take about a third
 

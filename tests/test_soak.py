@@ -14,7 +14,7 @@ import psutil
 import pytest
 from conftest import FEW_EPISODES, ROOT
 
-from nondiff.experiments.runs import Run
+from nondiff.experiments.run.folder import Run
 
 STEPS = 200_000
 MEBIBYTE = 2**20

@@ -13,9 +13,9 @@ from conftest import Command
 from foreign_envs import Short
 from gymnasium import spaces
 
-from nondiff.agents.network import MLP, NetworkPolicy
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.experiments.fit import check_spaces
+from nondiff.agents.policies.network import MLP, NetworkPolicy
+from nondiff.errors import InvalidOptionError
+from nondiff.experiments.evaluation.fit import check_spaces
 
 PAIR = {"a": spaces.Box(-1, 1, (2,)), "b": spaces.Box(-1, 1, (3,))}
 WIDE = np.linspace(1, 40, 40, dtype=np.float32)

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from nondiff.experiments.episodes import Episode
-from nondiff.experiments.statistics import (
+from nondiff.experiments.evaluation.episodes import Episode
+from nondiff.experiments.evaluation.statistics import (
     Estimate,
     bootstrapped,
     interquartile_mean,

@@ -25,8 +25,8 @@ from processes import (
     unfinished,
 )
 
-from nondiff.experiments.resume import ResumeOptions, resume
-from nondiff.experiments.runs import Run
+from nondiff.experiments.commands.resume import ResumeOptions, resume
+from nondiff.experiments.run.folder import Run
 from nondiff.experiments.stopping import Interrupted, Stop
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from canary import ATTACKS, make_home, unharmed
 
-from nondiff.agents.demonstrations import checksum, read_demonstrations
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.experiments.demonstrations import Recorder, write_dataset
-from nondiff.experiments.episodes import RandomPolicy, play
+from nondiff.agents.demonstrations.dataset import checksum, read_demonstrations
+from nondiff.errors import InvalidOptionError
+from nondiff.experiments.evaluation.episodes import RandomPolicy, play
+from nondiff.experiments.evaluation.recording import Recorder, write_dataset
 
 h5py = pytest.importorskip("h5py")
 pytest.importorskip("minari")

@@ -13,10 +13,10 @@ from conftest import Answer
 from fuzzing import check_answer, nondiff, tiny
 from slow_cases import some_slow
 
-from nondiff.agents.model import MODEL
-from nondiff.experiments.checkpoints import CHECKPOINT
-from nondiff.experiments.run_files import FILES, FOLDERS
-from nondiff.experiments.runs import Run
+from nondiff.agents.policies.model import MODEL
+from nondiff.experiments.run.checkpoints import CHECKPOINT
+from nondiff.experiments.run.file_names import FILES, FOLDERS
+from nondiff.experiments.run.folder import Run
 
 NEW = "step-000000999"  # which no run has
 INSIDE = ("models/STEP", "checkpoints/STEP")

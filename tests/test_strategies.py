@@ -16,11 +16,11 @@ from slow_cases import some_slow
 from watcher import Watcher, quick, trained
 
 from nondiff.agents import STRATEGIES, find_strategy
-from nondiff.agents.model import MODEL, load_policy, save_policy
+from nondiff.agents.policies.model import MODEL, load_policy, save_policy
 from nondiff.agents.presets import PRESETS
 from nondiff.agents.strategy import TrainedPolicy
-from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
-from nondiff.envs.needs import needs_of
+from nondiff.envs import needs_of
+from nondiff.errors import IncompatibleStrategyError, InvalidOptionError
 
 PLAIN = [name for name in STRATEGIES if find_strategy(name).needs is None]
 REINFORCEMENT = [name for name in STRATEGIES if hasattr(find_strategy(name), "num_envs")]
@@ -84,7 +84,7 @@ def test_a_preset_fits_its_environment(key: tuple[str, str]) -> None:
             return
         if key != next(k for k in PRESETS if PRESETS[k].strategy == strategy):  # trained before
             return
-        runs_programs = any(need.kind == "program" for need in needs_of(env.spec.entry_point))
+        runs_programs = any(need.kind == "program" for need in needs_of(env.spec.id))
         policy = trained(strategy, env_id, 64 if runs_programs else 256)
         assert env.action_space.contains(policy.predict(env.reset(seed=0)[0]))
 

@@ -31,7 +31,7 @@ ODD: list[tuple[str, tuple[str, ...], Any]] = [
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from nondiff.experiments.cli import run_command
+    from nondiff.experiments.commands.cli import run_command
 
     home = tmp_path_factory.mktemp("strict")
     few = ("--eval-every", "64", "--eval-episodes", "1", "--judge-episodes", "1")

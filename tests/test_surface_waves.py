@@ -9,11 +9,18 @@ import torch
 
 disba = pytest.importorskip("disba")
 
-from nondiff.envs.black_box import HasJacobian, HasPool, HasTwin, HasVjp, find_black_box  # noqa: E402
-from nondiff.envs.errors import InvalidOptionError, UnknownNameError  # noqa: E402
-from nondiff.envs.recipe import EnvRecipe  # noqa: E402
+from nondiff.black_box import HasJacobian, HasPool, HasTwin, HasVjp, find_black_box  # noqa: E402
+from nondiff.env_recipe import EnvRecipe  # noqa: E402
 from nondiff.envs.surface_waves import duals  # noqa: E402
-from nondiff.envs.surface_waves.box import (  # noqa: E402
+from nondiff.envs.surface_waves.dispersion import (  # noqa: E402
+    FASTEST,
+    SLOWEST,
+    of_shear_velocity,
+    phase_velocities,
+)
+from nondiff.envs.surface_waves.dual_numbers import Dual, MixedError  # noqa: E402
+from nondiff.envs.surface_waves.duals import dltar4, dual_sensitivities, polish  # noqa: E402
+from nondiff.envs.surface_waves.surface_waves import (  # noqa: E402
     DEVIATION,
     FAILURE,
     NOISE,
@@ -25,14 +32,7 @@ from nondiff.envs.surface_waves.box import (  # noqa: E402
     SurfaceWaves,
     _measured,
 )
-from nondiff.envs.surface_waves.dispersion import (  # noqa: E402
-    FASTEST,
-    SLOWEST,
-    of_shear_velocity,
-    phase_velocities,
-)
-from nondiff.envs.surface_waves.dual_numbers import Dual, MixedError  # noqa: E402
-from nondiff.envs.surface_waves.duals import dltar4, dual_sensitivities, polish  # noqa: E402
+from nondiff.errors import InvalidOptionError, UnknownNameError  # noqa: E402
 
 torch.set_num_threads(1)
 NO_STATE = np.zeros((0, 0))

@@ -12,7 +12,7 @@ from fuzzing import SHORT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nondiff.envs.text import code, json_text, markdown, visible
+from nondiff.text import code, json_text, markdown, visible
 
 BAD = st.text(
     st.sampled_from(

@@ -18,7 +18,7 @@ from processes import hear_ctrl_c
 from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nondiff.experiments.runs import Run
+from nondiff.experiments.run.folder import Run
 
 THEIR_PACKAGE = """
 import gymnasium

@@ -22,12 +22,12 @@ from conftest import Answer, Command
 from fuzzing import nondiff, tiny
 
 from nondiff.agents import STRATEGIES, find_strategy
+from nondiff.env_recipe import EnvRecipe, _parameters
 from nondiff.envs import ENVIRONMENTS
-from nondiff.envs.errors import UntrustedError
-from nondiff.envs.recipe import EnvRecipe, _parameters
-from nondiff.experiments import ownership
-from nondiff.experiments.runs import Run
-from nondiff.experiments.trust import DATA, FILES, is_data
+from nondiff.errors import UntrustedError
+from nondiff.experiments.run import ownership
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.trust import DATA, FILES, is_data
 
 EVIL = """
 import gymnasium

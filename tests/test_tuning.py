@@ -14,7 +14,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from nondiff.agents.presets import PRESETS, find_preset
-from nondiff.experiments.train import parse
+from nondiff.experiments.commands.train import parse
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -141,6 +141,6 @@ def test_a_study_goes_on_and_prints_a_preset(tmp_path: Path) -> None:
 
 
 def configs() -> Any:
-    from nondiff.agents.reinforcement import configs
+    from nondiff.agents.sb3 import configs
 
     return configs

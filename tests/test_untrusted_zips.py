@@ -32,11 +32,11 @@ from sb3_zips import (
 from stable_baselines3 import DQN
 from stable_baselines3.common.vec_env import VecNormalize
 
-from nondiff.agents.model import load_policy
-from nondiff.agents.reinforcement import archive, importing
-from nondiff.agents.reinforcement.importing import import_zip
-from nondiff.envs.errors import DamagedModelError, InvalidOptionError, UnknownNameError
-from nondiff.experiments.exchange import ImportOptions, import_run
+from nondiff.agents.policies.model import load_policy
+from nondiff.agents.sb3.exchange import archive, importing
+from nondiff.agents.sb3.exchange.importing import import_zip
+from nondiff.errors import DamagedModelError, InvalidOptionError, UnknownNameError
+from nondiff.experiments.commands.exchange import ImportOptions, import_run
 
 FEW = ("--episodes", 2, "--random-episodes", 0)
 

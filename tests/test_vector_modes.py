@@ -16,16 +16,16 @@ from slow_cases import some_slow
 from small_boxes import Bowl, Track
 from test_envs import differ_by_the_reward_alone
 
-from nondiff.agents.reinforcement.batched import BatchedVecEnv
-from nondiff.envs import ENVIRONMENTS, VECTOR_ENTRY_POINTS
-from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.parallel import ParallelVectorEnv
+from nondiff.agents.sb3.vec_envs.batched import BatchedVecEnv
+from nondiff.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
+from nondiff.envs import ENVIRONMENTS
+from nondiff.errors import InvalidOptionError
+from nondiff.processes.vector_env import ParallelVectorEnv
 
 Vector = VectorEnv[Any, Any, Any]
 MODES = list(AutoresetMode)
 COUNT = 3
-VECTORISED = [env_id for env_id in ENVIRONMENTS if ENVIRONMENTS[env_id][0] in VECTOR_ENTRY_POINTS]
+VECTORISED = [i for i in ENVIRONMENTS if gymnasium.spec(i).vector_entry_point is not None]
 RESEMBLED = {*VECTORISED} - {"nondiff/PandaPush-v0", "nondiff/YagiAntenna-v0"}
 
 

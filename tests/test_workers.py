@@ -20,13 +20,13 @@ import pytest
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from nondiff.agents.reinforcement.workers import WorkerVecEnv
-from nondiff.envs import worker as worker_module
-from nondiff.envs.cpu_time import cpu_seconds
-from nondiff.envs.episode_record import EpisodeRecord
-from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.envs.worker import EnvironmentRaised, Worker, WorkerLost
+from nondiff.agents.sb3.vec_envs.workers import WorkerVecEnv
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import EnvironmentFailedError, InvalidOptionError
+from nondiff.gym.episode_record import EpisodeRecord
+from nondiff.processes import env_worker as worker_module
+from nondiff.processes.cpu_time import cpu_seconds
+from nondiff.processes.env_worker import EnvironmentRaised, Worker, WorkerLost
 
 LONG = 60.0  # s; no fault of a test takes so long
 SHORT = 1.5  # s; where it is waited for, so that a busy machine may answer in time
@@ -537,8 +537,8 @@ def test_nothing_leaks(tmp_path: Path) -> None:
 PARENT = """
 import sys, threading
 import numpy as np
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.envs.worker import Worker
+from nondiff.env_recipe import EnvRecipe
+from nondiff.processes.env_worker import Worker
 
 def say(word):
     print(word, flush=True)
@@ -641,5 +641,8 @@ def test_a_parent_that_forgets_its_workers_ends(tmp_path: Path) -> None:
 
 
 def test_importing_a_worker_loads_no_learning_library() -> None:
-    code = "import sys, nondiff.envs.worker; print({'torch', 'stable_baselines3'} & {*sys.modules})"
+    code = (
+        "import sys, nondiff.processes.env_worker\n"
+        "print({'torch', 'stable_baselines3'} & {*sys.modules})"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"

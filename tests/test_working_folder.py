@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nondiff.experiments.cli import COMMANDS
+from nondiff.experiments.commands.cli import COMMANDS
 
 NONDIFF = str(Path(sys.executable).with_name("nondiff"))
 # What libraries try to import if it is there, and what Python itself looks for.
@@ -70,9 +70,9 @@ def test_help_of_every_command(run: Run, start: tuple[str, ...]) -> None:
 
 STARTS = """
 import os, subprocess, sys
-from nondiff.envs.python_processes import SAFE_PATH, module_command
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.envs.worker import Worker
+from nondiff.processes.python_processes import SAFE_PATH, module_command
+from nondiff.env_recipe import EnvRecipe
+from nondiff.processes.env_worker import Worker
 
 def main():
     worker = Worker(EnvRecipe("CartPole-v1"), timeout=60)

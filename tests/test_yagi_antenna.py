@@ -13,11 +13,12 @@ import torch
 from simulators import needs
 
 from nondiff.agents.capabilities import supported
-from nondiff.envs.black_box import HasPool, capabilities
-from nondiff.envs.errors import InvalidOptionError, MissingDependencyError, UnknownNameError
-from nondiff.envs.process import CallFailed, Limits, find_program
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.envs.yagi_antenna.box import (
+from nondiff.black_box import HasPool, capabilities
+from nondiff.env_recipe import EnvRecipe
+from nondiff.envs.yagi_antenna.nec2 import LIGHT, Answer, Rods, cards, parse, solve
+from nondiff.envs.yagi_antenna.requests import MODESTY, best_gain, drawn
+from nondiff.envs.yagi_antenna.trade_off import BEST_GAINS
+from nondiff.envs.yagi_antenna.yagi_antenna import (
     FAILURE,
     HIGH,
     LOW,
@@ -31,9 +32,8 @@ from nondiff.envs.yagi_antenna.box import (
     impedances,
     reflections,
 )
-from nondiff.envs.yagi_antenna.nec2 import LIGHT, Answer, Rods, cards, parse, solve
-from nondiff.envs.yagi_antenna.requests import MODESTY, best_gain, drawn
-from nondiff.envs.yagi_antenna.trade_off import BEST_GAINS
+from nondiff.errors import InvalidOptionError, MissingDependencyError, UnknownNameError
+from nondiff.processes.sandbox import CallFailed, Limits, find_program
 
 pytestmark = needs("nec2c")
 
@@ -232,7 +232,7 @@ def test_all_corners_of_the_actions_can_be_computed(box: YagiAntenna) -> None:
 
 @pytest.fixture(scope="module")
 def output(program: str) -> str:
-    from nondiff.envs.process import run_once
+    from nondiff.processes.sandbox import run_once
 
     files = {"in": cards(FIVE, ACROSS)}
     return run_once((program, "-i", "in", "-o", "out"), files=files, reads=("out",)).files["out"]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nondiff.agents import find_strategy
 from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.env_recipe import EnvRecipe
 
 
 @dataclass

@@ -17,10 +17,10 @@ import gymnasium
 import numpy as np
 import torch
 
-from nondiff.envs.black_box import BlackBoxEnv
-from nondiff.envs.errors import MissingDependencyError
-from nondiff.envs.executable import Executable
-from nondiff.envs.process import Limits
+from nondiff.black_box import BlackBoxEnv
+from nondiff.black_box.executable import Executable
+from nondiff.errors import MissingDependencyError
+from nondiff.processes.sandbox import Limits
 
 FOLDER = Path(__file__).parent
 PROGRAM = FOLDER / "forward"
@@ -97,8 +97,8 @@ def mean_reward(policy, env):
 
 def main():
     from nondiff.agents.api import train
-    from nondiff.agents.network import MLP, NetworkPolicy
     from nondiff.agents.pathwise.configs import FiniteDifference, Surrogate
+    from nondiff.agents.policies.network import MLP, NetworkPolicy
 
     torch.set_num_threads(1)
     env = gymnasium.make("Beam-v0", pool="held-out")

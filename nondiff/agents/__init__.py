@@ -13,18 +13,18 @@ if __name__ != "nondiff.agents":
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from nondiff.envs.errors import UnknownNameError
+from nondiff.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from nondiff.agents.strategy import Strategy
 
 STRATEGIES: dict[str, str] = {
-    "ppo": "nondiff.agents.reinforcement.configs:PPO",
-    "a2c": "nondiff.agents.reinforcement.configs:A2C",
-    "trpo": "nondiff.agents.reinforcement.configs:TRPO",
-    "sac": "nondiff.agents.reinforcement.configs:SAC",
-    "td3": "nondiff.agents.reinforcement.configs:TD3",
-    "tqc": "nondiff.agents.reinforcement.configs:TQC",
+    "ppo": "nondiff.agents.sb3.configs:PPO",
+    "a2c": "nondiff.agents.sb3.configs:A2C",
+    "trpo": "nondiff.agents.sb3.configs:TRPO",
+    "sac": "nondiff.agents.sb3.configs:SAC",
+    "td3": "nondiff.agents.sb3.configs:TD3",
+    "tqc": "nondiff.agents.sb3.configs:TQC",
     "surrogate": "nondiff.agents.pathwise.configs:Surrogate",
     "manual": "nondiff.agents.pathwise.configs:Manual",
     "finite-difference": "nondiff.agents.pathwise.configs:FiniteDifference",

@@ -13,12 +13,12 @@ from torch import nn
 
 from nondiff.agents.seeds import LARGEST_SEED
 from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
-from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
-from nondiff.envs.cpu_time import cpu_seconds
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.limit import asked_limit
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.envs.wrapping import changing_wrapper
+from nondiff.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import InvalidOptionError
+from nondiff.gym.step_limit import asked_limit
+from nondiff.gym.wrapping import changing_wrapper
+from nondiff.processes.cpu_time import cpu_seconds
 
 Environment = str | gymnasium.Env[Any, Any] | BlackBox
 

@@ -11,12 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.strategy import Strategy
-from nondiff.envs.black_box import BlackBox, capabilities, find_black_box
-from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
+from nondiff.black_box import BlackBox, capabilities, find_black_box
+from nondiff.errors import IncompatibleStrategyError, InvalidOptionError
 
 LACKS = {
     "gradient of the reward": "has a reward without a gradient, as sparse rewards are",
-    "black box": "is no black box in the sense of nondiff.envs.black_box, or is in a wrapper",
+    "black box": "is no black box in the sense of nondiff.black_box, or is in a wrapper",
     "vjp": "offers no hand-written vector-Jacobian product (`vjp`)",
     "twin": "offers no differentiable twin (`twin`)",
 }

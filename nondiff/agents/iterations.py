@@ -12,12 +12,12 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from nondiff.agents.network import MLP, Activation, NetworkPolicy, non_finite_weight
 from nondiff.agents.origin import origin_of, taking_up
+from nondiff.agents.policies.network import MLP, Activation, NetworkPolicy, non_finite_weight
 from nondiff.agents.seeds import generator_seed
 from nondiff.agents.strategy import Observer, State, Strategy, Training
-from nondiff.envs.black_box import Meter
-from nondiff.envs.errors import NonFiniteError
+from nondiff.black_box import Meter
+from nondiff.errors import NonFiniteError
 
 Tensors = dict[str, Tensor]
 POLICY = "policy."

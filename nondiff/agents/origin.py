@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from nondiff.agents.strategy import State, Strategy, Training
-from nondiff.envs.errors import DamagedCheckpointError
+from nondiff.errors import DamagedCheckpointError
 
 
 def origin_of(config: Strategy, training: Training, **more: Any) -> dict[str, Any]:

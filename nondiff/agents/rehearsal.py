@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from nondiff.agents import spaces as space_files
-from nondiff.agents.network import MLP, Activation, NetworkPolicy, rebuild
+from nondiff.agents.policies import spaces as space_files
+from nondiff.agents.policies.network import MLP, Activation, NetworkPolicy, rebuild
 from nondiff.agents.strategy import Policy
-from nondiff.envs.errors import IncompatibleStrategyError, NondiffError
-from nondiff.envs.returns import is_as_whole, is_ours
-from nondiff.envs.text import cut
-from nondiff.envs.wrapping import changing_wrapper
+from nondiff.errors import IncompatibleStrategyError, NondiffError
+from nondiff.gym.returns import is_as_whole, is_ours
+from nondiff.gym.wrapping import changing_wrapper
+from nondiff.text import cut
 
 LARGEST = 10_000_000  # numbers of an observation or an action that a network is made for
 EPISODE = 2  # steps
@@ -115,7 +115,7 @@ def advice(env: Env) -> str:
     """Which wrappers may help where a space is not simple."""
     wrappers = ["--wrapper gymnasium.wrappers:FlattenObservation"]
     if lacks_of_action(env.action_space):
-        wrappers.append("--wrapper nondiff.envs.wrappers:PlainAction")
+        wrappers.append("--wrapper nondiff.gym.wrappers:PlainAction")
     return f"try {' and '.join(wrappers)}"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from nondiff.envs.black_box import BlackBox, Start
+from nondiff.black_box import BlackBox, Start
 
 Act = Callable[[Tensor], Tensor]  # flattened observations (n, observation) to actions (n, action)
 Operate = Callable[[Tensor, Tensor], Tensor]

@@ -11,8 +11,8 @@ import gymnasium
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nondiff.envs.errors import IncompatibleStrategyError
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import IncompatibleStrategyError
 
 CHECKPOINT_EVERY = 10_000  # environment steps
 Need = Literal["black box", "vjp", "twin"]

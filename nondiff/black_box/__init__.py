@@ -3,7 +3,7 @@
 Importing this package loads torch: import it where an environment is made, not in a table.
 """
 
-from nondiff.envs.black_box.contract import (
+from nondiff.black_box.contract import (
     BlackBox,
     Capability,
     HasJacobian,
@@ -14,10 +14,10 @@ from nondiff.envs.black_box.contract import (
     capabilities,
     failed_rows,
 )
-from nondiff.envs.black_box.env import BlackBoxEnv, find_black_box
-from nondiff.envs.black_box.function import FunctionBox
-from nondiff.envs.black_box.meter import BudgetSpentError, Meter
-from nondiff.envs.black_box.vector import BlackBoxVectorEnv
+from nondiff.black_box.env import BlackBoxEnv, find_black_box
+from nondiff.black_box.function import FunctionBox
+from nondiff.black_box.meter import BudgetSpentError, Meter
+from nondiff.black_box.vector import BlackBoxVectorEnv
 
 __all__ = [
     "BlackBox",

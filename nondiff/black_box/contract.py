@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nondiff.envs.copying import DeepCopied
+from nondiff.gym.copying import DeepCopied
 
 Array = NDArray[np.float64]
 Capability = Literal["jacobian", "vjp", "twin"]
@@ -103,7 +103,7 @@ class BlackBox(DeepCopied, ABC):
             outcome: (outcome,) of it; NaN where it failed; None before the first.
             context: (context,) what the episode is about.
         """
-        from nondiff.envs.black_box.pictures import draw_numbers
+        from nondiff.black_box.pictures import draw_numbers
 
         draw_numbers(figure, {"context": context, "action": action, "outcome": outcome})
 

@@ -11,12 +11,12 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from nondiff.envs.black_box.contract import Array, BlackBox, Start, failed_rows
-from nondiff.envs.black_box.meter import Meter
-from nondiff.envs.copying import DeepCopied
-from nondiff.envs.errors import InvalidActionError, InvalidOptionError
-from nondiff.envs.limit import CountsItsSteps
-from nondiff.envs.wrapping import changing_wrapper
+from nondiff.black_box.contract import Array, BlackBox, Start, failed_rows
+from nondiff.black_box.meter import Meter
+from nondiff.errors import InvalidActionError, InvalidOptionError
+from nondiff.gym.copying import DeepCopied
+from nondiff.gym.step_limit import CountsItsSteps
+from nondiff.gym.wrapping import changing_wrapper
 
 Info = dict[str, Any]
 Infos = dict[str, NDArray[Any]]  # a row for each episode
@@ -199,7 +199,7 @@ class Episodes:
 
     def picture(self, row: int) -> Any:
         """The same as a picture (height, width, 3)."""
-        from nondiff.envs.black_box.pictures import picture
+        from nondiff.black_box.pictures import picture
 
         return picture(lambda figure: self.draw(figure, row))
 

@@ -13,9 +13,9 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from nondiff.envs.black_box.contract import Array, BlackBox, Start
-from nondiff.envs.black_box.guarded import GuardedFunction, numbers
-from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
+from nondiff.black_box.contract import Array, BlackBox, Start
+from nondiff.black_box.guarded import GuardedFunction, numbers
+from nondiff.errors import EnvironmentFailedError, InvalidOptionError
 
 Pool = Literal["all", "training", "held-out"]
 Vector = NDArray[np.float64]
@@ -155,7 +155,7 @@ class FunctionBox(BlackBox):
         context: Array,
     ) -> None:
         """Draw the parameters within their bounds, and the outcome against the request."""
-        from nondiff.envs.black_box.pictures import Rows, draw_answer, draw_parameters
+        from nondiff.black_box.pictures import Rows, draw_answer, draw_parameters
 
         if self._reward is not None:  # then a context is no requested outcome
             super().draw(figure, state, action, outcome, context)

@@ -10,8 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.black_box.contract import Array, failed_rows
-from nondiff.envs.errors import EnvironmentFailedError, NondiffError
+from nondiff.black_box.contract import Array, failed_rows
+from nondiff.errors import EnvironmentFailedError, NondiffError
 
 Vector = NDArray[np.float64]
 

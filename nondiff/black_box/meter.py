@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nondiff.envs.black_box.contract import (
+from nondiff.black_box.contract import (
     Array,
     BlackBox,
     HasJacobian,
@@ -18,9 +18,9 @@ from nondiff.envs.black_box.contract import (
     HasVjp,
     failed_rows,
 )
-from nondiff.envs.copying import DeepCopied
-from nondiff.envs.cpu_time import cpu_seconds
-from nondiff.envs.errors import EnvironmentFailedError, NondiffError
+from nondiff.errors import EnvironmentFailedError, NondiffError
+from nondiff.gym.copying import DeepCopied
+from nondiff.processes.cpu_time import cpu_seconds
 
 
 class BudgetSpentError(NondiffError, RuntimeError):

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
-from nondiff.envs.black_box.contract import Array
+from nondiff.black_box.contract import Array
 
 Picture = NDArray[np.uint8]
 

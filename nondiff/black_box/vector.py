@@ -12,13 +12,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from nondiff.envs.autoreset import check_nothing_is_over, checked_mode, split_mask
-from nondiff.envs.black_box.contract import BlackBox, Start
-from nondiff.envs.black_box.env import Episodes, Infos, checked, checked_render_mode, metadata_of
-from nondiff.envs.black_box.meter import Meter
-from nondiff.envs.copying import DeepCopied
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.limit import CountsItsSteps, check_limit
+from nondiff.black_box.contract import BlackBox, Start
+from nondiff.black_box.env import Episodes, Infos, checked, checked_render_mode, metadata_of
+from nondiff.black_box.meter import Meter
+from nondiff.errors import InvalidOptionError
+from nondiff.gym.copying import DeepCopied
+from nondiff.gym.step_limit import CountsItsSteps, check_limit
+from nondiff.processes.vector_env.autoreset import check_nothing_is_over, checked_mode, split_mask
 
 
 class BlackBoxVectorEnv(DeepCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.errors import InvalidOptionError
 
 Device = Literal["cpu", "cuda", "auto"]  # where networks are trained
 MOST_EPISODES = 10**6

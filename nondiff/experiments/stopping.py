@@ -10,8 +10,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from nondiff.experiments.console import is_plain
-from nondiff.experiments.streams import ERROR, write_or_drop
+from nondiff.experiments.terminal.console import is_plain
+from nondiff.experiments.terminal.streams import ERROR, write_or_drop
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SHELL_CODE = 128  # plus the signal's number: a shell's exit code for a program that it ended

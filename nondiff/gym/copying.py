@@ -7,7 +7,7 @@ from typing import ClassVar, NoReturn
 
 from typing_extensions import Self
 
-from nondiff.envs.errors import CopyRefusedError
+from nondiff.errors import CopyRefusedError
 
 
 class DeepCopied:

@@ -12,8 +12,8 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
-from nondiff.envs.errors import InvalidReturnError
-from nondiff.envs.text import cut
+from nondiff.errors import InvalidReturnError
+from nondiff.text import cut
 
 Env = gymnasium.Env[Any, Any]
 RESET = "(observation, info)"

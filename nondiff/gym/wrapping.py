@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 from gymnasium import wrappers
 
-from nondiff.envs.errors import InvalidOptionError, MissingDependencyError, NondiffError
+from nondiff.errors import InvalidOptionError, MissingDependencyError, NondiffError
 
 Env = gymnasium.Env[Any, Any]
 FORM = "MODULE:CLASS or MODULE:CLASS,KEY=VALUE,..."

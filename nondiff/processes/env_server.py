@@ -18,8 +18,8 @@ from typing import Any, SupportsFloat
 import gymnasium
 import psutil
 
-from nondiff.envs.errors import NondiffError
-from nondiff.envs.python_processes import restore_safe_path
+from nondiff.errors import NondiffError
+from nondiff.processes.python_processes import restore_safe_path
 
 Env = gymnasium.Env[Any, Any]
 

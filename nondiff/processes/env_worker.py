@@ -25,12 +25,12 @@ from uuid import uuid4
 
 import psutil
 
-from nondiff.envs import cpu_time, main_module
-from nondiff.envs.awake_clock import AwakeClock
-from nondiff.envs.copying import NeverCopied
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.python_processes import safe_path, signals_held
-from nondiff.envs.serving import MARK, SIGNALS, Env, kill_descendants, work
+from nondiff.errors import InvalidOptionError
+from nondiff.gym.copying import NeverCopied
+from nondiff.processes import cpu_time, main_module
+from nondiff.processes.awake_clock import AwakeClock
+from nondiff.processes.env_server import MARK, SIGNALS, Env, kill_descendants, work
+from nondiff.processes.python_processes import safe_path, signals_held
 
 Wrap = Callable[[Env], Env]
 

@@ -14,7 +14,7 @@ from multiprocessing import spawn
 from pathlib import Path
 from typing import Any
 
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.errors import InvalidOptionError
 
 GUARD = 'if __name__ == "__main__":'
 NEEDS_GUARD = f"a script that starts processes has to do so below `{GUARD}`"

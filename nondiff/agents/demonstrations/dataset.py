@@ -16,16 +16,16 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from nondiff.agents.demonstration_files import (
+from nondiff.agents.demonstrations.files import (
     METADATA,
     VALUES,
     check_values,
     data_folder,
     read_metadata,
 )
-from nondiff.envs.errors import InvalidOptionError, MissingDependencyError, NonFiniteError
-from nondiff.envs.needs import missing
+from nondiff.errors import InvalidOptionError, MissingDependencyError, NonFiniteError
 from nondiff.files.safe_path import SafePath
+from nondiff.requirements import missing
 
 DATA = "data"  # the folder in a dataset's that Minari reads
 PIECE = 2**20  # [bytes]

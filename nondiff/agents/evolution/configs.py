@@ -20,7 +20,7 @@ class CMAES(Strategy):
     """
 
     name = "cma-es"
-    trainer = "nondiff.agents.evolution.training"
+    trainer = "nondiff.agents.evolution.search"
     checkpoint_every: ClassVar[int] = 1_000
 
     sigma: Positive = 0.1

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nondiff.agents.iterations import device
-from nondiff.agents.network import NetworkPolicy
+from nondiff.agents.policies.network import NetworkPolicy
 from nondiff.agents.rollout import rollout
 from nondiff.agents.seeds import training_seed
 from nondiff.agents.strategy import Training
-from nondiff.envs.black_box import BlackBox, Meter
-from nondiff.envs.errors import EnvironmentFailedError, NonFiniteError, details_of, what_went_wrong
-from nondiff.envs.returns import parts
+from nondiff.black_box import BlackBox, Meter
+from nondiff.errors import EnvironmentFailedError, NonFiniteError, details_of, what_went_wrong
+from nondiff.gym.returns import parts
 
 
 class Judge(ABC):

@@ -13,13 +13,13 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from nondiff.agents.capabilities import check_values
 from nondiff.agents.evolution.configs import CMAES
-from nondiff.agents.evolution.judging import BlackBoxJudge, EnvironmentJudge, Judge
+from nondiff.agents.evolution.fitness import BlackBoxJudge, EnvironmentJudge, Judge
 from nondiff.agents.iterations import Learner, Tensors, new_module, run
-from nondiff.agents.network import NetworkPolicy
+from nondiff.agents.policies.network import NetworkPolicy
 from nondiff.agents.rehearsal import rehearse_network
 from nondiff.agents.strategy import Observer, Training
-from nondiff.envs.black_box import find_black_box
-from nondiff.envs.errors import IncompatibleStrategyError
+from nondiff.black_box import find_black_box
+from nondiff.errors import IncompatibleStrategyError
 
 __all__ = ["check", "train"]  # what `Strategy` asks of a trainer
 

@@ -15,7 +15,7 @@ from nondiff.agents.pathwise.rows import joined
 from nondiff.agents.pathwise.surrogate import SurrogateModel, Transitions, cosine
 from nondiff.agents.rollout import rollout
 from nondiff.agents.strategy import Training
-from nondiff.envs.black_box import BlackBox, HasJacobian, Meter, Start
+from nondiff.black_box import BlackBox, HasJacobian, Meter, Start
 
 MODEL, DATA = "surrogate.", "data."
 LAST_FIT = 4  # times as many steps, for nothing comes after it

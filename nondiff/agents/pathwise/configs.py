@@ -18,7 +18,7 @@ Activation = Literal["silu", "tanh", "relu", "elu", "leaky_relu"]
 class Pathwise(Strategy):
     """What all pathwise strategies share."""
 
-    trainer = "nondiff.agents.pathwise.training"
+    trainer = "nondiff.agents.pathwise.trainer"
     checkpoint_every: ClassVar[int] = 200  # calls: each is worth more than a step of other kinds
 
     learning_rate: Positive = 2e-3

@@ -13,7 +13,7 @@ from nondiff.agents.pathwise.configs import Direct
 from nondiff.agents.pathwise.operators import make_operator
 from nondiff.agents.rollout import Rollout, rollout
 from nondiff.agents.strategy import Training
-from nondiff.envs.black_box import BlackBox, Meter, Start
+from nondiff.black_box import BlackBox, Meter, Start
 
 OPTIMIZER = "optimizer"
 

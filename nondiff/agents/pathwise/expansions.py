@@ -23,7 +23,7 @@ from nondiff.agents.pathwise.configs import Direct
 from nondiff.agents.pathwise.operators import make_linearizer
 from nondiff.agents.pathwise.rows import Rows
 from nondiff.agents.strategy import Training
-from nondiff.envs.black_box import BlackBox, Meter
+from nondiff.black_box import BlackBox, Meter
 
 OPTIMIZER, EXPANSIONS = "optimizer", "expansions."
 LAST_RATE = 0.02  # share of the learning rate at the end of the budget

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from nondiff.agents.capabilities import LACKS
-from nondiff.envs.black_box import (
+from nondiff.black_box import (
     BlackBox,
     Capability,
     Meter,
@@ -22,8 +22,8 @@ from nondiff.envs.black_box import (
     failed_rows,
     find_black_box,
 )
-from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
-from nondiff.envs.text import without_non_finite
+from nondiff.errors import EnvironmentFailedError, InvalidOptionError
+from nondiff.text import without_non_finite
 
 Array = NDArray[np.float64]
 

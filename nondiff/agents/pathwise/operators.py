@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nondiff.agents.pathwise.configs import Autodiff, Direct, FiniteDifference, Manual
-from nondiff.envs.black_box import BlackBox, HasJacobian, HasTwin, HasVjp, Meter, failed_rows
+from nondiff.black_box import BlackBox, HasJacobian, HasTwin, HasVjp, Meter, failed_rows
 
 Array = NDArray[np.float64]
 

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nondiff.envs.black_box import BlackBox, Meter, failed_rows
-from nondiff.envs.black_box.env import checked
-from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
+from nondiff.black_box import BlackBox, Meter, failed_rows
+from nondiff.black_box.env import checked
+from nondiff.errors import IncompatibleStrategyError, InvalidOptionError
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]

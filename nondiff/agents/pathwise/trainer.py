@@ -8,15 +8,15 @@ import gymnasium
 
 from nondiff.agents.capabilities import check_values, needed_black_box
 from nondiff.agents.iterations import Learner, new_module, run
-from nondiff.agents.network import NetworkPolicy
 from nondiff.agents.pathwise.active import SurrogateLearner
 from nondiff.agents.pathwise.configs import Direct, Pathwise, Surrogate
 from nondiff.agents.pathwise.direct import DirectLearner
 from nondiff.agents.pathwise.expansions import ExpansionLearner
 from nondiff.agents.pathwise.operators import gives_jacobians
+from nondiff.agents.policies.network import NetworkPolicy
 from nondiff.agents.strategy import Observer, Training
-from nondiff.envs.black_box import BlackBox, HasJacobian
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.black_box import BlackBox, HasJacobian
+from nondiff.errors import InvalidOptionError
 
 __all__ = ["check", "train"]  # what `Strategy` asks of a trainer
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from nondiff.agents.storage import Layout, is_written, read, write
+from nondiff.agents.policies.storage import Layout, is_written, read, write
 from nondiff.agents.strategy import TrainedPolicy
-from nondiff.envs.errors import DamagedModelError
+from nondiff.errors import DamagedModelError
 from nondiff.files.safe_path import SafePath
 
 MODEL = Layout(
@@ -19,8 +19,8 @@ MODEL = Layout(
 
 # Which function rebuilds a policy from its description and tensors, by the description's `kind`.
 LOADERS = {
-    "stable-baselines3": "nondiff.agents.reinforcement.policy:rebuild",
-    "network": "nondiff.agents.network:rebuild",
+    "stable-baselines3": "nondiff.agents.sb3.policy:rebuild",
+    "network": "nondiff.agents.policies.network:rebuild",
 }
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
-from nondiff.agents.spaces import from_json, to_json
-from nondiff.envs.black_box import BlackBox, find_black_box
-from nondiff.envs.errors import DamagedModelError, InvalidOptionError
+from nondiff.agents.policies.spaces import from_json, to_json
+from nondiff.black_box import BlackBox, find_black_box
+from nondiff.errors import DamagedModelError, InvalidOptionError
 
 FIRST_OUTPUT = 0.1  # share of the usual last weights: the first actions are near the Box's centre
 NET_ARCH = (128, 128)  # sizes of the hidden layers, unless it is said otherwise

@@ -17,7 +17,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from nondiff.envs.errors import NondiffError
+from nondiff.errors import NondiffError
 from nondiff.files.folders import new_folder, publish, remove_made, remove_tree
 from nondiff.files.safe_path import SafePath
 from nondiff.files.untrusted_json import MAX_BYTES, parse_json

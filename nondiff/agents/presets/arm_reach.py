@@ -9,7 +9,7 @@ from __future__ import annotations
 from nondiff.agents.evolution.configs import CMAES
 from nondiff.agents.pathwise.configs import Autodiff, FiniteDifference, Manual, Surrogate
 from nondiff.agents.presets.preset import Preset, Presets
-from nondiff.agents.reinforcement.configs import A2C, PPO, SAC, TD3, TQC, TRPO
+from nondiff.agents.sb3.configs import A2C, PPO, SAC, TD3, TQC, TRPO
 
 REACH, REACH_DENSE = "nondiff/PandaReach-v0", "nondiff/PandaReachDense-v0"
 KUKA_REACH = "nondiff/KukaReach-v0"

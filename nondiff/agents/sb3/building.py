@@ -18,18 +18,18 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
 
-from nondiff.agents.demonstrations import Demonstrations
-from nondiff.agents.network import NET_ARCH
-from nondiff.agents.reinforcement.algorithms import ALGORITHMS
-from nondiff.agents.reinforcement.compatibility import has_goals, is_vector
-from nondiff.agents.reinforcement.configs import OffPolicy, OnPolicy, Reinforcement
-from nondiff.agents.reinforcement.imitation import imitating
-from nondiff.agents.reinforcement.policy import PolicyArguments
-from nondiff.agents.reinforcement.replay import drawing_from_demonstrations, give
-from nondiff.agents.reinforcement.schedules import LearningRate
-from nondiff.agents.reinforcement.shared_network import around
+from nondiff.agents.demonstrations.dataset import Demonstrations
+from nondiff.agents.policies.network import NET_ARCH
+from nondiff.agents.sb3.algorithms import ALGORITHMS
+from nondiff.agents.sb3.compatibility import has_goals, is_vector
+from nondiff.agents.sb3.configs import OffPolicy, OnPolicy, Reinforcement
+from nondiff.agents.sb3.demonstrations.imitation import imitating
+from nondiff.agents.sb3.demonstrations.replay import drawing_from_demonstrations, give
+from nondiff.agents.sb3.policy import PolicyArguments
+from nondiff.agents.sb3.schedules import LearningRate
+from nondiff.agents.sb3.shared_network import around
 from nondiff.agents.strategy import Training
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.env_recipe import EnvRecipe
 
 
 def normalized(config: Reinforcement, env: VecEnv) -> VecEnv:

@@ -11,15 +11,15 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
 
 from nondiff.agents.capabilities import check_values
-from nondiff.agents.demonstrations import read_demonstrations
+from nondiff.agents.demonstrations.dataset import read_demonstrations
 from nondiff.agents.rehearsal import check_sizes, lacks_of_action
-from nondiff.agents.reinforcement.configs import SAC, TQC, OffPolicy, Reinforcement
-from nondiff.envs.black_box import BlackBoxEnv
-from nondiff.envs.errors import IncompatibleStrategyError, InvalidOptionError
-from nondiff.envs.wrapping import changing_wrapper
+from nondiff.agents.sb3.configs import SAC, TQC, OffPolicy, Reinforcement
+from nondiff.black_box import BlackBoxEnv
+from nondiff.errors import IncompatibleStrategyError, InvalidOptionError
+from nondiff.gym.wrapping import changing_wrapper
 
 GOAL_KEYS = {"achieved_goal", "desired_goal", "observation"}
-PLAIN_ACTION = "nondiff.envs.wrappers:PlainAction"
+PLAIN_ACTION = "nondiff.gym.wrappers:PlainAction"
 FLATTENED = "gymnasium.wrappers:FlattenObservation"
 SMALLEST_PICTURE = 36  # [px] a side, of what NatureCNN's three convolutions leave something of
 SIMPLE = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
@@ -63,7 +63,7 @@ def check(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
         _check_use(config)
         read_demonstrations(config.demonstrations, env)
     # At last: it finds whatever the checks above, which say more, do not know.
-    from nondiff.agents.reinforcement.rehearsal import rehearse
+    from nondiff.agents.sb3.rehearsal import rehearse
 
     rehearse(config, env)
 

@@ -22,7 +22,7 @@ ImitationError = Literal["squared", "absolute"]
 class Reinforcement(Strategy):
     """What all algorithms share."""
 
-    trainer = "nondiff.agents.reinforcement.training"
+    trainer = "nondiff.agents.sb3.training"
     continuous_only: ClassVar[bool] = False
 
     learning_rate: Positive = 3e-4

@@ -15,9 +15,9 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
-from nondiff.agents import spaces
-from nondiff.agents.reinforcement.algorithms import ACTIVATIONS, ALGORITHMS
-from nondiff.envs.errors import DamagedModelError
+from nondiff.agents.policies import spaces
+from nondiff.agents.sb3.algorithms import ACTIVATIONS, ALGORITHMS
+from nondiff.errors import DamagedModelError
 
 POLICY, MEAN, VARIANCE = "policy.", "normalizer.mean.", "normalizer.variance."
 ONLY = "observation"  # names the statistics of an observation that is no Dict

@@ -10,17 +10,17 @@ import gymnasium
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from nondiff.agents.network import MLP, NET_ARCH, NetworkPolicy
-from nondiff.agents.network import rebuild as rebuild_network
+from nondiff.agents.policies.network import MLP, NET_ARCH, NetworkPolicy
+from nondiff.agents.policies.network import rebuild as rebuild_network
 from nondiff.agents.rehearsal import SpacesEnv, act, is_tested, rehearsing
-from nondiff.agents.reinforcement.building import build, normalized
-from nondiff.agents.reinforcement.compatibility import has_goals
-from nondiff.agents.reinforcement.configs import Reinforcement
-from nondiff.agents.reinforcement.policy import rebuild
-from nondiff.agents.reinforcement.shared_network import network_of
-from nondiff.agents.reinforcement.training import policy_of
+from nondiff.agents.sb3.building import build, normalized
+from nondiff.agents.sb3.compatibility import has_goals
+from nondiff.agents.sb3.configs import Reinforcement
+from nondiff.agents.sb3.policy import rebuild
+from nondiff.agents.sb3.shared_network import network_of
+from nondiff.agents.sb3.training import policy_of
 from nondiff.agents.strategy import Training
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.env_recipe import EnvRecipe
 
 STEPS = 8
 # What makes a training short, of the hyperparameters that there are.

@@ -10,7 +10,7 @@ import weakref
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
-from nondiff.agents.reinforcement.configs import Reinforcement
+from nondiff.agents.sb3.configs import Reinforcement
 
 
 def remaining_share(algorithm: BaseAlgorithm, budget: int) -> float:

@@ -11,7 +11,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 
-from nondiff.agents.network import MLP
+from nondiff.agents.policies.network import MLP
 
 SATURATED = 1 - 1e-6  # largest magnitude whose inverse hyperbolic tangent is taken
 

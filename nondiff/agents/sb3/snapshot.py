@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nondiff.agents.origin import taking_up
 from nondiff.agents.strategy import State
-from nondiff.envs.errors import DamagedCheckpointError
+from nondiff.errors import DamagedCheckpointError
 
 COUNTERS = ("num_timesteps", "_episode_num", "_n_updates")
 MODULE = "policy"  # the one entry of `get_parameters` that is no optimiser

@@ -14,32 +14,32 @@ from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
-from nondiff.agents.demonstrations import Demonstrations, checksum, read_demonstrations
+from nondiff.agents.demonstrations.dataset import Demonstrations, checksum, read_demonstrations
 from nondiff.agents.iterations import new_module
-from nondiff.agents.network import NET_ARCH, NetworkPolicy, non_finite_weight
 from nondiff.agents.origin import origin_of
-from nondiff.agents.reinforcement.bridge import Bridge, observer_logger
-from nondiff.agents.reinforcement.building import (
+from nondiff.agents.policies.network import NET_ARCH, NetworkPolicy, non_finite_weight
+from nondiff.agents.policies.spaces import to_json
+from nondiff.agents.sb3.bridge import Bridge, observer_logger
+from nondiff.agents.sb3.building import (
     build,
     cut_rollouts,
     normalized,
     policy_arguments,
     policy_name,
 )
-from nondiff.agents.reinforcement.compatibility import check
-from nondiff.agents.reinforcement.configs import OnPolicy, Reinforcement
-from nondiff.agents.reinforcement.finite import FiniteGuard
-from nondiff.agents.reinforcement.imitation import settle_statistics, warm_start
-from nondiff.agents.reinforcement.policy import Description, Normalizer, ReinforcementPolicy
-from nondiff.agents.reinforcement.schedules import EntropyDecay
-from nondiff.agents.reinforcement.shared_network import network_of
-from nondiff.agents.reinforcement.snapshot import restore, segment_after, snapshot
-from nondiff.agents.reinforcement.vectorize import count_from, make_environments, simulator_seconds
+from nondiff.agents.sb3.compatibility import check
+from nondiff.agents.sb3.configs import OnPolicy, Reinforcement
+from nondiff.agents.sb3.demonstrations.imitation import settle_statistics, warm_start
+from nondiff.agents.sb3.policy import Description, Normalizer, ReinforcementPolicy
+from nondiff.agents.sb3.schedules import EntropyDecay
+from nondiff.agents.sb3.shared_network import network_of
+from nondiff.agents.sb3.snapshot import restore, segment_after, snapshot
+from nondiff.agents.sb3.vec_envs.finite import FiniteGuard
+from nondiff.agents.sb3.vec_envs.vectorize import count_from, make_environments, simulator_seconds
 from nondiff.agents.seeds import generator_seed, training_seed
-from nondiff.agents.spaces import to_json
 from nondiff.agents.strategy import Observer, Training
-from nondiff.envs.errors import InvalidOptionError, NonFiniteError
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import InvalidOptionError, NonFiniteError
 
 __all__ = ["check", "train"]  # what `Strategy` asks of a trainer
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise, takewhile
 from pathlib import Path
 
-from nondiff.envs.errors import InvalidOptionError, MissingDependencyError
-from nondiff.envs.process import check_file_name
+from nondiff.errors import InvalidOptionError, MissingDependencyError
+from nondiff.processes.sandbox import check_file_name
 
 Values = Mapping[str, float]
 

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from nondiff.envs.black_box import FunctionBox
-from nondiff.envs.black_box.function import Pool as ContextPool
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.executable.command import ALL, INPUT, OUTPUT, Command
-from nondiff.envs.executable.expressions import Expression
-from nondiff.envs.executable.program import Description, Program
-from nondiff.envs.executable.quantities import Quantities, Quantity, quantities
-from nondiff.envs.executable.reading import Reads, reader
-from nondiff.envs.executable.writing import Writes, writer
-from nondiff.envs.process import MOST_FAILURES, Limits, check_apart, read_files
+from nondiff.black_box import FunctionBox
+from nondiff.black_box.executable.command import ALL, INPUT, OUTPUT, Command
+from nondiff.black_box.executable.expressions import Expression
+from nondiff.black_box.executable.program import Description, Program
+from nondiff.black_box.executable.quantities import Quantities, Quantity, quantities
+from nondiff.black_box.executable.reading import Reads, reader
+from nondiff.black_box.executable.writing import Writes, writer
+from nondiff.black_box.function import Pool as ContextPool
+from nondiff.errors import InvalidOptionError
+from nondiff.processes.sandbox import MOST_FAILURES, Limits, check_apart, read_files
 
 Vector = NDArray[np.float64]
 RESERVED = (ALL, INPUT, OUTPUT)
@@ -28,8 +28,8 @@ RESERVED = (ALL, INPUT, OUTPUT)
 class Executable(FunctionBox):
     """A program of any language, asked to give what each context requests.
 
-    Each call runs in a process that is supervised (`nondiff.envs.process`), in an empty folder of
-    its own. What goes wrong is a failed row of a kind that `failures` counts: "start failure",
+    Each call runs in a process that is supervised (`nondiff.processes.sandbox`), in an empty folder
+    of its own. What goes wrong is a failed row of a kind that `failures` counts: "start failure",
     "timeout", "crash", "nonconvergence", "invalid output" (not the numbers that were promised, or
     out of their bounds) or "invalid input". Episodes, actions, observations and rewards are those
     of `FunctionBox`.

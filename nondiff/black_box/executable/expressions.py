@@ -8,8 +8,8 @@ from typing import Any
 
 import regex
 
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.process import CallFailed
+from nondiff.errors import InvalidOptionError
+from nondiff.processes.sandbox import CallFailed
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.executable.command import Command, Values
-from nondiff.envs.executable.expressions import Expression
-from nondiff.envs.executable.quantities import Quantity, check_ranges
-from nondiff.envs.process import CallFailed, Content, Limits, PersistentProcess, Pool, run_once
+from nondiff.black_box.executable.command import Command, Values
+from nondiff.black_box.executable.expressions import Expression
+from nondiff.black_box.executable.quantities import Quantity, check_ranges
+from nondiff.processes.sandbox import CallFailed, Content, Limits, PersistentProcess, Pool, run_once
 
 Vector = NDArray[np.float64]
 Said = tuple[str, str]  # its error output, and its output where that is not what is read

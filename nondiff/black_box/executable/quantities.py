@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.process import CallFailed, Kind
+from nondiff.errors import InvalidOptionError
+from nondiff.processes.sandbox import CallFailed, Kind
 
 
 class Quantity(NamedTuple):

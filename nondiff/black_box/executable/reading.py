@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.errors import InvalidOptionError, NondiffError
-from nondiff.envs.executable.decimals import number
-from nondiff.envs.executable.expressions import Expression, Last
-from nondiff.envs.process import CallFailed
-from nondiff.envs.text import cut
+from nondiff.black_box.executable.decimals import number
+from nondiff.black_box.executable.expressions import Expression, Last
+from nondiff.errors import InvalidOptionError, NondiffError
+from nondiff.processes.sandbox import CallFailed
+from nondiff.text import cut
 
 Vector = NDArray[np.float64]
 Reads = Literal["numbers", "json"] | Mapping[str, str | Last] | Callable[[str], Any]

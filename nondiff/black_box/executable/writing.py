@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.executable.command import ALL, Command, Values
-from nondiff.envs.process import read_regular_file
+from nondiff.black_box.executable.command import ALL, Command, Values
+from nondiff.errors import InvalidOptionError
+from nondiff.processes.sandbox import read_regular_file
 
 Writes = Literal["arguments", "numbers", "json"] | Path
 WAYS = "'arguments', 'numbers', 'json' or the path of a template"

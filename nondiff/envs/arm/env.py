@@ -10,30 +10,36 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.camera_observation import CameraObservation, parsed_camera
-from nondiff.envs.arm.disturbances import Disturbances
-from nondiff.envs.arm.film import CONTROL_RATE, FRAMES_PER_STEP, RENDER_MODES, Film, check_film
-from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.physics import ProfileName, find_profile
-from nondiff.envs.arm.picture_world import PictureWorld
-from nondiff.envs.arm.randomization import (
+from nondiff.envs.arm.cameras.camera_observation import CameraObservation, parsed_camera
+from nondiff.envs.arm.cameras.film import (
+    CONTROL_RATE,
+    FRAMES_PER_STEP,
+    RENDER_MODES,
+    Film,
+    check_film,
+)
+from nondiff.envs.arm.cameras.picture_world import PictureWorld
+from nondiff.envs.arm.cameras.view import View, parsed_view
+from nondiff.envs.arm.observation import Senses
+from nondiff.envs.arm.randomization.disturbances import Disturbances
+from nondiff.envs.arm.randomization.randomization import (
     Randomization,
     parsed_randomization,
     randomization_of_episode,
 )
-from nondiff.envs.arm.returning import Returning
-from nondiff.envs.arm.robot import ControlType, Robot, RobotModel
-from nondiff.envs.arm.scene import Scene
-from nondiff.envs.arm.senses import Senses
-from nondiff.envs.arm.simulation import Simulation
-from nondiff.envs.arm.task import Task
-from nondiff.envs.arm.view import View, parsed_view
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.limit import CountsItsSteps
-from nondiff.envs.options import check_bool, check_positive
+from nondiff.envs.arm.robots.panda import PANDA
+from nondiff.envs.arm.robots.robot import ControlType, Robot, RobotModel
+from nondiff.envs.arm.states import Returning
+from nondiff.envs.arm.tasks.task import Task
+from nondiff.envs.arm.world.physics import ProfileName, find_profile
+from nondiff.envs.arm.world.scene import Scene
+from nondiff.envs.arm.world.simulation import Simulation
+from nondiff.errors import InvalidOptionError
+from nondiff.gym.step_limit import CountsItsSteps
+from nondiff.validation import check_bool, check_positive
 
 if TYPE_CHECKING:  # it loads torch
-    from nondiff.envs.arm.black_box import ArmBox
+    from nondiff.envs.arm.gradients.black_box import ArmBox
 
 RewardType = Literal["sparse", "dense"]
 Observation = dict[str, NDArray[Any]]  # with a camera, it may be a picture instead
@@ -269,7 +275,7 @@ class ArmEnv(Returning, CountsItsSteps, gymnasium.Env[Observation, NDArray[np.fl
         panda_alone = self._task_class.arm_only and self._robot.model == PANDA
         if not panda_alone or self._camera or self._randomization or self._goal_relative:
             return None
-        from nondiff.envs.arm.black_box import ArmBox
+        from nondiff.envs.arm.gradients.black_box import ArmBox
 
         return ArmBox(
             self._task_class,

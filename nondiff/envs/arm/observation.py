@@ -6,10 +6,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.disturbances import Disturbances
-from nondiff.envs.arm.rigid_object import POSITION_BOUNDS, RigidObject
-from nondiff.envs.arm.robot import Robot
-from nondiff.envs.arm.task import Task
+from nondiff.envs.arm.randomization.disturbances import Disturbances
+from nondiff.envs.arm.robots.robot import Robot
+from nondiff.envs.arm.tasks.task import Task
+from nondiff.envs.arm.world.rigid_object import POSITION_BOUNDS, RigidObject
 
 Values = NDArray[np.float32]
 

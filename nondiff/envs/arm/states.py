@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff import __version__
-from nondiff.envs.arm.disturbances import Disturbances, Disturbed
-from nondiff.envs.arm.engine import Snapshot, api_version
-from nondiff.envs.arm.film import Film
-from nondiff.envs.arm.simulation import Simulation
-from nondiff.envs.copying import DeepCopied
-from nondiff.envs.errors import CopyRefusedError, InvalidOptionError
+from nondiff.envs.arm.cameras.film import Film
+from nondiff.envs.arm.randomization.disturbances import Disturbances, Disturbed
+from nondiff.envs.arm.world.engine import Snapshot, api_version
+from nondiff.envs.arm.world.simulation import Simulation
+from nondiff.errors import CopyRefusedError, InvalidOptionError
+from nondiff.gym.copying import DeepCopied
 
 VERSIONS = {"nondiff": __version__, "PyBullet's API": api_version()}
 

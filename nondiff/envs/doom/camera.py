@@ -11,7 +11,7 @@ from typing import Any
 from nondiff.envs.doom.engine import Engine, Moment
 from nondiff.envs.doom.frames import Pixels
 from nondiff.envs.doom.scenario import TIC_RATE, Scenario
-from nondiff.envs.errors import MissingDependencyError
+from nondiff.errors import MissingDependencyError
 
 RESOLUTION = "640X480"
 

@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nondiff.envs.copying import NeverCopied
 from nondiff.envs.doom.caller import LOOK_SECONDS, Caller, Unanswered
 from nondiff.envs.doom.frames import Pixels
 from nondiff.envs.doom.launch import Launch
 from nondiff.envs.doom.scenario import Scenario
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.needs import missing
+from nondiff.errors import InvalidOptionError
+from nondiff.gym.copying import NeverCopied
+from nondiff.requirements import missing
 
 OVERRIDE = Path("_vizdoom.cfg")  # which ViZDoom reads from the current folder, whatever one says
 START_SECONDS = 30.0  # that a start may take at least, on a busy machine

@@ -11,13 +11,13 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from nondiff.envs.copying import DeepCopied
 from nondiff.envs.doom.camera import Camera, check_display
 from nondiff.envs.doom.engine import Engine, EngineLost, load_vizdoom
 from nondiff.envs.doom.frames import HEIGHT, WIDTH, FrameStack, Pixels
 from nondiff.envs.doom.scenario import BASIC, DEFEND_THE_CENTER, TIC_RATE, Buttons, Scenario
-from nondiff.envs.errors import EnvironmentFailedError, InvalidActionError, InvalidOptionError
-from nondiff.envs.limit import CountsItsSteps
+from nondiff.errors import EnvironmentFailedError, InvalidActionError, InvalidOptionError
+from nondiff.gym.copying import DeepCopied
+from nondiff.gym.step_limit import CountsItsSteps
 
 Info = dict[str, Any]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from nondiff.envs.doom import boot
-from nondiff.envs.errors import MissingDependencyError
+from nondiff.errors import MissingDependencyError
 from nondiff.files.folders import remove_tree
 from nondiff.files.safe_path import SafePath
 

@@ -15,14 +15,14 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv, Start
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv, Start
 from nondiff.envs.op_amp.netlist import SIZES
 from nondiff.envs.op_amp.requests import UNITS, Pool, natural, read_requests
 from nondiff.envs.op_amp.simulator import SPECS, Simulator
 from nondiff.envs.op_amp.sizing import physical
-from nondiff.envs.process import CallFailed, Limits, find_program
-from nondiff.envs.process import Pool as Workers
+from nondiff.errors import InvalidOptionError
+from nondiff.processes.sandbox import CallFailed, Limits, find_program
+from nondiff.processes.sandbox import Pool as Workers
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nondiff.envs.op_amp.netlist import SIZES, circuit
 from nondiff.envs.op_amp.simulator import MEASURES
 from nondiff.envs.op_amp.sizing import physical
-from nondiff.envs.process import CallFailed, Limits, find_program, run_once
+from nondiff.processes.sandbox import CallFailed, Limits, find_program, run_once
 
 Array = NDArray[np.float64]
 

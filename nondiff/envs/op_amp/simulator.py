@@ -18,7 +18,7 @@ from nondiff.envs.op_amp.netlist import (
     SUPPLY,
     circuit,
 )
-from nondiff.envs.process import CallFailed, Limits, PersistentProcess, find_program
+from nondiff.processes.sandbox import CallFailed, Limits, PersistentProcess, find_program
 
 Vector = NDArray[np.float64]
 

@@ -1,14 +1,13 @@
 """Rayleigh waves at the surface of a layered ground: from phase velocities to shear velocities."""
 
-from pathlib import Path
+from nondiff.gym.family import Family
+from nondiff.requirements import Need
 
-from nondiff.envs.errors import InvalidOptionError
-
-# numba would take from it a folder of compiled functions, which it unpickles, and their settings.
-_SETTINGS = Path(".numba_config.yaml")
-
-if _SETTINGS.exists():
-    raise InvalidOptionError(
-        f"numba, which compiles the simulator, would take its settings from {_SETTINGS.absolute()} "
-        "and run what they name: rename that file, or work in another folder"
-    )
+FAMILY = Family(
+    environments={
+        "nondiff/SurfaceWaves-v0": ("surface_waves:surface_waves", {"layers": 10}),
+        "nondiff/SurfaceWaves6-v0": ("surface_waves:surface_waves", {"layers": 6}),
+    },
+    needs=(Need("package", "disba", "pip install 'nondiff[surface-waves]'"),),
+    vectorised=True,
+)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.needs import missing
+from nondiff.envs.surface_waves import numba_settings as numba_settings  # before numba
+from nondiff.requirements import missing
 
 try:
     from disba import DispersionError

@@ -12,10 +12,10 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv, Start, failed_rows
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv, Start, failed_rows
 from nondiff.envs.surface_waves.dispersion import phase_velocities, sensitivities
 from nondiff.envs.surface_waves.duals import dual_sensitivities
+from nondiff.errors import InvalidOptionError
 
 Array = NDArray[np.float64]
 Pool = Literal["training", "held-out"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.process import CallFailed, Limits, run_once
+from nondiff.processes.sandbox import CallFailed, Limits, run_once
 
 Array = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.process import CallFailed, find_program, run_once
 from nondiff.envs.yagi_antenna.nec2 import CARDS, LIMITS, OUTPUT, Rods, cards
+from nondiff.processes.sandbox import CallFailed, find_program, run_once
 
 Array = NDArray[np.float64]
 

@@ -13,11 +13,11 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nondiff.envs.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv, Start
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.process import CallFailed, Pool, find_program
+from nondiff.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv, Start
 from nondiff.envs.yagi_antenna.nec2 import LIGHT, Answer, Rods, cards, solve
 from nondiff.envs.yagi_antenna.requests import drawn, scaled
+from nondiff.errors import InvalidOptionError
+from nondiff.processes.sandbox import CallFailed, Pool, find_program
 
 Array = NDArray[np.float64]
 PoolName = Literal["training", "held-out"]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.table import Table
 
-from nondiff.envs.recipe import EnvRecipe, env_arguments
-from nondiff.experiments.console import out_json, out_table
-from nondiff.experiments.parsing import parse_options
+from nondiff.env_recipe import EnvRecipe, env_arguments
 from nondiff.experiments.ranges import check_ranges
+from nondiff.experiments.terminal.console import out_json, out_table
+from nondiff.experiments.terminal.parsing import parse_options
 
 if TYPE_CHECKING:
-    from nondiff.agents.gradients import GradientCheck, PairCheck
+    from nondiff.agents.pathwise.gradient_check import GradientCheck, PairCheck
 
 MOST_POINTS = 10**6
 DISAGREE = 1  # exit code where --max-disagreeing is exceeded
@@ -65,7 +65,7 @@ def print_check(options: CheckGradientsOptions) -> int:
     with recipe.opened() as env:
         import torch
 
-        from nondiff.agents.gradients import check_gradients
+        from nondiff.agents.pathwise.gradient_check import check_gradients
 
         torch.set_num_threads(1)
         check = check_gradients(env, options.points, options.seed, options.step, options.tolerance)

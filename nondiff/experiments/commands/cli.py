@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
 
-from nondiff.envs.errors import EnvironmentFailedError, NondiffError, RunError, UnknownNameError
-from nondiff.envs.text import shortened
-from nondiff.experiments.console import OutputClosed, err, out
+from nondiff.errors import EnvironmentFailedError, NondiffError, RunError, UnknownNameError
 from nondiff.experiments.stopping import SHELL_CODE, Interrupted, Stop
-from nondiff.experiments.streams import separate_streams
-from nondiff.experiments.typed import nondiff_line
+from nondiff.experiments.terminal.console import OutputClosed, err, out
+from nondiff.experiments.terminal.shell_commands import nondiff_line
+from nondiff.experiments.terminal.streams import separate_streams
 from nondiff.files.kinds import UnsafePathError
+from nondiff.text import shortened
 
 if TYPE_CHECKING:
-    from nondiff.experiments.runs import Run
+    from nondiff.experiments.run.folder import Run
 
 USAGE = """usage: nondiff COMMAND [OPTIONS]
 
@@ -117,17 +117,17 @@ def _train(arguments: list[str], prog: str) -> int:
 def _training(arguments: list[str], prog: str) -> Callable[[Stop], Run]:
     """What a command line asks for."""
     if any(argument.partition("=")[0] == "--resume" for argument in arguments):
-        from nondiff.experiments.resume import parse_resume, resume
+        from nondiff.experiments.commands.resume import parse_resume, resume
 
         return partial(resume, parse_resume(arguments, prog))
-    from nondiff.experiments.train import parse, train
+    from nondiff.experiments.commands.train import parse, train
 
     command = parse(arguments, prog)
     return partial(train, command.options, command.hyperparameters)
 
 
 def _print_result(run: Run, prog: str) -> None:
-    from nondiff.experiments.card import headline
+    from nondiff.experiments.run.card import headline
 
     state = run.state
     line = nondiff_line("evaluate", run.folder, *run.trust_options(), *_film(run), prog=prog)
@@ -142,19 +142,19 @@ def _print_result(run: Run, prog: str) -> None:
 
 def _film(run: Run) -> Sequence[str | Path]:
     """The option that films a policy, where its environment draws pictures."""
-    from nondiff.experiments.video import can_be_filmed
+    from nondiff.experiments.evaluation.video import can_be_filmed
 
     return ("--video", run.folder / "video.mp4") if can_be_filmed(run.recipe) else ()
 
 
 def _evaluate(arguments: list[str], prog: str) -> int:
-    from nondiff.experiments.evaluate import evaluate, parse
+    from nondiff.experiments.commands.evaluate import evaluate, parse
 
     return evaluate(parse(arguments, prog))
 
 
 def _compare(arguments: list[str], prog: str) -> int:
-    from nondiff.experiments.compare import parse, print_comparison
+    from nondiff.experiments.commands.compare import parse, print_comparison
 
     options = parse(arguments, prog)
     with Stop() as stop:
@@ -162,37 +162,37 @@ def _compare(arguments: list[str], prog: str) -> int:
 
 
 def _runs(arguments: list[str], prog: str) -> int:
-    from nondiff.experiments.listing import list_runs, parse
+    from nondiff.experiments.commands.runs import list_runs, parse
 
     return list_runs(parse(arguments, prog))
 
 
 def _export(arguments: list[str], prog: str) -> int:
-    from nondiff.experiments.exchange import export_run, parse_export
+    from nondiff.experiments.commands.exchange import export_run, parse_export
 
     return export_run(parse_export(arguments, prog))
 
 
 def _import(arguments: list[str], prog: str) -> int:
-    from nondiff.experiments.exchange import import_run, parse_import
+    from nondiff.experiments.commands.exchange import import_run, parse_import
 
     return import_run(parse_import(arguments, prog))
 
 
 def _doctor(arguments: list[str], prog: str) -> int:
-    from nondiff.experiments.doctor import examine, parse
+    from nondiff.experiments.commands.doctor import examine, parse
 
     return examine(parse(arguments, prog))
 
 
 def _check_gradients(arguments: list[str], prog: str) -> int:
-    from nondiff.experiments.check_gradients import parse, print_check
+    from nondiff.experiments.commands.check_gradients import parse, print_check
 
     return print_check(parse(arguments, prog))
 
 
 def _demonstrate(arguments: list[str], prog: str) -> int:
-    from nondiff.experiments.demonstrate import demonstrate, parse
+    from nondiff.experiments.commands.demonstrate import demonstrate, parse
 
     options = parse(arguments, prog)
     with Stop() as stop:

@@ -12,25 +12,27 @@ from typing import Annotated
 
 import tyro
 
-from nondiff.envs.errors import InvalidOptionError, RunError
-from nondiff.experiments.cells import RUNS, Cell, Plan, plan_cells
-from nondiff.experiments.claims import lock_folder
-from nondiff.experiments.console import err, out
-from nondiff.experiments.jobs import Job, run_jobs
-from nondiff.experiments.judgement import Refusal, read_record, write_record
-from nondiff.experiments.outputs import RESULTS, TABLE, check_comparison
-from nondiff.experiments.parsing import parse_options
+from nondiff.errors import InvalidOptionError, RunError
+from nondiff.experiments.comparison.cell_result import Refusal, read_record, write_record
+from nondiff.experiments.comparison.cells import RUNS, Cell, Plan, plan_cells
+from nondiff.experiments.comparison.jobs import Job, run_jobs
+from nondiff.experiments.comparison.outputs import RESULTS, TABLE, check_comparison
+from nondiff.experiments.comparison.references import Reference, read_references
+from nondiff.experiments.comparison.results import Results, collect
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, check_ranges
-from nondiff.experiments.references import Reference, read_references
-from nondiff.experiments.results import Results, collect
-from nondiff.experiments.run_files import CONFIG
-from nondiff.experiments.runs import Run
+from nondiff.experiments.run.file_names import CONFIG
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.locks import lock_folder
 from nondiff.experiments.stopping import SHELL_CODE, Interrupted, Stop
-from nondiff.experiments.typed import shell_line
+from nondiff.experiments.terminal.console import err, out
+from nondiff.experiments.terminal.parsing import parse_options
+from nondiff.experiments.terminal.shell_commands import shell_line
 from nondiff.files.safe_path import SafePath
 from nondiff.files.untrusted_json import MAX_BYTES
 
-CELL_PROCESS = "nondiff.experiments.cell_process"  # the module that trains and judges a cell
+CELL_PROCESS = (
+    "nondiff.experiments.comparison.cell_process"  # the module that trains and judges a cell
+)
 LOG_BYTES = 2**16  # at the end of a log, in which an error is looked for
 INCOMPLETE = 1  # exit code where a cell came to nothing
 MOST_JOBS = MOST_SEEDS = 1000
@@ -117,7 +119,7 @@ def compare(options: CompareOptions, stop: Stop | None = None) -> Results:
 
 
 def _report(plan: Plan, references: Sequence[Reference], options: CompareOptions) -> Results:
-    from nondiff.experiments.report import write_report
+    from nondiff.experiments.comparison.report import write_report
 
     results = collect(plan, references, options.targets)
     if not results.rows:

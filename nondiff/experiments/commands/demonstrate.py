@@ -10,18 +10,18 @@ from typing import Annotated, Any
 import tyro
 
 from nondiff import __version__
-from nondiff.agents.demonstrations import DATA
+from nondiff.agents.demonstrations.dataset import DATA
+from nondiff.env_recipe import EnvRecipe, env_arguments
 from nondiff.envs.arm.experts import EXPERTS
 from nondiff.envs.arm.experts.expert import Expert, find_expert
-from nondiff.envs.arm.randomization import Randomization, parsed_randomization
-from nondiff.envs.errors import RunError
-from nondiff.envs.recipe import EnvRecipe, env_arguments
-from nondiff.experiments.console import out
-from nondiff.experiments.demonstrations import Recorder, Values, write_dataset
-from nondiff.experiments.episodes import play
-from nondiff.experiments.parsing import parse_options
+from nondiff.envs.arm.randomization.randomization import Randomization, parsed_randomization
+from nondiff.errors import RunError
+from nondiff.experiments.evaluation.episodes import play
+from nondiff.experiments.evaluation.recording import Recorder, Values, write_dataset
 from nondiff.experiments.ranges import MOST_EPISODES, check_ranges
 from nondiff.experiments.stopping import Stop
+from nondiff.experiments.terminal.console import out
+from nondiff.experiments.terminal.parsing import parse_options
 
 LARGEST_SEED = 2**30 - MOST_EPISODES  # below the seeds that choose and judge models
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-import gymnasium
 import tyro
 from rich.table import Table
 
-from nondiff.envs import ENVIRONMENTS
-from nondiff.envs.errors import NondiffError
-from nondiff.envs.needs import NEEDS, Need, needs_of
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments import ownership
-from nondiff.experiments.console import out, out_table
-from nondiff.experiments.parsing import parse_options
-from nondiff.experiments.provenance import versions
+from nondiff.env_recipe import EnvRecipe
+from nondiff.envs import ENVIRONMENTS, needs_of
+from nondiff.errors import NondiffError
+from nondiff.experiments.run import ownership
+from nondiff.experiments.run.provenance import versions
+from nondiff.experiments.terminal.console import out, out_table
+from nondiff.experiments.terminal.parsing import parse_options
+from nondiff.requirements import NEEDS, Need
 
 NOT_READY = 1  # exit code where an environment that was named can't be made
 CORE = ("nondiff", "gymnasium", "torch", "stable-baselines3", "sb3-contrib", "numpy")
@@ -87,7 +86,7 @@ def _version(need: Need, found: dict[str, str]) -> str:
 def _environments() -> Table:
     table = Table("environment", "state")
     for env_id in ENVIRONMENTS:
-        lacking = [n for n in needs_of(gymnasium.spec(env_id).entry_point) if not n.is_met()]
+        lacking = [n for n in needs_of(env_id) if not n.is_met()]
         state = "; ".join(f"needs {n.name}: {n.install}" for n in lacking) or "ready"
         table.add_row(env_id, state)
     return table
@@ -95,7 +94,7 @@ def _environments() -> Table:
 
 def _isolation() -> str:
     try:
-        from nondiff.envs.process import guards_files, isolation
+        from nondiff.processes.sandbox import guards_files, isolation
 
         level = isolation()
         files = GUARDED if guards_files() else UNGUARDED

@@ -12,17 +12,17 @@ import tyro
 
 from nondiff.agents.seeds import judgement_seeds
 from nondiff.agents.strategy import TrainedPolicy
-from nondiff.envs.errors import InvalidOptionError, UntrustedError
-from nondiff.envs.recipe import EnvRecipe, env_arguments
-from nondiff.experiments.console import err
-from nondiff.experiments.episodes import RandomPolicy, play
-from nondiff.experiments.fit import check_spaces
-from nondiff.experiments.parsing import parse_options
+from nondiff.env_recipe import EnvRecipe, env_arguments
+from nondiff.errors import InvalidOptionError, UntrustedError
+from nondiff.experiments.evaluation.episodes import RandomPolicy, play
+from nondiff.experiments.evaluation.fit import check_spaces
+from nondiff.experiments.evaluation.statistics import Summary, paired_difference, summarize
+from nondiff.experiments.evaluation.table import Judged, Verdict, print_json, print_table
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, check_ranges
-from nondiff.experiments.runs import Run
-from nondiff.experiments.statistics import Summary, paired_difference, summarize
-from nondiff.experiments.trust import is_data, options_for
-from nondiff.experiments.verdict import Judged, Verdict, print_json, print_table
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.trust import is_data, options_for
+from nondiff.experiments.terminal.console import err
+from nondiff.experiments.terminal.parsing import parse_options
 
 NOT_GOOD_ENOUGH = 1  # exit code where --min-success is missed
 
@@ -87,7 +87,7 @@ def evaluate(options: EvaluateOptions) -> int:
     recipe = _recipe(options, runs)
     policies = [run.load_policy(options.model) for run in runs]
     if options.video is not None:
-        from nondiff.experiments.video import check_film
+        from nondiff.experiments.evaluation.video import check_film
 
         check_film(recipe, options.video, judgement_seeds(1)[0])
     mode = "human" if options.render == "human" else None
@@ -124,7 +124,7 @@ def _check(options: EvaluateOptions) -> None:
         }
     )
     if options.video is not None:
-        from nondiff.experiments.video import check_video_path
+        from nondiff.experiments.evaluation.video import check_video_path
 
         check_video_path(options.video)
 
@@ -185,7 +185,7 @@ def _random(recipe: EnvRecipe, options: EvaluateOptions) -> Judged:
 
 
 def _film(options: EvaluateOptions, recipe: EnvRecipe, policy: TrainedPolicy) -> None:
-    from nondiff.experiments.video import film
+    from nondiff.experiments.evaluation.video import film
 
     assert options.video is not None
     film(recipe, policy, judgement_seeds(options.video_episodes), options.video)

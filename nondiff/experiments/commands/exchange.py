@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from nondiff.agents.strategy import TrainedPolicy
-from nondiff.envs.errors import InvalidOptionError, RunError
-from nondiff.envs.recipe import EnvRecipe, env_arguments
-from nondiff.experiments.console import out
-from nondiff.experiments.fit import check_spaces
-from nondiff.experiments.parsing import parse_options
-from nondiff.experiments.runs import Run
-from nondiff.experiments.typed import nondiff_line
+from nondiff.env_recipe import EnvRecipe, env_arguments
+from nondiff.errors import InvalidOptionError, RunError
+from nondiff.experiments.evaluation.fit import check_spaces
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.terminal.console import out
+from nondiff.experiments.terminal.parsing import parse_options
+from nondiff.experiments.terminal.shell_commands import nondiff_line
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def export_run(options: ExportOptions) -> int:
         InvalidOptionError: a policy or a file that can't be written so.
     """
     policy = Run.open(options.run).load_policy(options.model)
-    from nondiff.agents.reinforcement.exporting import export_zip
-    from nondiff.agents.reinforcement.policy import ReinforcementPolicy
+    from nondiff.agents.sb3.exchange.exporting import export_zip
+    from nondiff.agents.sb3.policy import ReinforcementPolicy
 
     if not isinstance(policy, ReinforcementPolicy):
         raise InvalidOptionError(
@@ -102,7 +102,7 @@ def import_run(options: ImportOptions) -> int:
             f"{options.file}: a zip of Stable-Baselines3 can run any code on this machine when it "
             "is loaded; if you trust whoever made it, accept that with --trust-pickle"
         )
-    from nondiff.agents.reinforcement.importing import import_zip
+    from nondiff.agents.sb3.exchange.importing import import_zip
 
     recipe = EnvRecipe(options.env, env_arguments(options.env_arg), tuple(options.wrapper))
     with recipe.opened() as env:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nondiff.envs.errors import DamagedModelError, InvalidOptionError, RunError
-from nondiff.experiments.console import err
-from nondiff.experiments.fit import check_spaces
-from nondiff.experiments.lessons import check_unchanged
-from nondiff.experiments.parsing import parse_known_options
-from nondiff.experiments.provenance import versions
+from nondiff.errors import DamagedModelError, InvalidOptionError, RunError
+from nondiff.experiments.evaluation.fit import check_spaces
 from nondiff.experiments.ranges import MOST_STEPS, check_ranges
-from nondiff.experiments.runs import Run
-from nondiff.experiments.session import carry_on, configured, set_device
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.provenance import versions
 from nondiff.experiments.stopping import Stop
+from nondiff.experiments.terminal.console import err
+from nondiff.experiments.terminal.parsing import parse_known_options
+from nondiff.experiments.training.demonstration_check import check_unchanged
+from nondiff.experiments.training.session import carry_on, configured, set_device
 
 KEPT: Literal["kept"] = "kept"
 STOPS = ("stop_at_success", "stop_at_return")

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import tyro
 from rich.table import Table
 
-from nondiff.envs.errors import RunError
-from nondiff.envs.text import cut, shortened
-from nondiff.experiments.console import err, out_json, out_table
-from nondiff.experiments.parsing import parse_options
-from nondiff.experiments.run_files import CONFIG
-from nondiff.experiments.runs import Run
+from nondiff.errors import RunError
+from nondiff.experiments.run.file_names import CONFIG
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.terminal.console import err, out_json, out_table
+from nondiff.experiments.terminal.parsing import parse_options
 from nondiff.files.safe_path import SafePath
+from nondiff.text import cut, shortened
 
 # What a file that nondiff did not write may cause, beside what it is checked for.
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
@@ -70,7 +70,7 @@ def list_runs(options: RunsOptions) -> int:
         InvalidOptionError: no picture can be written to the path.
     """
     if options.plot is not None:
-        from nondiff.experiments.curves import check_picture_path
+        from nondiff.experiments.plots.curves import check_picture_path
 
         check_picture_path(options.plot)
     runs, entries = [], []
@@ -89,7 +89,7 @@ def list_runs(options: RunsOptions) -> int:
     else:
         _print_table(entries)
     if options.plot is not None:
-        from nondiff.experiments.curves import draw_curves
+        from nondiff.experiments.plots.curves import draw_curves
 
         draw_curves(runs, options.plot)
         err(f"drew {options.plot}")

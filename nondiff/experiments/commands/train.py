@@ -21,18 +21,18 @@ from nondiff.agents.presets import (
 )
 from nondiff.agents.seeds import LARGEST_SEED, judgement_seeds, selection_seeds, training_seed
 from nondiff.agents.strategy import Strategy
-from nondiff.envs.errors import InvalidOptionError, NondiffError
-from nondiff.envs.limit import CountsItsSteps
-from nondiff.envs.recipe import EnvRecipe, env_arguments
-from nondiff.envs.returns import has_checked_returns
-from nondiff.experiments.episodes import check_finite
-from nondiff.experiments.lessons import checksums, with_absolute_path
-from nondiff.experiments.monitor import ReviewPlan
-from nondiff.experiments.parsing import parse_known_options, parse_options
+from nondiff.env_recipe import EnvRecipe, env_arguments
+from nondiff.errors import InvalidOptionError, NondiffError
+from nondiff.experiments.evaluation.episodes import check_finite
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, Device, check_ranges
-from nondiff.experiments.runs import Run
-from nondiff.experiments.session import carry_on, set_device
+from nondiff.experiments.run.folder import Run
 from nondiff.experiments.stopping import Stop
+from nondiff.experiments.terminal.parsing import parse_known_options, parse_options
+from nondiff.experiments.training.demonstration_check import checksums, with_absolute_path
+from nondiff.experiments.training.monitor import ReviewPlan
+from nondiff.experiments.training.session import carry_on, set_device
+from nondiff.gym.returns import has_checked_returns
+from nondiff.gym.step_limit import CountsItsSteps
 
 LEAST_EPISODES = 10  # of each environment between checkpoints
 
@@ -189,7 +189,7 @@ def _try_out(recipe: EnvRecipe, env: Any) -> None:
 
     One that nobody has tested is also stepped once, for what it returns.
     """
-    from nondiff.envs.black_box import find_black_box
+    from nondiff.black_box import find_black_box
 
     tried = "reset"
     try:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import psutil
 
-from nondiff.envs.serving import kill_descendants
-from nondiff.experiments.cells import record_path, run_folder
-from nondiff.experiments.cli import exit_with, run_command
-from nondiff.experiments.judgement import judge, write_record
-from nondiff.experiments.runs import Run
+from nondiff.experiments.commands.cli import exit_with, run_command
+from nondiff.experiments.comparison.cell_result import judge, write_record
+from nondiff.experiments.comparison.cells import record_path, run_folder
+from nondiff.experiments.run.folder import Run
 from nondiff.files.safe_path import SafePath
+from nondiff.processes.env_server import kill_descendants
 
 LOOK_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1

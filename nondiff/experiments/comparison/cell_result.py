@@ -10,13 +10,13 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from nondiff.agents.seeds import judgement_seeds
-from nondiff.envs.errors import RunError
-from nondiff.experiments.episodes import play
-from nondiff.experiments.files import read_json, write_json
-from nondiff.experiments.metrics import evaluation_calls, read_metrics
+from nondiff.errors import RunError
+from nondiff.experiments.evaluation.episodes import play
 from nondiff.experiments.ranges import MOST_STEPS
-from nondiff.experiments.run_files import METRICS
-from nondiff.experiments.runs import Run
+from nondiff.experiments.run.file_names import METRICS
+from nondiff.experiments.run.files import read_json, write_json
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.metrics import evaluation_calls, read_metrics
 from nondiff.files.safe_path import SafePath
 
 LARGEST_RETURN = 1e100  # of which sums and squares are numbers, too
@@ -58,7 +58,7 @@ def judge(run: Run, episodes: int) -> Judgement:
     Raises:
         NondiffError: there is no model, it is damaged, or the environment failed.
     """
-    from nondiff.experiments.fit import check_spaces
+    from nondiff.experiments.evaluation.fit import check_spaces
 
     policy, recipe = run.load_policy("last"), run.recipe.held_out()
     with recipe.opened() as env:

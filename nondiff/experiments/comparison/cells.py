@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from nondiff.agents import STRATEGIES
-from nondiff.envs.errors import InvalidOptionError, RunError
-from nondiff.experiments.claims import NAME
-from nondiff.experiments.run_files import CONFIG
-from nondiff.experiments.runs import Run
+from nondiff.errors import InvalidOptionError, RunError
+from nondiff.experiments.run.file_names import CONFIG
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.locks import NAME
 from nondiff.files.safe_path import SafePath
 
 RUNS, RECORDS, LOGS = "runs", "cells", "logs"  # folders of a comparison
@@ -175,7 +175,7 @@ def _own_arguments(train_args: Sequence[str], strategy: str) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _config(arguments: tuple[str, ...]) -> dict[str, Any]:
-    from nondiff.experiments.train import parse, planned
+    from nondiff.experiments.commands.train import parse, planned
 
     said = io.StringIO()
     try:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from nondiff.agents.strategy import Policy
-from nondiff.envs.black_box import BlackBox, BlackBoxEnv, HasPool, Start, find_black_box
-from nondiff.experiments.cells import Cell, Plan
-from nondiff.experiments.comparison_plots import Picture, as_picture, drawing
-from nondiff.experiments.headline import number
-from nondiff.experiments.results import Results, largest
-from nondiff.experiments.runs import Run
+from nondiff.black_box import BlackBox, BlackBoxEnv, HasPool, Start, find_black_box
+from nondiff.experiments.comparison.cells import Cell, Plan
+from nondiff.experiments.comparison.headline import number
+from nondiff.experiments.comparison.plots import Picture, as_picture, drawing
+from nondiff.experiments.comparison.results import Results, largest
+from nondiff.experiments.run.folder import Run
 
 INSTANCES = 3  # the first so many of the pool, not chosen ones
 SIZE = (6.4, 3.1)  # inches

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nondiff.envs.text import visible
-from nondiff.experiments.references import ReferenceRow
-from nondiff.experiments.results import Results, Row
-from nondiff.experiments.statistics import Estimate, stratified_difference
+from nondiff.experiments.comparison.references import ReferenceRow
+from nondiff.experiments.comparison.results import Results, Row
+from nondiff.experiments.evaluation.statistics import Estimate, stratified_difference
+from nondiff.text import visible
 
 LEAST_SEEDS = 3  # for a claim
 MOST_REFERENCES = 3  # worth a sentence and a line each; more are left to the table

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from nondiff.envs.python_processes import module_command
 from nondiff.experiments.stopping import Stop
 from nondiff.files.safe_path import SafePath
+from nondiff.processes.python_processes import module_command
 
 LOOK_SECONDS = 0.05  # between looks at what has ended
 GRACE_SECONDS = 20.0  # to end cleanly, then a process is killed

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nondiff.envs.errors import RunError
-from nondiff.experiments.cells import LOGS, RECORDS, RUNS
-from nondiff.experiments.claims import LOCK
-from nondiff.experiments.files import read_json
+from nondiff.errors import RunError
+from nondiff.experiments.comparison.cells import LOGS, RECORDS, RUNS
+from nondiff.experiments.run.files import read_json
+from nondiff.experiments.run.locks import LOCK
 from nondiff.files.safe_path import SafePath
 
 RESULTS, TABLE, REPORT, PLOTS = "results.json", "table.md", "report.html", "plots"

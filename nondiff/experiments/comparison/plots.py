@@ -13,10 +13,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nondiff.experiments.curves import mean_curve
-from nondiff.experiments.figures import drawn_plainly, pyplot
-from nondiff.experiments.headline import MOST_REFERENCES
-from nondiff.experiments.results import RETURN, Results, Row
+from nondiff.experiments.comparison.headline import MOST_REFERENCES
+from nondiff.experiments.comparison.results import RETURN, Results, Row
+from nondiff.experiments.plots.curves import mean_curve
+from nondiff.experiments.plots.figures import drawn_plainly, pyplot
 
 SIZE = (6.4, 3.9)  # inches
 INK = "#1c2733"  # of text and axes; it becomes the page's own colour

@@ -10,11 +10,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.text import visible
-from nondiff.experiments.statistics import Estimate, bootstrapped
+from nondiff.errors import InvalidOptionError
+from nondiff.experiments.evaluation.statistics import Estimate, bootstrapped
 from nondiff.files.inputs import read_input
 from nondiff.files.untrusted_json import MAX_BYTES, parse_json
+from nondiff.text import visible
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,19 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from nondiff.envs.text import visible
-from nondiff.experiments.cells import REVIEWS, Plan
-from nondiff.experiments.comparison_plots import Picture, color_of, plots
-from nondiff.experiments.files import replace_text, write_json
-from nondiff.experiments.gallery import Answer, gallery
-from nondiff.experiments.headline import headlines
-from nondiff.experiments.outputs import PLOTS, REPORT, RESULTS, TABLE
-from nondiff.experiments.provenance import timestamp, versions
-from nondiff.experiments.results import TARGET_QUANTILES, Results, Row
-from nondiff.experiments.runs import Run
-from nondiff.experiments.statistics import RESAMPLES, Estimate
-from nondiff.experiments.tables import markdown, table_rows, target_table
+from nondiff.experiments.comparison.cells import REVIEWS, Plan
+from nondiff.experiments.comparison.gallery import Answer, gallery
+from nondiff.experiments.comparison.headline import headlines
+from nondiff.experiments.comparison.outputs import PLOTS, REPORT, RESULTS, TABLE
+from nondiff.experiments.comparison.plots import Picture, color_of, plots
+from nondiff.experiments.comparison.results import TARGET_QUANTILES, Results, Row
+from nondiff.experiments.comparison.tables import markdown, table_rows, target_table
+from nondiff.experiments.evaluation.statistics import RESAMPLES, Estimate
+from nondiff.experiments.run.files import replace_text, write_json
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.provenance import timestamp, versions
 from nondiff.files.safe_path import SafePath
+from nondiff.text import visible
 
 TEMPLATE = "report.html.j2"
 LAYOUT = "\n\N{NO-BREAK SPACE}"  # of our own texts

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from nondiff.experiments.cells import Cell, Plan, as_json
-from nondiff.experiments.judgement import Judgement, read_record
-from nondiff.experiments.metrics import EVALUATION, Rows, read_metrics, series
-from nondiff.experiments.references import Reference, ReferenceRow, sum_up
-from nondiff.experiments.run_files import METRICS
-from nondiff.experiments.statistics import Estimate, median_calls, pooled, stratified
+from nondiff.experiments.comparison.cell_result import Judgement, read_record
+from nondiff.experiments.comparison.cells import Cell, Plan, as_json
+from nondiff.experiments.comparison.references import Reference, ReferenceRow, sum_up
+from nondiff.experiments.evaluation.statistics import Estimate, median_calls, pooled, stratified
+from nondiff.experiments.run.file_names import METRICS
+from nondiff.experiments.run.metrics import EVALUATION, Rows, read_metrics, series
 
 TARGET_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of all evaluations at the largest budgets
 RETURN = f"{EVALUATION}/return_mean"

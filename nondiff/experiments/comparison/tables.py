@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nondiff.envs.text import markdown as markup
-from nondiff.experiments.headline import headlines, interval, number
-from nondiff.experiments.references import ReferenceRow
-from nondiff.experiments.results import Reached, Results, Row
+from nondiff.experiments.comparison.headline import headlines, interval, number
+from nondiff.experiments.comparison.references import ReferenceRow
+from nondiff.experiments.comparison.results import Reached, Results, Row
+from nondiff.text import markdown as markup
 
 HEADINGS = (
     "strategy",

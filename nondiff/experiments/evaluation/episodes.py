@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nondiff.agents.strategy import Policy
-from nondiff.envs.errors import EnvironmentFailedError, NonFiniteError, details_of, what_went_wrong
-from nondiff.envs.returns import parts
-from nondiff.experiments.console import err
+from nondiff.errors import EnvironmentFailedError, NonFiniteError, details_of, what_went_wrong
+from nondiff.experiments.terminal.console import err
+from nondiff.gym.returns import parts
 
 # Steps without an end after which an episode is spoken of, and given up, where nothing limits it.
 LONG, ENDLESS = 10_000, 1_000_000

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nondiff.envs.errors import MissingDependencyError, RunError
+from nondiff.errors import MissingDependencyError, RunError
 
 FRAME_RATE = 25  # [Hz]
 CONSTANT_RATE_FACTOR = 10  # of H.264: less is better, and 18 hard to tell from the original

@@ -9,11 +9,11 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from nondiff.agents.spaces import from_json
+from nondiff.agents.policies.spaces import from_json
 from nondiff.agents.strategy import TrainedPolicy
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.text import cut
-from nondiff.experiments.console import err
+from nondiff.errors import InvalidOptionError
+from nondiff.experiments.terminal.console import err
+from nondiff.text import cut
 
 Space = gymnasium.Space[Any]
 CLOSE = 1e-6  # relative difference of bounds that two precisions of float explain

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.errors import InvalidOptionError
 
 CHANNELS = (1, 3, 4)  # grey, colours, colours and opacity
 PICTURES = "pictures are arrays (height, width), (height, width, 3) or (height, width, 4) of "

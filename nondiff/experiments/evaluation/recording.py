@@ -12,9 +12,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.agents.demonstrations import DATA, load_minari
-from nondiff.agents.storage import appearing
-from nondiff.envs.errors import NondiffError, RunError
+from nondiff.agents.demonstrations.dataset import DATA, load_minari
+from nondiff.agents.policies.storage import appearing
+from nondiff.errors import NondiffError, RunError
 from nondiff.files.safe_path import SafePath
 
 AT_ONCE = 100  # episodes that wait in memory

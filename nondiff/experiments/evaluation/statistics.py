@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from nondiff.experiments.episodes import Episode
+from nondiff.experiments.evaluation.episodes import Episode
 
 CONFIDENCE = 0.95
 RESAMPLES = 2_000

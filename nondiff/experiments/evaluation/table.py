@@ -8,10 +8,10 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.console import out_json, out_table
-from nondiff.experiments.episodes import Episode
-from nondiff.experiments.statistics import Estimate, PairedDifference, Summary
+from nondiff.env_recipe import EnvRecipe
+from nondiff.experiments.evaluation.episodes import Episode
+from nondiff.experiments.evaluation.statistics import Estimate, PairedDifference, Summary
+from nondiff.experiments.terminal.console import out_json, out_table
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from nondiff.agents.strategy import Policy
-from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError, NondiffError, RunError
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.episodes import Episode, play
-from nondiff.experiments.film_files import FRAME_RATE, Gif, Mp4, Picture, find_ffmpeg
-from nondiff.experiments.pictures import Pictures
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import EnvironmentFailedError, InvalidOptionError, NondiffError, RunError
+from nondiff.experiments.evaluation.episodes import Episode, play
+from nondiff.experiments.evaluation.film_files import FRAME_RATE, Gif, Mp4, Picture, find_ffmpeg
+from nondiff.experiments.evaluation.pictures import Pictures
 from nondiff.files.kinds import UnsafePathError
 from nondiff.files.output import check_output, replacing
 

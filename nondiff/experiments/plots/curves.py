@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from nondiff.envs.errors import InvalidOptionError, RunError
-from nondiff.envs.text import visible
-from nondiff.experiments.console import err
-from nondiff.experiments.figures import drawn_plainly, pyplot
-from nondiff.experiments.metrics import Rows, read_metrics, series
-from nondiff.experiments.run_files import METRICS
-from nondiff.experiments.runs import Run
-from nondiff.experiments.statistics import Estimate, bootstrapped
+from nondiff.errors import InvalidOptionError, RunError
+from nondiff.experiments.evaluation.statistics import Estimate, bootstrapped
+from nondiff.experiments.plots.figures import drawn_plainly, pyplot
+from nondiff.experiments.run.file_names import METRICS
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.metrics import Rows, read_metrics, series
+from nondiff.experiments.terminal.console import err
 from nondiff.files.kinds import UnsafePathError
 from nondiff.files.output import check_output, replacing
+from nondiff.text import visible
 
 PANELS = {"return": "evaluation/return_mean", "success rate": "evaluation/success"}
 SUFFIXES = (".png", ".pdf", ".svg")

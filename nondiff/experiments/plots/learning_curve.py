@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from nondiff.envs.text import visible
-from nondiff.experiments.figures import drawn_plainly, pyplot
-from nondiff.experiments.metrics import Rows, series
-from nondiff.experiments.run_files import MARK, write_marked
+from nondiff.experiments.plots.figures import drawn_plainly, pyplot
+from nondiff.experiments.run.file_names import MARK, write_marked
+from nondiff.experiments.run.metrics import Rows, series
 from nondiff.files.safe_path import SafePath
+from nondiff.text import visible
 
 PANELS = (
     ("return", "rollout/ep_rew_mean", "evaluation/return_mean"),

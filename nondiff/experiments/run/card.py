@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 
-from nondiff.envs.text import code, markdown
-from nondiff.experiments.run_files import CARD, CONFIG, CURVE, MARK, METRICS, STATE, write_marked
-from nondiff.experiments.runs import Run
-from nondiff.experiments.typed import nondiff_line
+from nondiff.experiments.run.file_names import (
+    CARD,
+    CONFIG,
+    CURVE,
+    MARK,
+    METRICS,
+    STATE,
+    write_marked,
+)
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.terminal.shell_commands import nondiff_line
+from nondiff.text import code, markdown
 
 TEMPLATE = """# {env} trained with {strategy}
 

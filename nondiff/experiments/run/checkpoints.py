@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from nondiff.agents.storage import Layout, clean, read, write
+from nondiff.agents.policies.storage import Layout, clean, read, write
 from nondiff.agents.strategy import State
-from nondiff.envs.errors import DamagedCheckpointError
+from nondiff.errors import DamagedCheckpointError
 from nondiff.files.folders import remove_made
 from nondiff.files.safe_path import SafePath
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from nondiff.agents.model import MODEL
-from nondiff.envs.errors import RunError
-from nondiff.experiments.checkpoints import CHECKPOINT
-from nondiff.experiments.checkpoints import NAME as CHECKPOINT_NAME
-from nondiff.experiments.claims import LOCK
-from nondiff.experiments.console import err
+from nondiff.agents.policies.model import MODEL
+from nondiff.errors import RunError
+from nondiff.experiments.run.checkpoints import CHECKPOINT
+from nondiff.experiments.run.checkpoints import NAME as CHECKPOINT_NAME
+from nondiff.experiments.run.locks import LOCK
+from nondiff.experiments.terminal.console import err
 from nondiff.files.kinds import UnsafePathError
 from nondiff.files.safe_path import SafePath
 

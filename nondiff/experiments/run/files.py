@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nondiff.envs.errors import RunError
+from nondiff.errors import RunError
 from nondiff.files.kinds import in_words
 from nondiff.files.safe_path import SafePath
 from nondiff.files.untrusted_json import MAX_BYTES, parse_json

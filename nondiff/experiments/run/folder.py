@@ -10,24 +10,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from nondiff.agents.model import MODEL, is_saved, load_policy, save_policy
-from nondiff.agents.storage import clean
+from nondiff.agents.policies.model import MODEL, is_saved, load_policy, save_policy
+from nondiff.agents.policies.storage import clean
 from nondiff.agents.strategy import TrainedPolicy
-from nondiff.envs.errors import RunError
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.claims import (
-    LOCK,
-    NEW,
-    check_name,
-    claim,
-    is_locked,
-    lock_folder,
-    remove_leftovers,
-)
-from nondiff.experiments.files import read_json, write_json
-from nondiff.experiments.ownership import is_own, signature
-from nondiff.experiments.provenance import timestamp, versions
-from nondiff.experiments.run_files import (
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import RunError
+from nondiff.experiments.run.file_names import (
     CONFIG,
     MODEL_NAME,
     MODELS,
@@ -36,8 +24,20 @@ from nondiff.experiments.run_files import (
     check_kinds,
     check_made,
 )
-from nondiff.experiments.run_schema import RunConfig, RunState
-from nondiff.experiments.trust import check_files, check_recipe, is_data
+from nondiff.experiments.run.files import read_json, write_json
+from nondiff.experiments.run.locks import (
+    LOCK,
+    NEW,
+    check_name,
+    claim,
+    is_locked,
+    lock_folder,
+    remove_leftovers,
+)
+from nondiff.experiments.run.ownership import is_own, signature
+from nondiff.experiments.run.provenance import timestamp, versions
+from nondiff.experiments.run.schema import RunConfig, RunState
+from nondiff.experiments.run.trust import check_files, check_recipe, is_data
 from nondiff.files.folders import new_folder, remove_made, share
 from nondiff.files.kinds import UnsafePathError
 from nondiff.files.locks import FolderLock
@@ -295,7 +295,7 @@ class Run:
         return self.files / MODELS / str(models[role]["folder"])
 
     def load_policy(self, role: str = "best") -> TrainedPolicy:
-        """Load a model of this run; see `nondiff.agents.model.load_policy`."""
+        """Load a model of this run; see `nondiff.agents.policies.model.load_policy`."""
         return load_policy(self.model(role))
 
     def update(self, **entries: Any) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from nondiff.envs.cpu_time import cpu_seconds
-from nondiff.experiments.checkpoints import KEPT
-from nondiff.experiments.monitor import TrainingMonitor
-from nondiff.experiments.runs import Run
+from nondiff.experiments.run.checkpoints import KEPT
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.training.monitor import TrainingMonitor
+from nondiff.processes.cpu_time import cpu_seconds
 
 
 class Spent(TypedDict):

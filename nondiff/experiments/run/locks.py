@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from nondiff.envs.errors import RunError
+from nondiff.errors import RunError
 from nondiff.files.folders import remove_made
 from nondiff.files.kinds import UnsafePathError
 from nondiff.files.locks import FolderLock

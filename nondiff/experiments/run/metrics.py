@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from nondiff.envs.errors import RunError
-from nondiff.experiments.events import EventFile
-from nondiff.experiments.files import replace_text
+from nondiff.errors import RunError
 from nondiff.experiments.ranges import MOST_STEPS
+from nondiff.experiments.run.files import replace_text
+from nondiff.experiments.run.tensorboard import EventFile
 from nondiff.files.kinds import in_words
 from nondiff.files.safe_path import SafePath
 

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from nondiff.envs.needs import NEEDS, Need
+from nondiff.requirements import NEEDS, Need
 
 PACKAGES = (
     "nondiff",
@@ -58,7 +58,7 @@ def _program_version(need: Need) -> str:
 
 def _git_revision() -> str | None:
     """The revision of the checkout that nondiff runs from, if it does from one."""
-    home = Path(__file__).parents[2]
+    home = Path(__file__).parents[3]
     if not (home / ".git").exists():
         return None
     try:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nondiff.env_recipe import EnvRecipe
 from nondiff.envs import ENVIRONMENTS
-from nondiff.envs.errors import UntrustedError
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.experiments.typed import shell_line
+from nondiff.errors import UntrustedError
+from nondiff.experiments.terminal.shell_commands import shell_line
 
 FILES = ("demonstrations",)  # hyperparameters that name some
 GYMNASIUMS = "gymnasium.envs."  # begins the entry points of its own environments

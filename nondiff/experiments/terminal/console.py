@@ -1,6 +1,6 @@
 """What a command prints: all of it passes through these functions.
 
-None prints what a terminal would obey, of a text that was not made here: see `nondiff.envs.text`.
+None prints what a terminal would obey, of a text that was not made here: see `nondiff.text`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nondiff.envs.errors import RunError
-from nondiff.envs.text import json_text, visible, without_non_finite
-from nondiff.experiments.streams import GONE, answers
+from nondiff.errors import RunError
+from nondiff.experiments.terminal.streams import GONE, answers
+from nondiff.text import json_text, visible, without_non_finite
 
 # Columns. Tables and help need some; where a terminal says that it has fewer, their lines are
 # broken by it. More than a wall of screens has, and whatever pads its lines takes all memory.

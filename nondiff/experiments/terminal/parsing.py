@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import tyro
 
-from nondiff.experiments.console import Page, err_page, out_page, terminal_width
-from nondiff.experiments.streams import answers
+from nondiff.experiments.terminal.console import Page, err_page, out_page, terminal_width
+from nondiff.experiments.terminal.streams import answers
 
 T = TypeVar("T")
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nondiff.agents.demonstrations import checksum
+from nondiff.agents.demonstrations.dataset import checksum
 from nondiff.agents.strategy import Strategy
-from nondiff.envs.errors import RunError
-from nondiff.experiments.runs import Run
+from nondiff.errors import RunError
+from nondiff.experiments.run.folder import Run
 
 SHA256 = "demonstrations_sha256"
 

@@ -7,7 +7,12 @@ from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nondiff.experiments.console import MIN_WIDTH, error_console, said_width, terminal_width
+from nondiff.experiments.terminal.console import (
+    MIN_WIDTH,
+    error_console,
+    said_width,
+    terminal_width,
+)
 
 REDRAW_EVERY = 32  # steps
 

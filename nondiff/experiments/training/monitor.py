@@ -12,11 +12,11 @@ from annotated_types import Ge
 
 from nondiff.agents.seeds import selection_seeds
 from nondiff.agents.strategy import TrainedPolicy
-from nondiff.experiments.display import Display
-from nondiff.experiments.episodes import Episode, play
-from nondiff.experiments.metrics import MetricsWriter, evaluation_calls
-from nondiff.experiments.runs import Run
+from nondiff.experiments.evaluation.episodes import Episode, play
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.metrics import MetricsWriter, evaluation_calls
 from nondiff.experiments.stopping import Stop
+from nondiff.experiments.training.display import Display
 
 
 @dataclass(frozen=True)

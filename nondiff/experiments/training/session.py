@@ -13,17 +13,17 @@ from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 from nondiff.agents import find_strategy
 from nondiff.agents.seeds import judgement_seeds
 from nondiff.agents.strategy import Strategy, Training
-from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError, NondiffError, RunError
-from nondiff.experiments.checkpoints import CheckpointFolder
-from nondiff.experiments.display import Display
-from nondiff.experiments.episodes import play
-from nondiff.experiments.ledger import Ledger, committed
-from nondiff.experiments.monitor import ReviewPlan, TrainingMonitor
+from nondiff.errors import EnvironmentFailedError, InvalidOptionError, NondiffError, RunError
+from nondiff.experiments.evaluation.episodes import play
 from nondiff.experiments.ranges import Device
-from nondiff.experiments.run_files import CHECKPOINTS, CONFIG, CURVE, METRICS, TENSORBOARD
-from nondiff.experiments.runs import Run
+from nondiff.experiments.run.checkpoints import CheckpointFolder
+from nondiff.experiments.run.file_names import CHECKPOINTS, CONFIG, CURVE, METRICS, TENSORBOARD
+from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.ledger import Ledger, committed
 from nondiff.experiments.stopping import Interrupted, Stop
-from nondiff.experiments.typed import shell_line
+from nondiff.experiments.terminal.shell_commands import shell_line
+from nondiff.experiments.training.display import Display
+from nondiff.experiments.training.monitor import ReviewPlan, TrainingMonitor
 
 NUMBERS = ("seed", "checkpoint_every", "judge_episodes", "threads")
 # What the disk, rather than a program, is at fault for.
@@ -127,8 +127,8 @@ def what_is_kept(run: Run) -> str:
 
 
 def _train(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Stop) -> None:
-    from nondiff.experiments.metrics import MetricsWriter, read_metrics
-    from nondiff.experiments.plots import learning_curve
+    from nondiff.experiments.plots.learning_curve import learning_curve
+    from nondiff.experiments.run.metrics import MetricsWriter, read_metrics
 
     config, budget = run.config, run.asked["budget"]
     metrics = MetricsWriter(run.files / METRICS, run.files / TENSORBOARD)
@@ -156,8 +156,8 @@ def _train(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Stop)
 
 
 def _judge(run: Run, env: Any, stop: Stop) -> None:
-    from nondiff.experiments.card import write_card
-    from nondiff.experiments.statistics import summarize
+    from nondiff.experiments.evaluation.statistics import summarize
+    from nondiff.experiments.run.card import write_card
 
     seeds = judgement_seeds(run.config["judge_episodes"])
     policy = run.load_policy("best")

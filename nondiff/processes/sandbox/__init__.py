@@ -2,25 +2,25 @@
 
 import os
 
-from nondiff.envs.errors import MissingDependencyError
+from nondiff.errors import MissingDependencyError
 
 if os.name != "posix":
     raise MissingDependencyError("external programs can be run on Linux and macOS only")
 
-from nondiff.envs.needs import find_program
-from nondiff.envs.process.calls import Output, run_once
-from nondiff.envs.process.failures import CallFailed, Kind
-from nondiff.envs.process.files import (
+from nondiff.processes.sandbox.failures import CallFailed, Kind
+from nondiff.processes.sandbox.limits import Limits
+from nondiff.processes.sandbox.persistent import PersistentProcess
+from nondiff.processes.sandbox.program_files import (
     Content,
     check_apart,
     check_file_name,
     read_files,
     read_regular_file,
 )
-from nondiff.envs.process.limits import Limits
-from nondiff.envs.process.persistent import PersistentProcess
-from nondiff.envs.process.pool import MOST_FAILURES, Pool
-from nondiff.envs.process.spawner import Isolation, guards_files, isolation
+from nondiff.processes.sandbox.run_once import Output, run_once
+from nondiff.processes.sandbox.spawner import Isolation, guards_files, isolation
+from nondiff.processes.sandbox.thread_pool import MOST_FAILURES, Pool
+from nondiff.requirements import find_program
 
 __all__ = [
     "MOST_FAILURES",

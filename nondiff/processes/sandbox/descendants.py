@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from nondiff.envs.process.kernel import LINUX
+from nondiff.processes.sandbox.containment.kernel import LINUX
 
 
 def descendants(root: int) -> list[int]:

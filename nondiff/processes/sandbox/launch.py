@@ -16,13 +16,13 @@ from typing import Any
 
 import psutil
 
-from nondiff.envs import cpu_time
-from nondiff.envs.copying import NeverCopied
-from nondiff.envs.process.failures import CallFailed
-from nondiff.envs.process.files import Content, write_files
-from nondiff.envs.process.limits import Limits
-from nondiff.envs.process.spawner import isolation, send
-from nondiff.envs.process.trees import OPEN_FOLDER, remove_tree
+from nondiff.gym.copying import NeverCopied
+from nondiff.processes import cpu_time
+from nondiff.processes.sandbox.failures import CallFailed
+from nondiff.processes.sandbox.limits import Limits
+from nondiff.processes.sandbox.program_files import Content, write_files
+from nondiff.processes.sandbox.spawner import isolation, send
+from nondiff.processes.sandbox.trees import OPEN_FOLDER, remove_tree
 
 END_SECONDS = 10.0  # for a keeper to end what it keeps; more only if the kernel is stuck
 PREFIX = "nondiff-program-"  # of the folders

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.errors import InvalidOptionError
 
 ONE_MEBIBYTE = 1 << 20
 NUMBERS = ("timeout", "memory", "file_size", "total_memory", "total_size", "files", "processes")

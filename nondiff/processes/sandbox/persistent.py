@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from nondiff.envs.copying import NeverCopied
-from nondiff.envs.process.failures import CallFailed, end_in_words
-from nondiff.envs.process.files import Content
-from nondiff.envs.process.launching import launch
-from nondiff.envs.process.limits import Limits
-from nondiff.envs.process.scratch import TAIL_BYTES, Scratch, decoded
+from nondiff.gym.copying import NeverCopied
+from nondiff.processes.sandbox.failures import CallFailed, end_in_words
+from nondiff.processes.sandbox.launch import launch
+from nondiff.processes.sandbox.limits import Limits
+from nondiff.processes.sandbox.program_files import Content
+from nondiff.processes.sandbox.scratch import TAIL_BYTES, Scratch, decoded
 
 RUNNING = ("_pipes", "_end")  # attributes of a process that was started
 BLOCK = 1 << 16  # bytes that a pipe is read and written by

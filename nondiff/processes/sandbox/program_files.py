@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.errors import InvalidOptionError
 
 LONGEST_NAME = 255  # [bytes] of a name in a folder
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
-from nondiff.envs.process.failures import CallFailed, end_in_words
-from nondiff.envs.process.files import Content
-from nondiff.envs.process.launching import Launched, launch
-from nondiff.envs.process.limits import Limits
-from nondiff.envs.process.scratch import Scratch, decoded
+from nondiff.processes.sandbox.failures import CallFailed, end_in_words
+from nondiff.processes.sandbox.launch import Launched, launch
+from nondiff.processes.sandbox.limits import Limits
+from nondiff.processes.sandbox.program_files import Content
+from nondiff.processes.sandbox.scratch import Scratch, decoded
 
 
 @dataclass(frozen=True)

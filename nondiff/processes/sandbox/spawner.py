@@ -13,18 +13,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from nondiff.envs.errors import MissingDependencyError
-from nondiff.envs.process.keeper import HEADER
-from nondiff.envs.process.secret_paths import secret_paths
+from nondiff.errors import MissingDependencyError
+from nondiff.processes.sandbox.containment.secret_paths import secret_paths
+from nondiff.processes.sandbox.supervisor import HEADER
 
 Isolation = Literal["sandbox", "namespaces", "supervised", "process group"]
 SOURCES = Path(__file__).parents[3]  # from which the spawner is run
 BOOT = """
 import sys, types
-for name in ("nondiff", "nondiff.envs", "nondiff.envs.process"):  # without what they import
+for end in ("", ".processes", ".processes.sandbox", ".processes.sandbox.containment"):
+    name = "nondiff" + end  # without what its __init__ imports
     module = sys.modules[name] = types.ModuleType(name)
     module.__path__ = [sys.argv[1] + "/" + name.replace(".", "/")]
-from nondiff.envs.process.keeper import main
+from nondiff.processes.sandbox.supervisor import main
 main(int(sys.argv[2]), *sys.argv[3:])
 """
 START_SECONDS = 60.0  # for the spawner, on a machine that is busy
@@ -117,8 +118,8 @@ class Spawner:
             if not answer:
                 ours.close()
                 raise MissingDependencyError(
-                    f"{sys.executable} can't run {SOURCES}/nondiff/envs/process/keeper.py, which "
-                    "runs programs"
+                    f"{sys.executable} can't run {SOURCES}/nondiff/processes/sandbox/supervisor.py"
+                    ", which runs programs"
                 )
             self._socket = ours
             self._level, self._guards_files = json.loads(answer)

@@ -24,12 +24,12 @@ import struct
 import time
 from typing import Any, NoReturn
 
-from nondiff.envs.process.containment import Containment, reach_level
-from nondiff.envs.process.descendants import descendants
-from nondiff.envs.process.kernel import LINUX, PR_SET_CHILD_SUBREAPER, prctl
-from nondiff.envs.process.starter import start, tell
-from nondiff.envs.process.totals import Watch
-from nondiff.envs.process.trees import remove_tree
+from nondiff.processes.sandbox.containment.init import start, tell
+from nondiff.processes.sandbox.containment.kernel import LINUX, PR_SET_CHILD_SUBREAPER, prctl
+from nondiff.processes.sandbox.containment.levels import Containment, reach_level
+from nondiff.processes.sandbox.containment.totals import Watch
+from nondiff.processes.sandbox.descendants import descendants
+from nondiff.processes.sandbox.trees import remove_tree
 
 HEADER = struct.Struct("!I")
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
-from nondiff.envs.process.failures import CallFailed
-from nondiff.envs.processors import processors
+from nondiff.errors import EnvironmentFailedError, InvalidOptionError
+from nondiff.processes.cores import processors
+from nondiff.processes.sandbox.failures import CallFailed
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")

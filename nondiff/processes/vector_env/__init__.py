@@ -1,5 +1,5 @@
 """Environments stepped in worker processes, several in each, over shared memory."""
 
-from nondiff.envs.parallel.vector import ParallelVectorEnv
+from nondiff.processes.vector_env.vector import ParallelVectorEnv
 
 __all__ = ["ParallelVectorEnv"]

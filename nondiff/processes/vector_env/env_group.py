@@ -12,8 +12,8 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from nondiff.envs.errors import EnvironmentFailedError
-from nondiff.envs.parallel.rows import Layout, Parts, Rows
+from nondiff.errors import EnvironmentFailedError
+from nondiff.processes.vector_env.shared_arrays import Layout, Parts, Rows
 
 Env = gymnasium.Env[Any, Any]
 Info = dict[str, Any]

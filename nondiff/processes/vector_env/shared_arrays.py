@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.errors import InvalidOptionError
 
 ALIGNMENT = 64  # bytes, so that no two arrays share a cache line
 Parts = dict[str, NDArray[Any]]  # of observations; the one key is "" where they are no Dict

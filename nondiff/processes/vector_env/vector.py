@@ -12,14 +12,14 @@ from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 
-from nondiff.envs.autoreset import check_nothing_is_over, checked_mode, split_mask
-from nondiff.envs.copying import NeverCopied
-from nondiff.envs.errors import InvalidActionError, InvalidOptionError
-from nondiff.envs.limit import CountsItsSteps, check_limit, limit_of
-from nondiff.envs.options import check_bool
-from nondiff.envs.parallel.crew import Crew, shares_of
-from nondiff.envs.parallel.group import Env, Info
-from nondiff.envs.parallel.rows import Layout, Parts
+from nondiff.errors import InvalidActionError, InvalidOptionError
+from nondiff.gym.copying import NeverCopied
+from nondiff.gym.step_limit import CountsItsSteps, check_limit, limit_of
+from nondiff.processes.vector_env.autoreset import check_nothing_is_over, checked_mode, split_mask
+from nondiff.processes.vector_env.env_group import Env, Info
+from nondiff.processes.vector_env.shared_arrays import Layout, Parts
+from nondiff.processes.vector_env.worker_pool import Crew, shares_of
+from nondiff.validation import check_bool
 
 TIMEOUT = 300.0  # [s]
 

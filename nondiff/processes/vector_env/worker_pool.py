@@ -8,11 +8,11 @@ from typing import Any
 
 from gymnasium.vector import AutoresetMode
 
-from nondiff.envs.errors import EnvironmentFailedError, InvalidOptionError
-from nondiff.envs.parallel.group import Env, GroupRecipe
-from nondiff.envs.parallel.rows import Layout
-from nondiff.envs.processors import keep_apart, processors
-from nondiff.envs.worker import EnvironmentRaised, Worker, WorkerLost
+from nondiff.errors import EnvironmentFailedError, InvalidOptionError
+from nondiff.processes.cores import keep_apart, processors
+from nondiff.processes.env_worker import EnvironmentRaised, Worker, WorkerLost
+from nondiff.processes.vector_env.env_group import Env, GroupRecipe
+from nondiff.processes.vector_env.shared_arrays import Layout
 
 _OURS = f"{EnvironmentFailedError.__name__}: "  # an `EnvGroup` has named the environment
 

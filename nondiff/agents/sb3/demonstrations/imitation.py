@@ -21,8 +21,8 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from torch import Tensor
 from torch.nn import functional
 
-from nondiff.agents.demonstrations import Demonstrations, rows_of
-from nondiff.agents.reinforcement.configs import ImitationError
+from nondiff.agents.demonstrations.dataset import Demonstrations, rows_of
+from nondiff.agents.sb3.configs import ImitationError
 
 BATCH_SIZE = 256
 LEARNING_RATE = 1e-3  # of the warm start, at first; it falls linearly to zero

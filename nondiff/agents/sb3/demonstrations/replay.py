@@ -15,7 +15,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecTransposeImage, is_vecenv_wrapped
 
-from nondiff.agents.demonstrations import Demonstrations, rows_of
+from nondiff.agents.demonstrations.dataset import Demonstrations, rows_of
 
 
 def drawing_from_demonstrations(kind: type[ReplayBuffer]) -> type[ReplayBuffer]:

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from nondiff.envs.errors import DamagedModelError
+from nondiff.errors import DamagedModelError
 
 DATA, WEIGHTS = "data", "policy.pth"
 MEMBER = re.compile(r"data|_stable_baselines3_version|system_info\.txt|\w+(\.\w+)*\.pth", re.ASCII)

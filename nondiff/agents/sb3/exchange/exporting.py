@@ -15,10 +15,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from nondiff.agents.reinforcement.algorithms import ALGORITHMS
-from nondiff.agents.reinforcement.policy import Description, Normalizer, ReinforcementPolicy
-from nondiff.agents.spaces import from_json
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.agents.policies.spaces import from_json
+from nondiff.agents.sb3.algorithms import ALGORITHMS
+from nondiff.agents.sb3.policy import Description, Normalizer, ReinforcementPolicy
+from nondiff.errors import InvalidOptionError
 from nondiff.files.output import remove_output, write_output
 
 # A model keeps its statistics but not of how many observations; as if of so many, they stay where

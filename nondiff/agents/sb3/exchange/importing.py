@@ -20,10 +20,11 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
-from nondiff.agents.network import non_finite_weight
-from nondiff.agents.reinforcement.algorithms import ACTIVATIONS, ALGORITHMS
-from nondiff.agents.reinforcement.archive import DATA, WEIGHTS, read_members
-from nondiff.agents.reinforcement.policy import (
+from nondiff.agents.policies.network import non_finite_weight
+from nondiff.agents.policies.spaces import to_json
+from nondiff.agents.sb3.algorithms import ACTIVATIONS, ALGORITHMS
+from nondiff.agents.sb3.exchange.archive import DATA, WEIGHTS, read_members
+from nondiff.agents.sb3.policy import (
     MEAN,
     POLICY,
     VARIANCE,
@@ -32,8 +33,7 @@ from nondiff.agents.reinforcement.policy import (
     ReinforcementPolicy,
     rebuild,
 )
-from nondiff.agents.spaces import to_json
-from nondiff.envs.errors import DamagedModelError, InvalidOptionError, UnknownNameError
+from nondiff.errors import DamagedModelError, InvalidOptionError, UnknownNameError
 from nondiff.files.inputs import read_input
 from nondiff.files.kinds import UnsafePathError
 

@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvStepReturn,
 )
 
-from nondiff.envs.errors import (
+from nondiff.errors import (
     EnvironmentFailedError,
     InvalidOptionError,
     details_of,

@@ -8,7 +8,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from nondiff.envs.errors import NonFiniteError
+from nondiff.errors import NonFiniteError
 
 
 class FiniteGuard(VecEnvWrapper):

@@ -9,12 +9,12 @@ from typing import Any
 import gymnasium
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from nondiff.agents.reinforcement.batched import BatchedVecEnv
-from nondiff.agents.reinforcement.configs import Reinforcement
-from nondiff.agents.reinforcement.workers import WorkerVecEnv
-from nondiff.envs.episode_record import EpisodeRecord
-from nondiff.envs.errors import EnvironmentFailedError, details_of, what_went_wrong
-from nondiff.envs.recipe import EnvRecipe
+from nondiff.agents.sb3.configs import Reinforcement
+from nondiff.agents.sb3.vec_envs.batched import BatchedVecEnv
+from nondiff.agents.sb3.vec_envs.workers import WorkerVecEnv
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import EnvironmentFailedError, details_of, what_went_wrong
+from nondiff.gym.episode_record import EpisodeRecord
 
 
 def make_environments(

@@ -17,10 +17,10 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 )
 from stable_baselines3.common.vec_env.util import dict_to_obs, obs_space_info
 
-from nondiff.envs.episode_record import EpisodeRecord
-from nondiff.envs.errors import EnvironmentFailedError
-from nondiff.envs.recipe import EnvRecipe
-from nondiff.envs.worker import EnvironmentRaised, Worker, WorkerLost, Wrap
+from nondiff.env_recipe import EnvRecipe
+from nondiff.errors import EnvironmentFailedError
+from nondiff.gym.episode_record import EpisodeRecord
+from nondiff.processes.env_worker import EnvironmentRaised, Worker, WorkerLost, Wrap
 
 
 class WorkerVecEnv(VecEnv):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.engine import bullet
-from nondiff.envs.arm.view import FAR, NEAR, View
+from nondiff.envs.arm.cameras.view import FAR, NEAR, View
+from nondiff.envs.arm.world.engine import bullet
 
 LIGHT = {
     "lightDirection": (1.2, 0.8, 2.5),

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from gymnasium import spaces
 
-from nondiff.envs.arm.view import FAR, View, parsed_view
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.options import check_whole, from_json
+from nondiff.envs.arm.cameras.view import FAR, View, parsed_view
+from nondiff.errors import InvalidOptionError
+from nondiff.validation import check_whole, from_json
 
 Mode = Literal["rgb", "depth", "depth_image", "segmentation"]
 Beside = Literal["goals", "robot", "nothing"]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.physics import DEFAULT
-from nondiff.envs.arm.scene import Scene
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.options import check_positive
+from nondiff.envs.arm.world.physics import DEFAULT
+from nondiff.envs.arm.world.scene import Scene
+from nondiff.errors import InvalidOptionError
+from nondiff.validation import check_positive
 
 RENDER_MODES = ("human", "rgb_array", "rgb_array_list")
 FRAMES_PER_STEP = 5  # pictures a control step in mode "rgb_array_list"

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.camera import Shot
-from nondiff.envs.arm.camera_observation import CameraObservation, Mode
-from nondiff.envs.arm.robot import Robot, RobotModel
-from nondiff.envs.arm.scene import Scene, close_up
-from nondiff.envs.arm.simulation import Simulation
-from nondiff.envs.arm.task import Task
+from nondiff.envs.arm.cameras.camera import Shot
+from nondiff.envs.arm.cameras.camera_observation import CameraObservation, Mode
+from nondiff.envs.arm.robots.robot import Robot, RobotModel
+from nondiff.envs.arm.tasks.task import Task
+from nondiff.envs.arm.world.scene import Scene, close_up
+from nondiff.envs.arm.world.simulation import Simulation
 
 SEGMENTS = {"nothing": 0, "table": 1, "robot": 2, "goal": 3, "object": 4}  # then other objects
 DEPTH_REACH = 0.5  # [m] before and behind the view's target that a "depth_image" tells apart

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nondiff.envs.errors import InvalidOptionError
-from nondiff.envs.options import check_number, from_json, is_number
+from nondiff.errors import InvalidOptionError
+from nondiff.validation import check_number, from_json, is_number
 
 NEAR, FAR = 0.05, 8.0  # [m] from the camera: what is nearer or farther is not seen
 LIMITS = {  # of a view's values

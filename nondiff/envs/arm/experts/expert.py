@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nondiff.envs.arm.experts import EXPERTS
 from nondiff.envs.arm.experts.motion import Array
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.errors import InvalidOptionError
 
 Act = Callable[[dict[str, Any]], Array]
 

@@ -9,8 +9,8 @@ import numpy as np
 from nondiff.envs.arm.experts.motion import CLOSE, Array, Cone, Seen, come_down
 from nondiff.envs.arm.experts.slide import FINGERS
 from nondiff.envs.arm.experts.tumbling import face_to_bring_up, faces, matrix, spin
-from nondiff.envs.arm.one_object import CUBE_SIZE
-from nondiff.envs.arm.robot import EE_STEP
+from nondiff.envs.arm.robots.robot import EE_STEP
+from nondiff.envs.arm.tasks.one_object import CUBE_SIZE
 
 MIDDLE = np.array([-0.05, 0.0])  # [m]: where the arm has most room
 AHEAD = 0.04  # [s] by which the cube's way is foreseen

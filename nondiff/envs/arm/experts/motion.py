@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.robot import EE_STEP
+from nondiff.envs.arm.robots.robot import EE_STEP
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nondiff.envs.arm.experts.motion import Array, Cone, Seen, come_down, move
-from nondiff.envs.arm.robot import EE_STEP
+from nondiff.envs.arm.robots.robot import EE_STEP
 
 BEHIND = 0.065  # [m] from the object's centre, where the hand comes down
 LOW = 0.015  # [m] of the hand that pushes

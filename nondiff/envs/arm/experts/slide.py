@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from nondiff.envs.arm.experts.motion import Array, Cone, Seen, come_down, move
-from nondiff.envs.arm.robot import EE_STEP
-from nondiff.envs.arm.slide import RADIUS
+from nondiff.envs.arm.robots.robot import EE_STEP
+from nondiff.envs.arm.tasks.slide import RADIUS
 
 FINGERS = np.array([0.0105, 0.018])  # [m]: half the closed fingertips along x and y, near the table
 DECELERATION = 0.2  # [m/s^2] of the puck by friction

@@ -11,17 +11,17 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from nondiff.envs.arm import manual
-from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.physics import Physics
-from nondiff.envs.arm.robot import ControlType, Robot
-from nondiff.envs.arm.scene import Scene
-from nondiff.envs.arm.simulation import Simulation
-from nondiff.envs.arm.state import JOINT_STATE, MOTION, POSITION, WIDTH
-from nondiff.envs.arm.task import Task
-from nondiff.envs.arm.twin import Twin
-from nondiff.envs.black_box import BlackBox, Start
-from nondiff.envs.black_box.contract import Array
+from nondiff.black_box import BlackBox, Start
+from nondiff.black_box.contract import Array
+from nondiff.envs.arm.gradients import manual
+from nondiff.envs.arm.gradients.state import JOINT_STATE, MOTION, POSITION, WIDTH
+from nondiff.envs.arm.gradients.twin import Twin
+from nondiff.envs.arm.robots.panda import PANDA
+from nondiff.envs.arm.robots.robot import ControlType, Robot
+from nondiff.envs.arm.tasks.task import Task
+from nondiff.envs.arm.world.physics import Physics
+from nondiff.envs.arm.world.scene import Scene
+from nondiff.envs.arm.world.simulation import Simulation
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nondiff.envs.arm.simulation import GRAVITY
+from nondiff.envs.arm.world.simulation import GRAVITY
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nondiff.envs.arm import motors
-from nondiff.envs.arm.articulation import IK_ITERATIONS
-from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.physics import Physics
-from nondiff.envs.arm.robot import EE_STEP, IK_DAMPING, JOINT_STEP, Robot
-from nondiff.envs.arm.state import ANGLES, ARM, JOINT_STATE, POSITION, VELOCITIES, VELOCITY
-from nondiff.envs.black_box.contract import Array
+from nondiff.black_box.contract import Array
+from nondiff.envs.arm.gradients import motors
+from nondiff.envs.arm.gradients.state import (
+    ANGLES,
+    ARM,
+    JOINT_STATE,
+    POSITION,
+    VELOCITIES,
+    VELOCITY,
+)
+from nondiff.envs.arm.robots.panda import PANDA
+from nondiff.envs.arm.robots.robot import EE_STEP, IK_DAMPING, JOINT_STEP, Robot
+from nondiff.envs.arm.world.articulation import IK_ITERATIONS
+from nondiff.envs.arm.world.physics import Physics
 
 
 def vjp(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from nondiff.envs.arm.physics import Physics
+from nondiff.envs.arm.world.physics import Physics
 
 MOST_PIVOTS = 10  # of the search for the motors at their limit; two are the rule
 REFRESH = 1 / 100  # [s] between mass matrices; at 1 / 500 the twin costs three times as much

@@ -1,6 +1,6 @@
 """What a state (24,) of the Panda holds: its joints, and its end effector, which follows."""
 
-from nondiff.envs.arm.panda import PANDA
+from nondiff.envs.arm.robots.panda import PANDA
 
 ARM, JOINTS = len(PANDA.arm_joints), len(PANDA.joints)
 ANGLES = slice(0, ARM)  # [rad]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nondiff.envs.arm import motors
-from nondiff.envs.arm.articulation import IK_ITERATIONS
-from nondiff.envs.arm.engine import model_path, rotation_matrix
-from nondiff.envs.arm.kinematics import Chain
-from nondiff.envs.arm.panda import PANDA, TIP
-from nondiff.envs.arm.physics import Physics
-from nondiff.envs.arm.robot import EE_STEP, IK_DAMPING, JOINT_STEP, Robot
-from nondiff.envs.arm.state import ANGLES, ARM, JOINTS, VELOCITIES
+from nondiff.envs.arm.gradients import motors
+from nondiff.envs.arm.gradients.kinematics import Chain
+from nondiff.envs.arm.gradients.state import ANGLES, ARM, JOINTS, VELOCITIES
+from nondiff.envs.arm.robots.panda import PANDA, TIP
+from nondiff.envs.arm.robots.robot import EE_STEP, IK_DAMPING, JOINT_STEP, Robot
+from nondiff.envs.arm.world.articulation import IK_ITERATIONS
+from nondiff.envs.arm.world.engine import model_path, rotation_matrix
+from nondiff.envs.arm.world.physics import Physics
 
 
 class Twin:

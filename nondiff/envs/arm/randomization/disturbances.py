@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.randomization import Draw, Randomization
-from nondiff.envs.arm.rigid_object import RigidObject
-from nondiff.envs.arm.robot import Robot
+from nondiff.envs.arm.randomization.randomization import Draw, Randomization
+from nondiff.envs.arm.robots.robot import Robot
+from nondiff.envs.arm.world.rigid_object import RigidObject
 
 ACTION, OBSERVATION = 0, 1  # the signals that have noise
 

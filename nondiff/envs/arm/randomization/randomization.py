@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nondiff.envs.errors import InvalidOptionError, UnknownNameError
-from nondiff.envs.options import from_json, is_number
+from nondiff.errors import InvalidOptionError, UnknownNameError
+from nondiff.validation import from_json, is_number
 
 Range = Sequence[float]  # the lowest and the highest value
 Draw = dict[str, Any]  # what was drawn: numbers, or a tuple of one for each object or joint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nondiff.envs.arm.robot import RobotModel
+from nondiff.envs.arm.robots.robot import RobotModel
 
 KUKA_IIWA = RobotModel(
     urdf="kuka_iiwa/model.urdf",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nondiff.envs.arm.robot import RobotModel
+from nondiff.envs.arm.robots.robot import RobotModel
 
 TIP = "panda_grasptarget"  # the end effector's name in the URDF: the point between the fingertips
 

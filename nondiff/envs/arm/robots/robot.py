@@ -11,9 +11,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.engine import rotation_matrix
-from nondiff.envs.arm.simulation import Simulation
-from nondiff.envs.errors import InvalidActionError, InvalidOptionError
+from nondiff.envs.arm.world.engine import rotation_matrix
+from nondiff.envs.arm.world.simulation import Simulation
+from nondiff.errors import InvalidActionError, InvalidOptionError
 
 ControlType = Literal["ee", "joints"]
 CONTROL_TYPES = ("ee", "joints")

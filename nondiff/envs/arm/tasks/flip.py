@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.engine import rotation_matrix
-from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.one_object import CUBE_SIZE, OBJECT_MASS
-from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.rigid_object import QUATERNION_BOUNDS, QUATERNION_MOTION_BOUNDS
-from nondiff.envs.arm.scene import Scene
-from nondiff.envs.arm.shapes import SixColours, cube
-from nondiff.envs.arm.task import Task, on_the_table
+from nondiff.envs.arm.tasks.one_object import CUBE_SIZE, OBJECT_MASS
+from nondiff.envs.arm.tasks.task import Task, on_the_table
+from nondiff.envs.arm.world.engine import rotation_matrix
+from nondiff.envs.arm.world.rigid_object import QUATERNION_BOUNDS, QUATERNION_MOTION_BOUNDS
+from nondiff.envs.arm.world.scene import Scene
+from nondiff.envs.arm.world.shapes import SixColours, cube
 
 FACES = SixColours(
     (
@@ -107,6 +103,3 @@ def upright(cube: NDArray[np.float64]) -> NDArray[np.float64]:
     names[z, 2], names[x, 0] = up, ahead
     names[y, 1] = up * ahead * (1 if (y - x) % 3 == 1 else -1)  # right-handed
     return names
-
-
-panda_flip = partial(ArmEnv, Flip, PANDA)

@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.rigid_object import MOTION_BOUNDS, POSITION_BOUNDS
-from nondiff.envs.arm.scene import Scene
-from nondiff.envs.arm.shapes import Shape, cube
-from nondiff.envs.arm.task import Task, euclidean, on_the_table
+from nondiff.envs.arm.tasks.task import Task, euclidean, on_the_table
+from nondiff.envs.arm.world.rigid_object import MOTION_BOUNDS, POSITION_BOUNDS
+from nondiff.envs.arm.world.scene import Scene
+from nondiff.envs.arm.world.shapes import Shape, cube
 
 OBJECT_MASS = 1.0  # [kg]
 CUBE_SIZE = 0.04  # [m]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.one_object import CUBE_SIZE, OneCube
-from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.task import on_the_table
+from nondiff.envs.arm.tasks.one_object import CUBE_SIZE, OneCube
+from nondiff.envs.arm.tasks.task import on_the_table
 
 LIFT = 0.2  # [m] above the table, of the highest goals
 ON_THE_TABLE = 0.3  # share of the goals
@@ -27,6 +23,3 @@ class PickAndPlace(OneCube):
         if rng.random() >= ON_THE_TABLE:
             goal[2] += lift
         return np.array(goal, np.float32)
-
-
-panda_pick_and_place = partial(ArmEnv, PickAndPlace, PANDA)

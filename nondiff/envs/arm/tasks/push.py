@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.one_object import CUBE_SIZE, OneCube
-from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.task import on_the_table
+from nondiff.envs.arm.tasks.one_object import CUBE_SIZE, OneCube
+from nondiff.envs.arm.tasks.task import on_the_table
 
 
 class Push(OneCube):
@@ -20,6 +16,3 @@ class Push(OneCube):
 
     def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
         return np.array(on_the_table(rng, CUBE_SIZE / 2), np.float32)
-
-
-panda_push = partial(ArmEnv, Push, PANDA)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.kuka_iiwa import KUKA_IIWA
-from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.scene import Scene
-from nondiff.envs.arm.task import Task, euclidean
+from nondiff.envs.arm.tasks.task import Task, euclidean
+from nondiff.envs.arm.world.scene import Scene
 
 GOAL_LOW = np.array([-0.15, -0.15, 0.0])  # [m], world frame
 GOAL_HIGH = np.array([0.15, 0.15, 0.3])  # [m]
@@ -50,7 +45,3 @@ class Reach(Task):
         self, achieved: NDArray[np.float32], desired: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         return euclidean(achieved, desired)
-
-
-panda_reach = partial(ArmEnv, Reach, PANDA)
-kuka_reach = partial(ArmEnv, Reach, KUKA_IIWA)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.one_object import OneObject
-from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.scene import Table
-from nondiff.envs.arm.shapes import Cylinder
-from nondiff.envs.arm.task import on_the_table
+from nondiff.envs.arm.tasks.one_object import OneObject
+from nondiff.envs.arm.tasks.task import on_the_table
+from nondiff.envs.arm.world.scene import Table
+from nondiff.envs.arm.world.shapes import Cylinder
 
 RADIUS = 0.03  # [m]
 HEIGHT = 0.03  # [m]
@@ -35,6 +31,3 @@ class Slide(OneObject):
 
     def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
         return np.array(on_the_table(rng, HEIGHT, GOAL_X), np.float32)
-
-
-panda_slide = partial(ArmEnv, Slide, PANDA)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.one_object import CUBE_MARKER, CUBE_SIZE
-from nondiff.envs.arm.panda import PANDA
-from nondiff.envs.arm.rigid_object import MOTION_BOUNDS, POSITION_BOUNDS
-from nondiff.envs.arm.scene import FIRST_COLOUR, SECOND_COLOUR, Scene
-from nondiff.envs.arm.shapes import cube
-from nondiff.envs.arm.task import Task, euclidean, on_the_table
+from nondiff.envs.arm.tasks.one_object import CUBE_MARKER, CUBE_SIZE
+from nondiff.envs.arm.tasks.task import Task, euclidean, on_the_table
+from nondiff.envs.arm.world.rigid_object import MOTION_BOUNDS, POSITION_BOUNDS
+from nondiff.envs.arm.world.scene import FIRST_COLOUR, SECOND_COLOUR, Scene
+from nondiff.envs.arm.world.shapes import cube
 
 MASSES = (2.0, 1.0)  # [kg] of the lower and of the upper cube
 HEIGHTS = (CUBE_SIZE / 2, 3 * CUBE_SIZE / 2)  # [m] of their centres, at the start and when stacked
@@ -69,6 +66,3 @@ class Stack(Task):
         self, achieved: NDArray[np.float32], desired: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         return euclidean(achieved, desired)
-
-
-panda_stack = partial(ArmEnv, Stack, PANDA, horizon=HORIZON)

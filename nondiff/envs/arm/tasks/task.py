@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.scene import Scene, Table
+from nondiff.envs.arm.world.scene import Scene, Table
 
 SQUARE = 0.3  # [m] in which objects start, and goals lie
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.engine import Vector, bullet, rotation_matrix
+from nondiff.envs.arm.world.engine import Vector, bullet, rotation_matrix
 
 IK_ITERATIONS = 4  # of inverse kinematics
 

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.errors import InvalidOptionError, MissingDependencyError
+from nondiff.errors import InvalidOptionError, MissingDependencyError
 
 _LIBC = ctypes.CDLL(None) if os.name == "posix" else None
 

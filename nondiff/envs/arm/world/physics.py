@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.errors import InvalidOptionError
 
 ProfileName = Literal["default", "fast"]
 

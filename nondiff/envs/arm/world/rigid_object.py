@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from nondiff.envs.arm.engine import IDENTITY, Vector, euler_angles
-from nondiff.envs.arm.simulation import Simulation
+from nondiff.envs.arm.world.engine import IDENTITY, Vector, euler_angles
+from nondiff.envs.arm.world.simulation import Simulation
 
 # The largest magnitudes reported.
 POSITION_BOUNDS = (3.0,) * 3  # [m]: the floor's edge

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nondiff.envs.arm.camera import Camera
-from nondiff.envs.arm.engine import IDENTITY, Vector
-from nondiff.envs.arm.rigid_object import RigidObject
-from nondiff.envs.arm.shapes import Box, Colour, Shape, SixColours, Sphere
-from nondiff.envs.arm.simulation import Simulation
-from nondiff.envs.arm.view import View
+from nondiff.envs.arm.cameras.camera import Camera
+from nondiff.envs.arm.cameras.view import View
+from nondiff.envs.arm.world.engine import IDENTITY, Vector
+from nondiff.envs.arm.world.rigid_object import RigidObject
+from nondiff.envs.arm.world.shapes import Box, Colour, Shape, SixColours, Sphere
+from nondiff.envs.arm.world.simulation import Simulation
 
 FLOOR_HEIGHT = -0.4  # [m]; the table's top is at 0
 FLOOR_HALF_WIDTH = 3.0  # [m]

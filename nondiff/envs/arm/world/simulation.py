@@ -5,8 +5,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
-from nondiff.envs.arm.articulation import Articulation
-from nondiff.envs.arm.engine import (
+from nondiff.envs.arm.world.articulation import Articulation
+from nondiff.envs.arm.world.engine import (
     IDENTITY,
     Connection,
     Snapshot,
@@ -15,11 +15,11 @@ from nondiff.envs.arm.engine import (
     model_path,
     saved_content,
 )
-from nondiff.envs.arm.physics import DEFAULT, Physics
-from nondiff.envs.arm.shapes import Colour, Shape, SixColours
-from nondiff.envs.arm.solids import collision_shape, visual_shape
-from nondiff.envs.copying import NeverCopied
-from nondiff.envs.errors import InvalidOptionError
+from nondiff.envs.arm.world.physics import DEFAULT, Physics
+from nondiff.envs.arm.world.shapes import Colour, Shape, SixColours
+from nondiff.envs.arm.world.solids import collision_shape, visual_shape
+from nondiff.errors import InvalidOptionError
+from nondiff.gym.copying import NeverCopied
 
 GRAVITY = -9.81  # [m/s^2]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nondiff.envs.arm.engine import bullet
-from nondiff.envs.arm.shapes import Box, Colour, Cylinder, Shape, SixColours
+from nondiff.envs.arm.world.engine import bullet
+from nondiff.envs.arm.world.shapes import Box, Colour, Cylinder, Shape, SixColours
 
 
 def collision_shape(client: int, shape: Shape) -> int:

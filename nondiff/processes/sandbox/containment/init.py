@@ -10,10 +10,10 @@ import signal
 import socket
 from typing import Any, NoReturn
 
-from nondiff.envs.process import kernel
-from nondiff.envs.process.containment import Containment
-from nondiff.envs.process.kernel import LINUX, prctl
-from nondiff.envs.process.totals import Watch, too_many
+from nondiff.processes.sandbox.containment import kernel
+from nondiff.processes.sandbox.containment.kernel import LINUX, prctl
+from nondiff.processes.sandbox.containment.levels import Containment
+from nondiff.processes.sandbox.containment.totals import Watch, too_many
 
 GUARDED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
 RESERVED, MARGIN, MAX_NUMBER = 300, 64, 1 << 22  # of processes

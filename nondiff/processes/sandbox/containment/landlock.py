@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from contextlib import suppress
 
-from nondiff.envs.process.kernel import LIBC, LINUX, checked
+from nondiff.processes.sandbox.containment.kernel import LIBC, LINUX, checked
 
 SYS_CREATE_RULESET, SYS_ADD_RULE, SYS_RESTRICT_SELF = 444, 445, 446
 CREATE_RULESET_VERSION, RULE_PATH_BENEATH = 1, 1

@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from nondiff.envs.process import kernel, views
-from nondiff.envs.process.landlock import landlock_version, restrict_writing
-from nondiff.envs.process.seccomp import (
+from nondiff.processes.sandbox.containment import kernel
+from nondiff.processes.sandbox.containment import mounts as views
+from nondiff.processes.sandbox.containment.landlock import landlock_version, restrict_writing
+from nondiff.processes.sandbox.containment.seccomp import (
     AF_INET,
     AF_INET6,
     AF_NETLINK,
     apply_filter,
     sandbox_filter,
 )
-from nondiff.envs.process.totals import SLACK_BYTES, SLACK_FILES
+from nondiff.processes.sandbox.containment.totals import SLACK_BYTES, SLACK_FILES
 
 LEVELS = ("sandbox", "namespaces", "supervised", "process group")  # from the best on
 PRIORITY = -10

@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 
-from nondiff.envs.process import kernel
+from nondiff.processes.sandbox.containment import kernel
 
 PRIVATE = "/dev/nondiff"  # where the file system in memory is while it is being set up
 HOST_DEVICES = "/dev/host"

@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Sequence
 
-from nondiff.envs.process.kernel import LIBC, checked
+from nondiff.processes.sandbox.containment.kernel import LIBC, checked
 
 LOAD, EQUAL, ABOVE, ANY_BIT, JUMP, RETURN = 0x20, 0x15, 0x35, 0x45, 0x05, 0x06
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data

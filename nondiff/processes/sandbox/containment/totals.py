@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from nondiff.envs.process.descendants import descendants
-from nondiff.envs.process.trees import Enough, measure_tree
+from nondiff.processes.sandbox.descendants import descendants
+from nondiff.processes.sandbox.trees import Enough, measure_tree
 
 PAUSE = 0.05  # between looks, where they are quick [s]
 COST = 20.0  # times as long as a look takes, at least

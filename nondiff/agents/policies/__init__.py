@@ -1,0 +1,1 @@
+"""Policies: networks, the spaces they map between, and their files."""

@@ -1,0 +1,1 @@
+"""Policies as zip files of Stable-Baselines3, and back."""

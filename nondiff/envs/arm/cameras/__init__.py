@@ -1,0 +1,1 @@
+"""Cameras of the arm: pictures for people and for policies."""

@@ -1,0 +1,1 @@
+"""Domain randomization of the arm."""

@@ -1,0 +1,1 @@
+"""Robots of the arm suite: one file each."""

@@ -1,0 +1,1 @@
+"""Tasks of the arm suite: one file each."""

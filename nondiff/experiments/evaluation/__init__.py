@@ -1,0 +1,1 @@
+"""Evaluation of policies: episodes, statistics, tables, videos."""

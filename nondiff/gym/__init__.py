@@ -1,0 +1,1 @@
+"""Any Gymnasium environment: how it is made, wrapped, limited, copied and checked."""

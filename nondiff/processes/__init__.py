@@ -1,0 +1,1 @@
+"""Whatever starts, watches and ends a process."""
