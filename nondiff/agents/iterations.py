@@ -54,6 +54,10 @@ class Learner(ABC):
     def is_over(self) -> bool:
         """Whether the budget leaves nothing more to do."""
 
+    def is_spent(self) -> bool:
+        """Whether no call is left: what it still does, it does at the same number of calls."""
+        return self.is_over()
+
     def values(self) -> dict[str, Any]:
         """What `restore` needs beside `tensors`, as JSON types."""
         return {}
@@ -102,7 +106,8 @@ def run(
     if learner.meter is not None:
         training.simulator_seconds = partial(_simulator_seconds, learner.meter)
     try:
-        if due and not learner.is_over() and not observer.review(learner.calls, policy):
+        # What a learner does after its last call is evaluated with the final policy, by the caller.
+        if due and not learner.is_spent() and not observer.review(learner.calls, policy):
             return policy
         while not learner.is_over():
             before = learner.calls
@@ -113,7 +118,7 @@ def run(
             observer.record(learner.calls, metrics)
             if _crossed(before, learner.calls, training.checkpoint_every):
                 training.checkpoints.save(_state(learner, origin))
-            if due and not learner.is_over() and not observer.review(learner.calls, policy):
+            if due and not learner.is_spent() and not observer.review(learner.calls, policy):
                 break
     except BaseException:
         if non_finite_weight(learner.module) is None:

@@ -44,7 +44,7 @@ class SurrogateLearner(Learner):
     def iterate(self, rng: np.random.Generator) -> dict[str, float]:
         if self.iteration == 0:
             metrics = self._begin(rng)
-        elif self._meter.remaining() >= self._row_cost():
+        elif not self.is_spent():
             metrics = self._round(rng)
         else:
             metrics = self._train_policy(rng, self._config.final_policy_steps, 0.0)
@@ -54,6 +54,9 @@ class SurrogateLearner(Learner):
 
     def is_over(self) -> bool:
         return self._is_done
+
+    def is_spent(self) -> bool:
+        return self._meter.remaining() < self._row_cost()
 
     def _row_cost(self) -> int:
         extra = getattr(self._box, "jacobian_cost", 0) if self._uses_jacobians else 0
@@ -101,7 +104,7 @@ class SurrogateLearner(Learner):
         if len(returns):
             self.mean_return = float(np.mean(returns))
             metrics["surrogate/true_return"] = self.mean_return
-        is_last = self._meter.remaining() < self._row_cost()
+        is_last = self.is_spent()
         return metrics | self._model.fit(
             self._data, config, config.surrogate_steps * LAST_FIT**is_last
         )
