@@ -1,13 +1,16 @@
-"""Checks of arguments, and those that are dataclasses, or the same as JSON objects."""
+"""Validate arguments, and parse dataclasses from JSON."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nondiff.errors import InvalidOptionError, UnknownNameError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 T = TypeVar("T")
 
@@ -73,6 +76,12 @@ def check_bool(name: str, value: Any) -> None:
     """
     if not isinstance(value, bool):
         raise InvalidOptionError(f"{name} must be true or false, not {value!r}")
+
+
+def first_fault(error: ValidationError) -> str:
+    """Where a value is invalid, and why, of the first place that pydantic found."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def is_number(value: Any) -> bool:

@@ -193,8 +193,8 @@ def test_training_by_one_call_gives_the_bits_of_training_in_this_process() -> No
     [
         ({"num_envs": 0}, "num_envs must be a positive whole number, not 0"),
         ({"num_envs": 2.0}, "num_envs must be a positive whole number"),
-        ({"processes": 0}, "from 1 to num_envs = 2, not 0"),
-        ({"processes": 3}, "from 1 to num_envs = 2, not 3"),
+        ({"processes": 0}, "from 1 to 2, not 0"),
+        ({"processes": 3}, "from 1 to 2, not 3"),
         ({"timeout": 0}, "timeout must be a positive number"),
         ({"apart": 1}, "apart must be true or false, not 1"),
         ({"horizon": 0}, "horizon must be a positive whole number"),

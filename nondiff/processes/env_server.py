@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import multiprocessing
 import os
 import pickle
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing import connection
@@ -19,20 +16,13 @@ import gymnasium
 import psutil
 
 from nondiff.errors import NondiffError
+from nondiff.processes.lifetime import end_with_parent, kill_descendants
 from nondiff.processes.python_processes import restore_safe_path
 
 Env = gymnasium.Env[Any, Any]
 
 MARK = "NONDIFF_WORKER"  # in the variables of whatever a worker starts, however detached
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_PR_SET_PDEATHSIG = 1
-
-
-def kill_descendants(root: psutil.Process) -> None:
-    """Kill what a process has started, and what that has started."""
-    for descendant in root.children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            descendant.kill()
 
 
 def work(
@@ -56,7 +46,7 @@ def work(
         path_before: what `safe_path` has changed for this process to start.
     """
     restore_safe_path(path_before)
-    _end_with(parent, bound)
+    end_with_parent(parent, by_kernel=bound)
     _take_signals()
     os.environ[MARK] = mark
     try:
@@ -64,24 +54,6 @@ def work(
             _serve(pipe, order, memory)
     finally:
         kill_descendants(psutil.Process())
-
-
-def _end_with(parent: int, bound: bool) -> None:
-    """See to it that this process ends when its parent does."""
-    # The kernel does it even to one hung in C code, but when the *thread* that started it ends.
-    if sys.platform == "linux" and bound:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-    threading.Thread(target=_end_after_parent, daemon=True).start()
-
-
-def _end_after_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    kill_descendants(psutil.Process())
-    os._exit(1)
 
 
 def _take_signals() -> None:

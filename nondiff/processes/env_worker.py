@@ -29,7 +29,8 @@ from nondiff.errors import InvalidOptionError
 from nondiff.gym.copying import NeverCopied
 from nondiff.processes import cpu_time, main_module
 from nondiff.processes.awake_clock import AwakeClock
-from nondiff.processes.env_server import MARK, SIGNALS, Env, kill_descendants, work
+from nondiff.processes.env_server import MARK, SIGNALS, Env, work
+from nondiff.processes.lifetime import kill_descendants
 from nondiff.processes.python_processes import safe_path, signals_held
 
 Wrap = Callable[[Env], Env]

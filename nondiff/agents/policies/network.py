@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from nondiff.agents.policies.spaces import from_json, to_json
 from nondiff.black_box import BlackBox, find_black_box
 from nondiff.errors import DamagedModelError, InvalidOptionError
+from nondiff.validation import first_fault
 
 FIRST_OUTPUT = 0.1  # share of the usual last weights: the first actions are near the Box's centre
 NET_ARCH = (128, 128)  # sizes of the hidden layers, unless it is said otherwise
@@ -229,8 +230,6 @@ def rebuild(data: dict[str, Any], tensors: dict[str, Tensor]) -> NetworkPolicy:
         module.load_state_dict(tensors, strict=True)
         return NetworkPolicy(module, observed, acted)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise DamagedModelError(f"the description's {place} is invalid: {first['msg']}") from error
+        raise DamagedModelError(f"the description is invalid: {first_fault(error)}") from error
     except (LookupError, ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         raise DamagedModelError(f"the description and the weights do not fit: {error}") from error

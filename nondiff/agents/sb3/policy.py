@@ -18,6 +18,7 @@ from torch import Tensor
 from nondiff.agents.policies import spaces
 from nondiff.agents.sb3.algorithms import ACTIVATIONS, ALGORITHMS
 from nondiff.errors import DamagedModelError
+from nondiff.validation import first_fault
 
 POLICY, MEAN, VARIANCE = "policy.", "normalizer.mean.", "normalizer.variance."
 ONLY = "observation"  # names the statistics of an observation that is no Dict
@@ -141,9 +142,7 @@ def rebuild(data: dict[str, Any], tensors: dict[str, Tensor]) -> ReinforcementPo
         module.set_training_mode(False)
         return ReinforcementPolicy(description, module, _normalizer(description, tensors))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise DamagedModelError(f"the description's {place} is invalid: {first['msg']}") from error
+        raise DamagedModelError(f"the description is invalid: {first_fault(error)}") from error
     except (
         LookupError,
         ValueError,

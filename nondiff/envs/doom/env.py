@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from functools import partial
 from typing import Any, ClassVar
@@ -18,12 +17,14 @@ from nondiff.envs.doom.scenario import BASIC, DEFEND_THE_CENTER, TIC_RATE, Butto
 from nondiff.errors import EnvironmentFailedError, InvalidActionError, InvalidOptionError
 from nondiff.gym.copying import DeepCopied
 from nondiff.gym.step_limit import CountsItsSteps
+from nondiff.validation import check_number, check_whole
 
 Info = dict[str, Any]
 
 RENDER_MODES = ("human", "rgb_array", "rgb_array_list")
 RESOLUTION = "160X120"  # of the screens that are observed
 MOST_LOSSES = 3  # engines lost in a row, without a step between
+MIN_TIMEOUT, MAX_TIMEOUT = 1e-3, 1e6  # [s]
 MOST_FRAMES = 32  # of a stack, or tics that one is skipped by
 LARGEST_SEED = 2**31 - 1  # of an engine
 
@@ -210,17 +211,9 @@ def _check_options(
         raise InvalidOptionError(
             f"render_mode {render_mode!r} is unknown; choose from {', '.join(RENDER_MODES)} or None"
         )
-    for name, value in (("frame_skip", frame_skip), ("frame_stack", frame_stack)):
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not (whole and 1 <= value <= MOST_FRAMES):
-            raise InvalidOptionError(
-                f"{name} must be a whole number from 1 to {MOST_FRAMES}, not {value!r}"
-            )
-    number = isinstance(engine_timeout, int | float) and not isinstance(engine_timeout, bool)
-    if not (number and 0 < engine_timeout < math.inf):
-        raise InvalidOptionError(
-            f"engine_timeout must be a positive number of seconds, not {engine_timeout!r}"
-        )
+    check_whole("frame_skip", frame_skip, 1, MOST_FRAMES)
+    check_whole("frame_stack", frame_stack, 1, MOST_FRAMES)
+    check_number("engine_timeout", engine_timeout, MIN_TIMEOUT, MAX_TIMEOUT, "s")
     if render_mode == "human":
         check_display()
 

@@ -18,6 +18,7 @@ from nondiff.experiments.run.files import read_json, write_json
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.metrics import evaluation_calls, read_metrics
 from nondiff.files.safe_path import SafePath
+from nondiff.validation import first_fault
 
 LARGEST_RETURN = 1e100  # of which sums and squares are numbers, too
 Count = Annotated[int, Ge(0), Le(MOST_STEPS)]
@@ -100,8 +101,7 @@ def read_record(path: Path | SafePath) -> Judgement | Refusal | None:
     try:
         record = kinds.validate_python(read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise RunError(f"{path} is damaged: {first['loc']}: {first['msg']}; remove it") from error
+        raise RunError(f"{path} is damaged: {first_fault(error)}; remove it") from error
     if record["state"] == "judged":
         _check_lengths(path, record)
     return record

@@ -15,6 +15,7 @@ from nondiff.experiments.evaluation.statistics import Estimate, bootstrapped
 from nondiff.files.inputs import read_input
 from nondiff.files.untrusted_json import MAX_BYTES, parse_json
 from nondiff.text import visible
+from nondiff.validation import first_fault
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,8 @@ def read_references(path: Path | None, envs: Sequence[str]) -> list[Reference]:
         data = parse_json(read_input(path, MAX_BYTES))
         found = TypeAdapter(list[Reference]).validate_python(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
         raise InvalidOptionError(
-            f"--references {path}: {place}: {first['msg']}; it is a list of "
+            f"--references {path}: {first_fault(error)}; it is a list of "
             '{"name", "env", "calls", "returns": [...]}'
         ) from error
     except (OSError, ValueError) as error:

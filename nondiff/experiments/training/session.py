@@ -24,6 +24,7 @@ from nondiff.experiments.stopping import Interrupted, Stop
 from nondiff.experiments.terminal.shell_commands import shell_line
 from nondiff.experiments.training.display import Display
 from nondiff.experiments.training.monitor import ReviewPlan, TrainingMonitor
+from nondiff.validation import first_fault
 
 NUMBERS = ("seed", "checkpoint_every", "judge_episodes", "threads")
 # What the disk, rather than a program, is at fault for.
@@ -70,9 +71,7 @@ def configured(run: Run) -> tuple[Strategy, ReviewPlan]:
         evaluation = json.dumps(run.config["evaluation"] | stops)
         plan = TypeAdapter(ReviewPlan).validate_json(evaluation, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise RunError(f"{run.folder / CONFIG} is damaged: {place}: {first['msg']}") from error
+        raise RunError(f"{run.folder / CONFIG} is damaged: {first_fault(error)}") from error
     except (LookupError, TypeError) as error:
         raise RunError(f"{run.folder / CONFIG} is damaged: {error!r}") from error
     return strategy, plan

@@ -8,11 +8,12 @@ from typing import Any
 
 from gymnasium.vector import AutoresetMode
 
-from nondiff.errors import EnvironmentFailedError, InvalidOptionError
+from nondiff.errors import EnvironmentFailedError
 from nondiff.processes.cores import keep_apart, processors
 from nondiff.processes.env_worker import EnvironmentRaised, Worker, WorkerLost
 from nondiff.processes.vector_env.env_group import Env, GroupRecipe
 from nondiff.processes.vector_env.shared_arrays import Layout
+from nondiff.validation import check_positive, check_whole
 
 _OURS = f"{EnvironmentFailedError.__name__}: "  # an `EnvGroup` has named the environment
 
@@ -117,17 +118,9 @@ def shares_of(num_envs: int, processes: int | None) -> list[range]:
     Raises:
         InvalidOptionError: a number out of its range.
     """
-    if not _counts(num_envs):
-        raise InvalidOptionError(f"num_envs must be a positive whole number, not {num_envs!r}")
+    check_positive("num_envs", num_envs)
     if processes is None:
         processes = min(num_envs, processors())
-    if not _counts(processes) or processes > num_envs:
-        raise InvalidOptionError(
-            f"processes must be a whole number from 1 to num_envs = {num_envs}, not {processes!r}"
-        )
+    check_whole("processes", processes, 1, num_envs)
     bounds = [num_envs * index // processes for index in range(processes + 1)]
     return [range(*pair) for pair in itertools.pairwise(bounds)]
-
-
-def _counts(number: Any) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
