@@ -20,9 +20,8 @@ from slow_cases import some_slow
 from test_envs import affordable, differ_by_the_reward_alone, random_actions
 
 from nondiff.agents.api import recipe_of
-from nondiff.envs import ENVIRONMENTS
+from nondiff.envs import ENVIRONMENTS, needs_of
 from nondiff.errors import InvalidOptionError
-from nondiff.requirements import needs_of
 
 # The limit that an environment's own arguments give it.
 LIMITS: dict[str, tuple[dict[str, Any], int]] = {
@@ -62,7 +61,7 @@ def test_infos_have_the_same_keys_and_types_after_resets_and_steps(env: gymnasiu
 
 
 def test_vector_infos_have_the_same_keys_after_resets_and_steps(env_id: str) -> None:
-    if needs_of(gymnasium.spec(env_id).entry_point)[0].name in ("pybullet", "vizdoom"):
+    if needs_of(env_id)[0].name in ("pybullet", "vizdoom"):
         pytest.skip("it is stepped by workers or by Gymnasium, which other tests compare")
     many = gymnasium.make_vec(env_id, num_envs=2)
     many.action_space.seed(0)

@@ -221,9 +221,13 @@ def test_help_ends_at_any_width(
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_parsing_at_once(signum: signal.Signals, home: Path) -> None:
     code = (
-        "import os, nondiff.experiments.commands.train as train\n"
+        "import os, time, nondiff.experiments.commands.train as train\n"
         "from nondiff.experiments.commands import cli\n"
-        f"train.parse = lambda *line: os.kill(os.getpid(), {int(signum)}) or print('went on')\n"
+        "def parse(*line):\n"
+        f"    os.kill(os.getpid(), {int(signum)})\n"
+        "    time.sleep(5)  # another thread may take the signal first\n"
+        "    print('went on')\n"
+        "train.parse = parse\n"
         "cli.run_command('train', [], 'nondiff train')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=home)

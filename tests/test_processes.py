@@ -409,7 +409,7 @@ def test_an_ordinary_user_is_as_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         folder = Path(place)
         folder.chmod(0o777)
-        sources = Path("nondiff", "envs", "process")
+        sources = Path("nondiff", "processes", "sandbox")
         shutil.copytree(spawner.SOURCES / sources, folder / sources)
         python = folder / "python"
         user = "--reuid=65534 --regid=65534 --clear-groups"
