@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from conftest import Command
 from foreign_envs import Acting, Endless, Giving, Short
+from torch import nn
 
 from nondiff.agents.api import train
 from nondiff.agents.evolution.configs import CMAES
 from nondiff.env_recipe import EnvRecipe
 from nondiff.errors import InvalidOptionError, InvalidReturnError
 from nondiff.experiments.evaluation import episodes
+from nondiff.gym.returns import RESERVED
 
 FEW = ("--budget", 64, "--eval-every", 64, "--eval-episodes", 1, "--confirm-episodes", 1)
 FEW = (*FEW, "--judge-episodes", 1)
@@ -153,6 +155,31 @@ def test_a_return_in_the_middle_ends_the_training_in_one_line(
     assert "info is not a dict" in state["error"]
 
 
+@pytest.mark.parametrize("reward", [1e300, -1e308])
+def test_a_reward_without_means_and_intervals_is_named(
+    reward: float, command: Command, tmp_path: Path
+) -> None:
+    given = json.dumps({"reward": reward})
+    options = ("--env", "Giving-v0", "--env-arg", f"given={given}", "--runs", tmp_path)
+    answer = command("train", *options, *FEW, *SMALL["ppo"])
+    assert answer.code == 2
+    assert f"is {reward:g}, beyond 1e+100" in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (nn.Linear(4, 1), r"can't be called with \(2, 3\)"),
+        (nn.Linear(3, 2), r"observations \(n, 3\) to \(n, 1\), but gives \(2, 2\) for n = 2"),
+        (nn.LSTM(3, 1), "but gives tuple for n = 2"),
+    ],
+)
+def test_a_network_of_other_sizes_is_named(network: nn.Module, message: str) -> None:
+    with pytest.raises(InvalidOptionError, match=message):
+        train(network, "Short-v0", CMAES(population=4), 64)
+
+
 def test_a_training_from_python_is_refused_too() -> None:
     with pytest.raises(Exception, match="step 1 of an episode: the reward is not a number"):
         train(None, gymnasium.make("Giving-v0", given={"reward": None}), CMAES(population=4), 64)
@@ -264,7 +291,7 @@ def test_an_environment_that_leaves_python_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("reserved", ["episode", "terminal_observation", "TimeLimit.truncated"])
+@pytest.mark.parametrize("reserved", sorted(RESERVED))
 def test_keys_with_a_meaning_of_ours_are_left_out_of_infos(
     reserved: str, command: Command, tmp_path: Path
 ) -> None:

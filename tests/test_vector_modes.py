@@ -126,6 +126,18 @@ def test_masks_are_checked_before_anything_is_reset(make: Callable[..., Vector],
         vector.reset(options={"reset_mask": mask})
 
 
+@pytest.mark.parametrize("seed", [1.5, "1", -1, True, [0], [0, 1.5], [0, -1], {0, 1}])
+def test_seeds_are_checked_before_anything_is_reset(make: Callable[..., Vector], seed: Any) -> None:
+    with pytest.raises(InvalidOptionError, match=r"seed must be a whole number|seeds do not fit"):
+        make().reset(seed=seed)
+
+
+@pytest.mark.parametrize("options", [5, "a", [1]])
+def test_options_are_a_dict(make: Callable[..., Vector], options: Any) -> None:
+    with pytest.raises(InvalidOptionError, match="options must be a dict or None, not"):
+        make().reset(seed=0, options=options)
+
+
 def test_options_stay_those_of_the_caller(make: Callable[..., Vector]) -> None:
     vector, options = make(), {"reset_mask": np.array([True, False])}
     vector.reset(seed=0)

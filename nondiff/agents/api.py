@@ -11,6 +11,7 @@ import gymnasium
 import torch
 from torch import nn
 
+from nondiff.agents.policies.network import check_network
 from nondiff.agents.seeds import LARGEST_SEED
 from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
 from nondiff.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
@@ -81,6 +82,8 @@ def train(
     recipe = recipe_of(env)
     with recipe.opened() as made:
         strategy.check(made)
+        if policy is not None:
+            check_network(policy, made)
     observer = _Recorder(on_progress)
     started = cpu_seconds()
     training = Training(recipe, budget, seed, device, strategy.checkpoint_every, module=policy)

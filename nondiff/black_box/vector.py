@@ -18,7 +18,12 @@ from nondiff.black_box.meter import Meter
 from nondiff.errors import InvalidOptionError
 from nondiff.gym.copying import DeepCopied
 from nondiff.gym.step_limit import CountsItsSteps, check_limit
-from nondiff.processes.vector_env.autoreset import check_nothing_is_over, checked_mode, split_mask
+from nondiff.processes.vector_env.resets import (
+    check_nothing_is_over,
+    checked_mode,
+    seeds_of,
+    split_mask,
+)
 
 
 class BlackBoxVectorEnv(DeepCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
@@ -151,15 +156,7 @@ class BlackBoxVectorEnv(DeepCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
         return info
 
     def _seed(self, seed: Any, rows: NDArray[np.intp]) -> None:
-        if seed is None:
-            return
-        seeds = (
-            [int(seed) + row for row in range(self.num_envs)]
-            if isinstance(seed, int | np.integer)
-            else list(seed)
-        )
-        if len(seeds) != self.num_envs:
-            raise InvalidOptionError(f"{len(seeds)} seeds do not fit num_envs = {self.num_envs}")
+        seeds = seeds_of(seed, self.num_envs)
         for row in rows:
             if seeds[row] is not None:
                 self._rngs[row] = seeding.np_random(seeds[row])[0]

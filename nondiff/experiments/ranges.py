@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
 
 from nondiff.errors import InvalidOptionError
 
@@ -11,6 +13,8 @@ Device = Literal["cpu", "cuda", "auto"]  # where networks are trained
 MOST_EPISODES = 10**6
 MOST_THREADS = 1024
 MOST_STEPS = 10**12
+MAX_RETURN = 1e100  # its sums and squares are numbers, too, and it can be drawn
+Return = Annotated[float, Ge(-MAX_RETURN), Le(MAX_RETURN)]
 
 
 def check_ranges(options: Mapping[str, tuple[float, float, float]]) -> None:

@@ -19,7 +19,10 @@ Env = gymnasium.Env[Any, Any]
 RESET = "(observation, info)"
 STEP = "(observation, reward, terminated, truncated, info)"
 # Keys of infos that Stable-Baselines3 and our own wrappers give a meaning.
-RESERVED = frozenset({"episode", "terminal_observation", "TimeLimit.truncated"})
+# What Stable-Baselines3 and Gymnasium's vector environments put into `info` themselves.
+RESERVED = frozenset(
+    {"episode", "terminal_observation", "TimeLimit.truncated", "final_obs", "final_info"}
+)
 SHOWN = 100  # characters of what was given that a message quotes
 
 

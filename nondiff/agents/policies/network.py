@@ -113,6 +113,32 @@ class MLP(nn.Module):
         return self.centre + self.reach * torch.tanh(raw) if self.squashed else raw
 
 
+def check_network(module: nn.Module, env: gymnasium.Env[Any, Any]) -> None:
+    """Refuse a network that does not map an environment's observations to its actions.
+
+    Raises:
+        InvalidOptionError: names the sizes of both.
+    """
+    inputs, outputs = spaces.flatdim(env.observation_space), _outputs(env.action_space)
+    wanted = f"observations (n, {inputs}) to (n, {outputs})"
+    place = next(iter([*module.parameters(), *module.buffers()]), torch.zeros(0))
+    tried = torch.zeros(2, inputs, device=place.device)
+    modes = {part: part.training for part in module.modules()}
+    try:
+        with torch.no_grad():
+            found = module.eval()(tried)
+    except Exception as error:
+        raise InvalidOptionError(
+            f"the network must map {wanted}, but it can't be called with (2, {inputs}): {error}"
+        ) from error
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+    if not isinstance(found, Tensor) or found.shape != (2, outputs):
+        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise InvalidOptionError(f"the network must map {wanted}, but gives {shape} for n = 2")
+
+
 def non_finite_weight(module: nn.Module) -> str | None:
     """The name of the first parameter that holds a NaN or an infinity, if any does."""
     for name, parameter in module.named_parameters():

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError
 
 from nondiff.errors import InvalidOptionError
 from nondiff.experiments.evaluation.statistics import Estimate, bootstrapped
+from nondiff.experiments.ranges import Return
 from nondiff.files.inputs import read_input
 from nondiff.files.untrusted_json import MAX_BYTES, parse_json
 from nondiff.text import visible
@@ -34,7 +35,7 @@ class Reference:
     name: str
     env: str
     calls: NonNegativeInt
-    returns: Annotated[list[FiniteFloat], Field(min_length=1)]
+    returns: Annotated[list[Return], Field(min_length=1)]
     failed: list[bool] = field(default_factory=list)
     train_calls: NonNegativeInt = 0
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nondiff.agents.strategy import Policy
 from nondiff.errors import EnvironmentFailedError, NonFiniteError, details_of, what_went_wrong
+from nondiff.experiments.ranges import MAX_RETURN
 from nondiff.experiments.terminal.console import err
 from nondiff.gym.returns import parts
 
@@ -118,6 +119,8 @@ def _episode(
             observation, reward, terminated, truncated, info = env.step(action)
         check_finite(observation, reward, place)
         episode_return += float(reward)
+        if abs(episode_return) > MAX_RETURN:
+            raise NonFiniteError(_too_large(f"the return of {place}", episode_return))
         done = terminated or truncated
     if on_step:
         on_step(seed)
@@ -145,7 +148,13 @@ def check_finite(observation: Any, reward: Any, place: str) -> None:
     """
     if not np.isfinite(reward):
         raise NonFiniteError(f"the reward of {place} is {reward}")
+    if abs(reward) > MAX_RETURN:
+        raise NonFiniteError(_too_large(f"the reward of {place}", reward))
     for key, values in parts(observation):
         if not np.isfinite(values).all():
             what = f"observation {key!r}" if key else "the observation"
             raise NonFiniteError(f"{what} of {place} holds a NaN or an infinity")
+
+
+def _too_large(what: str, value: float) -> str:
+    return f"{what} is {value:g}, beyond {MAX_RETURN:g}, where means and intervals have no end"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nondiff.errors import RunError
-from nondiff.experiments.ranges import MOST_STEPS
+from nondiff.experiments.ranges import MAX_RETURN, MOST_STEPS
 from nondiff.experiments.run.files import replace_text
 from nondiff.experiments.run.tensorboard import EventFile
 from nondiff.files.kinds import in_words
@@ -165,8 +165,8 @@ def _number(name: str, text: str) -> float:
 
 
 def series(rows: Rows, name: str) -> tuple[list[float], list[float]]:
-    """Steps and values of one metric."""
-    found = [row for row in rows if name in row]
+    """Steps and values of one metric, where it has one that can be drawn."""
+    found = [row for row in rows if name in row and abs(row[name]) <= MAX_RETURN]
     return [row[STEPS] for row in found], [row[name] for row in found]
 
 

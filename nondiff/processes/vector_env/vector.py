@@ -15,8 +15,13 @@ from numpy.typing import NDArray
 from nondiff.errors import InvalidActionError, InvalidOptionError
 from nondiff.gym.copying import NeverCopied
 from nondiff.gym.step_limit import CountsItsSteps, check_limit, limit_of
-from nondiff.processes.vector_env.autoreset import check_nothing_is_over, checked_mode, split_mask
 from nondiff.processes.vector_env.env_group import Env, Info
+from nondiff.processes.vector_env.resets import (
+    check_nothing_is_over,
+    checked_mode,
+    seeds_of,
+    split_mask,
+)
 from nondiff.processes.vector_env.shared_arrays import Layout, Parts
 from nondiff.processes.vector_env.worker_pool import Crew, shares_of
 from nondiff.validation import check_bool
@@ -117,7 +122,7 @@ class ParallelVectorEnv(NeverCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
         """
         chosen, others = split_mask(options, self.num_envs)
         info: Info = {}
-        infos = self._crew.ask("reset_some", self._seeds(seed), others, chosen.tolist())
+        infos = self._crew.ask("reset_some", seeds_of(seed, self.num_envs), others, chosen.tolist())
         for number, one in enumerate(infos):
             if one is not None:
                 info = self._add_info(info, one, number)
@@ -163,15 +168,6 @@ class ParallelVectorEnv(NeverCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
     def close_extras(self, **kwargs: Any) -> None:
         """End the processes."""
         self._crew.close()
-
-    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
-        if seed is None:
-            return [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            return [int(seed) + number for number in range(self.num_envs)]
-        if len(seed) != self.num_envs:
-            raise InvalidOptionError(f"{len(seed)} seeds do not fit num_envs = {self.num_envs}")
-        return list(seed)
 
     def _checked(self, actions: Any) -> NDArray[Any]:
         space = self.action_space

@@ -1,7 +1,8 @@
-"""How vector environments begin again where an episode has ended, as Gymnasium's do."""
+"""Resets of vector environments: when, of which environments, and with which seeds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -33,8 +34,11 @@ def split_mask(
     """Which environments (num_envs,) a reset is for, all unless options say so, and the others.
 
     Raises:
-        InvalidOptionError: a mask that is no array of flags, one of them true.
+        InvalidOptionError: options that are no dict, or a mask that is no array of flags, one of
+            them true.
     """
+    if options is not None and not isinstance(options, Mapping):
+        raise InvalidOptionError(f"options must be a dict or None, not {options!r}")
     if options is None or MASK not in options:
         return np.ones(num_envs, bool), options
     mask = options[MASK]
@@ -45,6 +49,31 @@ def split_mask(
             f"not {mask!r}"
         )
     return mask, {name: value for name, value in options.items() if name != MASK}
+
+
+def seeds_of(seed: Any, num_envs: int) -> list[int | None]:
+    """The seed of each environment: seed + i, or the i-th of a list; None: none is given.
+
+    Raises:
+        InvalidOptionError: no whole number from 0, nor a list of so many of them, or None.
+    """
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
+        seeds: list[Any] = [int(seed) + number for number in range(num_envs)]
+    elif seed is None:
+        seeds = [None] * num_envs
+    elif isinstance(seed, list | tuple | np.ndarray):
+        seeds = [one.item() if isinstance(one, np.integer) else one for one in seed]
+    else:
+        seeds = [seed]
+    if len(seeds) != num_envs and isinstance(seed, list | tuple | np.ndarray):
+        raise InvalidOptionError(f"{len(seeds)} seeds do not fit num_envs = {num_envs}")
+    for one in seeds:
+        if one is not None and (not isinstance(one, int) or isinstance(one, bool) or one < 0):
+            raise InvalidOptionError(
+                f"seed must be a whole number from 0, a list of {num_envs} of them, or None, "
+                f"not {one!r}"
+            )
+    return seeds
 
 
 def check_nothing_is_over(over: NDArray[np.bool_]) -> None:
