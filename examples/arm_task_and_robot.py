@@ -14,19 +14,13 @@ from functools import partial
 import gymnasium
 import numpy as np
 
-from nondiff.envs.arm.env import ArmEnv
-from nondiff.envs.arm.robots.panda import PANDA
-from nondiff.envs.arm.robots.robot import EE_STEP, RobotModel
-from nondiff.envs.arm.tasks.reach import Reach
-from nondiff.envs.arm.tasks.task import Task, euclidean, on_the_table
-from nondiff.envs.arm.world.shapes import Sphere
-from nondiff.processes.vector_env import ParallelVectorEnv
+from nondiff import ParallelVectorEnv, arm
 
 RADIUS = 0.03  # [m]
 MASS = 0.1  # [kg]
 
 
-class Roll(Task):
+class Roll(arm.Task):
     """Roll a ball to a goal (2,) [m], x and y in the world frame."""
 
     gripper = False
@@ -36,14 +30,14 @@ class Roll(Task):
 
     def __init__(self, scene):
         self._scene = scene
-        self._ball = scene.add_object(Sphere(RADIUS), MASS)
+        self._ball = scene.add_object(arm.Sphere(RADIUS), MASS)
         self._marker = scene.add_goal_marker()
 
     def reset(self, rng):
-        self._ball.place(on_the_table(rng, RADIUS))
+        self._ball.place(arm.on_the_table(rng, RADIUS))
 
     def sample_goal(self, rng):
-        return np.array(on_the_table(rng, RADIUS)[:2], np.float32)
+        return np.array(arm.on_the_table(rng, RADIUS)[:2], np.float32)
 
     def show_goal(self, goal):
         self._scene.place_ghost(self._marker, [*goal.tolist(), 0.0])
@@ -56,10 +50,10 @@ class Roll(Task):
         return list(self._ball.position()[:2])
 
     def distance(self, achieved, desired):
-        return euclidean(achieved, desired)
+        return arm.euclidean(achieved, desired)
 
 
-XARM = RobotModel(
+XARM = arm.RobotModel(
     urdf="xarm/xarm6_robot.urdf",  # or the path of a file
     base_position=(-0.5, 0.0, 0.0),
     arm_joints=(1, 2, 3, 4, 5, 6),
@@ -69,12 +63,12 @@ XARM = RobotModel(
     downwards=(1.0, 0.0, 0.0, 0.0),
 )
 
-# `gymnasium.make` and `train` hand `reward_type` and the other arguments of ArmEnv through.
-panda_roll = partial(ArmEnv, Roll, PANDA)
+# `gymnasium.make` and `train` hand `reward_type` and the other arguments of arm.ArmEnv through.
+panda_roll = partial(arm.ArmEnv, Roll, arm.PANDA)
 panda_roll_vector = partial(ParallelVectorEnv, panda_roll)
 gymnasium.register("PandaRoll-v0", entry_point=panda_roll, vector_entry_point=panda_roll_vector)
-gymnasium.register("XArmRoll-v0", entry_point=partial(ArmEnv, Roll, XARM))
-gymnasium.register("XArmReach-v0", entry_point=partial(ArmEnv, Reach, XARM))
+gymnasium.register("XArmRoll-v0", entry_point=partial(arm.ArmEnv, Roll, XARM))
+gymnasium.register("XArmReach-v0", entry_point=partial(arm.ArmEnv, arm.Reach, XARM))
 
 
 def main():
@@ -83,7 +77,7 @@ def main():
         observation, info = env.reset(seed=seed)
         steps, done = 0, False
         while not done:
-            move = (observation["desired_goal"] - observation["achieved_goal"]) / EE_STEP
+            move = (observation["desired_goal"] - observation["achieved_goal"]) / arm.EE_STEP
             observation, _, terminated, truncated, info = env.step(np.clip(move, -1, 1))
             steps, done = steps + 1, terminated or truncated
         print(f"seed {seed}: {'reached' if info['is_success'] else 'missed'} in {steps} steps")

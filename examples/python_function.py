@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 import torch
 
-from nondiff.black_box import BlackBoxEnv, FunctionBox
+from nondiff import BlackBoxEnv, FunctionBox
 
 GRAVITY = 9.81  # [m/s2]
 DRAG = 0.002  # [1/m] air density, drag coefficient and cross section over twice the ball's mass
@@ -87,9 +87,7 @@ def mean_reward(policy, env):
 
 
 def main():
-    from nondiff.agents.api import train
-    from nondiff.agents.pathwise.configs import FiniteDifference, Surrogate
-    from nondiff.agents.policies.network import MLP, NetworkPolicy
+    from nondiff import MLP, FiniteDifference, NetworkPolicy, Surrogate, train
 
     torch.set_num_threads(1)
     env = gymnasium.make("Cannon-v0", pool="held-out")

@@ -175,8 +175,8 @@ class EnvRecipe:
             return self
         return replace(self, arguments={**self.arguments, "pool": HELD_OUT})
 
-    def preset_id(self) -> str:
-        """The id under which presets are kept.
+    def preset_id(self) -> str | None:
+        """The id under which presets are kept; None: there can't be any.
 
         An id made by arguments, such as PandaReach with dense rewards, is the one registered so.
         """

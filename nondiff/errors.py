@@ -71,6 +71,10 @@ def what_went_wrong(error: BaseException) -> str:
     return f"raised {type(error).__name__}: {error}"
 
 
+class CallbackFailedError(NondiffError, RuntimeError):
+    """A function of the user's, called during a training, that raised; its error is the cause."""
+
+
 class CopyRefusedError(NondiffError, TypeError):
     """Something that can't be copied or pickled; the message says what to do instead."""
 

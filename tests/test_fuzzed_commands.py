@@ -177,6 +177,8 @@ def _of_type(hint: Any) -> SearchStrategy[str]:
     origin = get_origin(hint)
     if origin in (Annotated, tuple):
         return _of_type(get_args(hint)[0])
+    if set(get_args(hint)) == {Path, str}:
+        return PATHS
     if origin in (Union, UnionType):
         return st.one_of([_of_type(part) for part in get_args(hint)])
     if origin is Literal:

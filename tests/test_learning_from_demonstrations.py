@@ -220,7 +220,7 @@ def test_a_warm_start_alone_solves_reach(
         "net_arch": (64, 64),
         **options,
     }
-    result = train(None, REACH, find_strategy(strategy)(**chosen), budget=1)
+    result = train(None, REACH, find_strategy(strategy)(**chosen), budget=1, presets=False)
     assert result.policy is not None
     with EnvRecipe(REACH).opened() as env:
         episodes = play(env, result.policy, range(1000, 1020))
@@ -286,7 +286,7 @@ def test_training_goes_on_from_the_warm_start(shown: dict[str, Path]) -> None:
     config = PPO(
         demonstrations=str(shown[REACH]), n_steps=100, warm_start_steps=600, log_std_init=-1.0
     )
-    result = train(None, REACH, config, budget=400)
+    result = train(None, REACH, config, budget=400, presets=False)
     first, last = ([m["rollout/ep_rew_mean"] for _, m in result.history][i] for i in (0, -1))
     assert -20 < first < 0  # of a random policy, about -50
     assert last > -20

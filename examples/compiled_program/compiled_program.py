@@ -17,10 +17,7 @@ import gymnasium
 import numpy as np
 import torch
 
-from nondiff.black_box import BlackBoxEnv
-from nondiff.black_box.executable import Executable
-from nondiff.errors import MissingDependencyError
-from nondiff.processes.sandbox import Limits
+from nondiff import BlackBoxEnv, Executable, Limits, errors
 
 FOLDER = Path(__file__).parent
 PROGRAM = FOLDER / "forward"
@@ -60,7 +57,7 @@ def compiled(program):
     """The program's absolute path; says how to make it if it is missing."""
     path = Path(program).resolve()
     if not path.exists():
-        raise MissingDependencyError(
+        raise errors.MissingDependencyError(
             f"{path} is missing: cc -O2 -o {path} {FOLDER / 'forward.c'} -lm"
         )
     return str(path)
@@ -96,9 +93,7 @@ def mean_reward(policy, env):
 
 
 def main():
-    from nondiff.agents.api import train
-    from nondiff.agents.pathwise.configs import FiniteDifference, Surrogate
-    from nondiff.agents.policies.network import MLP, NetworkPolicy
+    from nondiff import MLP, FiniteDifference, NetworkPolicy, Surrogate, train
 
     torch.set_num_threads(1)
     env = gymnasium.make("Beam-v0", pool="held-out")

@@ -11,7 +11,10 @@ import gymnasium
 import torch
 from torch import nn
 
+from nondiff.agents import STRATEGIES, find_strategy
+from nondiff.agents.callback import Callback
 from nondiff.agents.policies.network import check_network
+from nondiff.agents.presets import Preset, completed, preset_for
 from nondiff.agents.seeds import LARGEST_SEED
 from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
 from nondiff.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
@@ -23,6 +26,8 @@ from nondiff.processes.cpu_time import cpu_seconds
 
 Environment = str | gymnasium.Env[Any, Any] | BlackBox
 
+
+OnProgress = Callable[[int, float | None], object]  # steps, mean return; False ends the training
 
 MOST = 10**12  # steps or threads
 DEVICES = ("cpu", "cuda", "auto")
@@ -48,12 +53,13 @@ class Result:
 def train(
     policy: nn.Module | None,
     env: Environment,
-    strategy: Strategy,
-    budget: int,
+    strategy: Strategy | str,
+    budget: int | None = None,
     seed: int = 0,
     device: str = "cpu",
     threads: int = 1,
-    on_progress: Callable[[int, float | None], None] | None = None,
+    on_progress: OnProgress | None = None,
+    presets: bool = True,
 ) -> Result:
     """Train a network, in place, by a strategy, within a budget of calls.
 
@@ -63,23 +69,29 @@ def train(
     Args:
         policy: the network, such as `MLP.for_env(env)`; None: the strategy makes its own.
         env: an id, an environment made by `gymnasium.make`, or a black box.
-        strategy: such as `Surrogate()`; what it needs of the environment, it says.
-        budget: environment steps, or calls of the black box.
+        strategy: such as `Surrogate()`, or its name.
+        budget: environment steps, or calls of the black box; None: as many as the preset says.
         seed: of everything that is drawn.
         device: "cpu", "cuda" or "auto".
         threads: of torch during the training; beside a simulator, one is by far the fastest.
-        on_progress: called now and then with the calls so far and the recent mean return.
+        on_progress: called now and then with the calls so far and the recent mean return; training
+            ends once it returns False.
+        presets: take the hyperparameters that were not passed to `strategy` from the preset of
+            strategy and environment, where there is one, as the command `train` does.
 
     Raises:
+        CallbackFailedError: `on_progress` raised; the network is as it was trained until then.
         IncompatibleStrategyError: the environment lacks what the strategy needs.
         InvalidOptionError: a value out of its range, or an environment that can't be made again.
     """
+    recipe = recipe_of(env)
+    strategy, preset = with_preset(strategy, recipe, presets)
+    budget = preset.budget if budget is None else budget
     _check_counts(
         budget=(budget, 1, MOST), seed=(seed, 0, LARGEST_SEED), threads=(threads, 1, MOST)
     )
     if device not in DEVICES:
         raise InvalidOptionError(f"device must be one of {', '.join(DEVICES)}, not {device!r}")
-    recipe = recipe_of(env)
     with recipe.opened() as made:
         strategy.check(made)
         if policy is not None:
@@ -87,10 +99,35 @@ def train(
     observer = _Recorder(on_progress)
     started = cpu_seconds()
     training = Training(recipe, budget, seed, device, strategy.checkpoint_every, module=policy)
-    with _threads(threads):
+    with torch_threads(threads):
         observer.result.policy = strategy.train(training, observer)
     observer.result.cpu_seconds = cpu_seconds() - started
     return observer.result
+
+
+def with_preset(
+    strategy: Strategy | str, recipe: EnvRecipe, presets: bool = True
+) -> tuple[Strategy, Preset]:
+    """A strategy with what was not passed to it from its preset, and the preset.
+
+    Args:
+        strategy: one, or a name.
+        recipe: the environment.
+        presets: whether to use any; without, what was not passed is as the strategy says.
+
+    Raises:
+        UnknownNameError: no such strategy or environment.
+        InvalidOptionError: something else than a strategy.
+    """
+    if isinstance(strategy, str):
+        strategy = find_strategy(strategy)()
+    if not isinstance(strategy, Strategy):
+        raise InvalidOptionError(
+            f"strategy must be one such as PPO(), or a name such as 'ppo', not {strategy!r}"
+        )
+    known = presets and strategy.name in STRATEGIES
+    preset = preset_for(strategy.name, recipe) if known else Preset(strategy)
+    return completed(strategy, preset), preset
 
 
 def _check_counts(**given: tuple[object, int, int]) -> None:
@@ -103,7 +140,8 @@ def _check_counts(**given: tuple[object, int, int]) -> None:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads within."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -157,6 +195,9 @@ class BoxRecipe(EnvRecipe):
         """It is sent whole."""
         return True
 
+    def preset_id(self) -> None:
+        """Presets are for registered ids."""
+
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         assert self.box is not None
         return BlackBoxEnv(self.box, render_mode)
@@ -167,23 +208,21 @@ class BoxRecipe(EnvRecipe):
 
 
 class _Recorder:
-    """An observer that keeps metrics and lets every training run to its end."""
+    """An observer that keeps metrics, and ends a training where `on_progress` says so."""
 
-    def __init__(self, on_progress: Callable[[int, float | None], None] | None) -> None:
+    def __init__(self, on_progress: OnProgress | None) -> None:
         self.result = Result()
-        self._on_progress = on_progress
+        self._callback = Callback("on_progress", on_progress)
 
     def begin(self, steps: int, evaluated: bool = True) -> bool:
         return False
 
     def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
         self.result.calls = steps
-        if self._on_progress is not None:
-            self._on_progress(steps, mean_return)
-        return False
+        return not self._callback(steps, mean_return)
 
     def review(self, steps: int, policy: TrainedPolicy) -> bool:
-        return True
+        return self._callback.goes_on
 
     def keep(self, steps: int, policy: TrainedPolicy) -> None:
         """The network is trained in place, and so is kept already."""

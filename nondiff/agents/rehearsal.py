@@ -115,7 +115,7 @@ def advice(env: Env) -> str:
     """Which wrappers may help where a space is not simple."""
     wrappers = ["--wrapper gymnasium.wrappers:FlattenObservation"]
     if lacks_of_action(env.action_space):
-        wrappers.append("--wrapper nondiff.gym.wrappers:PlainAction")
+        wrappers.append("--wrapper nondiff:PlainAction")
     return f"try {' and '.join(wrappers)}"
 
 

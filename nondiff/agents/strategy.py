@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import gymnasium
 from numpy.typing import NDArray
-from torch import Tensor
+from typing_extensions import Self
 
 from nondiff.env_recipe import EnvRecipe
 from nondiff.errors import IncompatibleStrategyError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CHECKPOINT_EVERY = 10_000  # environment steps
 Need = Literal["black box", "vjp", "twin"]
@@ -146,6 +150,14 @@ class Training:
     simulator_seconds: Callable[[], float | None] = lambda: None
 
 
+class _InitSignature:
+    """The signature of a class is its `__init__`'s, though it has a `__new__` too."""
+
+    def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        _, *others = inspect.signature(owner.__init__).parameters.values()  # type: ignore[misc]
+        return inspect.Signature(others)
+
+
 @dataclass(frozen=True)
 class Strategy:
     """Hyperparameters, and the module that trains with them.
@@ -158,6 +170,22 @@ class Strategy:
     trainer: ClassVar[str]
     checkpoint_every: ClassVar[int] = CHECKPOINT_EVERY
     needs: ClassVar[Need | None] = None  # what the environment must offer
+    __signature__: ClassVar[Any] = _InitSignature()
+
+    def __new__(cls, *values: Any, **named: Any) -> Self:
+        self = object.__new__(cls)
+        names = [entry.name for entry in fields(cls)]
+        object.__setattr__(self, "_given", frozenset({*names[: len(values)], *named}))
+        return self
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The names of the hyperparameters that were passed: a preset leaves them as they are.
+
+        A copy made by `dataclasses.replace` was passed all of them.
+        """
+        given: frozenset[str] = vars(self)["_given"]
+        return given
 
     def check(self, env: gymnasium.Env[Any, Any]) -> None:
         """Refuse an environment or a value that this strategy can't train with.

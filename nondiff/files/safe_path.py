@@ -35,9 +35,9 @@ class SafePath:
     parts: tuple[str, ...] = ()
 
     @classmethod
-    def of_file(cls, path: Path | SafePath) -> SafePath:
+    def of_file(cls, path: Path | str | SafePath) -> SafePath:
         """A path whose own name must not be a link either, or the path itself if it is safe."""
-        return path if isinstance(path, SafePath) else cls(path.parent) / path.name
+        return path if isinstance(path, SafePath) else cls(Path(path).parent) / Path(path).name
 
     @classmethod
     def of_folder(cls, path: Path | str | SafePath) -> SafePath:

@@ -24,7 +24,7 @@ LOADERS = {
 }
 
 
-def save_policy(policy: TrainedPolicy, folder: Path | SafePath) -> None:
+def save_policy(policy: TrainedPolicy, folder: Path | str | SafePath) -> None:
     """Write a policy to a new folder, which appears whole or not at all.
 
     Raises:

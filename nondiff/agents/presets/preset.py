@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nondiff.agents.strategy import Strategy
 
 DEFAULT_BUDGET = 100_000
+DEFAULT_EVAL_EPISODES = 20
 DEFAULT_REVIEWS = 20  # evaluations spread over the budget
 LEAST_EVAL_EVERY = 1_000  # steps
 
@@ -27,7 +28,7 @@ class Preset:
     strategy: Strategy
     budget: int = DEFAULT_BUDGET
     eval_every: int | None = None
-    eval_episodes: int = 20
+    eval_episodes: int = DEFAULT_EVAL_EPISODES
 
 
 Presets = Mapping[tuple[str, str], Preset]  # by strategy and environment

@@ -19,7 +19,7 @@ from nondiff.errors import IncompatibleStrategyError, InvalidOptionError
 from nondiff.gym.wrapping import changing_wrapper
 
 GOAL_KEYS = {"achieved_goal", "desired_goal", "observation"}
-PLAIN_ACTION = "nondiff.gym.wrappers:PlainAction"
+PLAIN_ACTION = "nondiff:PlainAction"
 FLATTENED = "gymnasium.wrappers:FlattenObservation"
 SMALLEST_PICTURE = 36  # [px] a side, of what NatureCNN's three convolutions leave something of
 SIMPLE = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)

@@ -14,6 +14,7 @@ from nondiff.experiments.terminal.console import out_json, out_table
 from nondiff.experiments.terminal.parsing import parse_options
 
 if TYPE_CHECKING:
+    from nondiff.agents.api import Environment
     from nondiff.agents.pathwise.gradient_check import GradientCheck, PairCheck
 
 MOST_POINTS = 10**6
@@ -54,21 +55,9 @@ def print_check(options: CheckGradientsOptions) -> int:
         InvalidOptionError: an environment without a gradient, or an option out of its range.
         EnvironmentFailedError: the black box failed at all points.
     """
-    check_ranges(
-        {
-            "points": (options.points, 1, MOST_POINTS),
-            "seed": (options.seed, 0, 2**63),
-            "max_disagreeing": (options.max_disagreeing or 0, 0, 1),
-        }
-    )
+    check_ranges({"max_disagreeing": (options.max_disagreeing or 0, 0, 1)})
     recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
-    with recipe.opened() as env:
-        import torch
-
-        from nondiff.agents.pathwise.gradient_check import check_gradients
-
-        torch.set_num_threads(1)
-        check = check_gradients(env, options.points, options.seed, options.step, options.tolerance)
+    check = _checked(recipe, options.points, options.seed, options.step, options.tolerance)
     if options.json:
         data = {"env": recipe.id, "env_arguments": dict(recipe.arguments), "seed": options.seed}
         out_json(data | check.to_json())
@@ -78,6 +67,42 @@ def print_check(options: CheckGradientsOptions) -> int:
         options.max_disagreeing is not None and check.most_disagreeing() > options.max_disagreeing
     )
     return DISAGREE if exceeded else 0
+
+
+def check_gradients(
+    env: Environment,
+    points: int = CheckGradientsOptions.points,
+    seed: int = CheckGradientsOptions.seed,
+    step: float = CheckGradientsOptions.step,
+    tolerance: float = CheckGradientsOptions.tolerance,
+) -> GradientCheck:
+    """Compare the gradients that an environment offers, and differences, at random points.
+
+    Args:
+        env: an id, an environment made by `gymnasium.make`, or a black box.
+        points: how many.
+        seed: of the points.
+        step: of the differences, as a share of half the width of the actions' Box.
+        tolerance: below which two entries agree, relative to the largest entry of the Jacobian.
+
+    Raises:
+        InvalidOptionError: an environment without a gradient, or a number out of its range.
+        EnvironmentFailedError: the black box failed at all points.
+    """
+    from nondiff.agents.api import recipe_of
+
+    return _checked(recipe_of(env), points, seed, step, tolerance)
+
+
+def _checked(
+    recipe: EnvRecipe, points: int, seed: int, step: float, tolerance: float
+) -> GradientCheck:
+    from nondiff.agents.api import torch_threads
+    from nondiff.agents.pathwise import gradient_check
+
+    check_ranges({"points": (points, 1, MOST_POINTS), "seed": (seed, 0, 2**63)})
+    with recipe.opened() as env, torch_threads(1):
+        return gradient_check.check_gradients(env, points, seed, step, tolerance)
 
 
 def _print_table(recipe: EnvRecipe, check: GradientCheck) -> None:

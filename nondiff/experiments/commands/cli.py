@@ -148,9 +148,9 @@ def _film(run: Run) -> Sequence[str | Path]:
 
 
 def _evaluate(arguments: list[str], prog: str) -> int:
-    from nondiff.experiments.commands.evaluate import evaluate, parse
+    from nondiff.experiments.commands.evaluate import parse, print_evaluation
 
-    return evaluate(parse(arguments, prog))
+    return print_evaluation(parse(arguments, prog))
 
 
 def _compare(arguments: list[str], prog: str) -> int:

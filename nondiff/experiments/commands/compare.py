@@ -25,7 +25,7 @@ from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.locks import lock_folder
 from nondiff.experiments.stopping import SHELL_CODE, Interrupted, Stop
 from nondiff.experiments.terminal.console import err, out
-from nondiff.experiments.terminal.parsing import parse_options
+from nondiff.experiments.terminal.parsing import AnyPath, parse_options
 from nondiff.experiments.terminal.shell_commands import shell_line
 from nondiff.files.safe_path import SafePath
 from nondiff.files.untrusted_json import MAX_BYTES
@@ -53,7 +53,7 @@ class CompareOptions:
     """Ways to train: see nondiff train --help."""
     budgets: tuple[int, ...]
     """Simulator calls, which are environment steps, that a training may make."""
-    folder: Path
+    folder: AnyPath
     """Where all of it is kept, such as comparisons/NAME."""
     seeds: int = 5
     """Trainings of each kind, with the seeds 0, 1, ..."""
@@ -66,7 +66,7 @@ class CompareOptions:
     train_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """A further option for every training, as in --train-arg=--learning-rate=1e-3, or for those of
     one strategy, as in --train-arg=ppo:--n-steps=64; repeat for more."""
-    references: Path | None = None
+    references: AnyPath | None = None
     """JSON file of results from elsewhere: [{"name", "env", "calls", "returns": [...]}, ...]."""
     retry_failed: bool = False
     """Try again what failed or was refused."""
@@ -84,13 +84,13 @@ def parse(arguments: list[str], prog: str) -> CompareOptions:
 def print_comparison(options: CompareOptions, stop: Stop) -> int:
     """Compare, and print the table; returns the exit code."""
     results = compare(options, stop)
-    written = SafePath(options.folder) / (RESULTS if options.json else TABLE)
+    written = SafePath(Path(options.folder)) / (RESULTS if options.json else TABLE)
     out(*written.read(MAX_BYTES).decode().removesuffix("\n").split("\n"))
     return INCOMPLETE if results.missing else 0
 
 
 def compare(options: CompareOptions, stop: Stop | None = None) -> Results:
-    """Train what is not trained yet, judge it, and write the report.
+    """Train what is not trained yet, judge it, and write the report, as the command does.
 
     Raises:
         NondiffError: an option is wrong, a run folder there was made with others (nothing is
@@ -99,10 +99,13 @@ def compare(options: CompareOptions, stop: Stop | None = None) -> Results:
     """
     _check(options)
     stop = stop or Stop()  # which nothing asks for
-    references = read_references(options.references, options.envs)
-    check_comparison(SafePath(options.folder))
+    folder = Path(options.folder)
+    references = read_references(
+        None if options.references is None else Path(options.references), options.envs
+    )
+    check_comparison(SafePath(folder))
     plan = plan_cells(
-        options.folder,
+        folder,
         options.envs,
         options.strategies,
         options.budgets,
@@ -110,7 +113,7 @@ def compare(options: CompareOptions, stop: Stop | None = None) -> Results:
         options.train_arg,
     )
     (plan.files / RUNS).make_folder()
-    lock = lock_folder(options.folder)
+    lock = lock_folder(folder)
     try:
         _train(plan, options, stop)
         return _report(plan, references, options)
@@ -134,10 +137,10 @@ def command_of(options: CompareOptions) -> str:
     parts: list[str | Path] = ["nondiff", "compare", "--envs", *options.envs]
     parts += ["--strategies", *options.strategies]
     parts += ["--budgets", *map(str, options.budgets), "--seeds", str(options.seeds)]
-    parts += ["--episodes", str(options.episodes), "--folder", options.folder]
+    parts += ["--episodes", str(options.episodes), "--folder", Path(options.folder)]
     parts += ["--targets", *map(repr, options.targets)] if options.targets else []
     parts += [f"--train-arg={argument}" for argument in options.train_arg]
-    parts += ["--references", options.references] if options.references else []
+    parts += ["--references", Path(options.references)] if options.references else []
     return shell_line(*parts)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,15 +16,17 @@ from nondiff.agents.strategy import TrainedPolicy
 from nondiff.env_recipe import EnvRecipe, env_arguments
 from nondiff.errors import InvalidOptionError, UntrustedError
 from nondiff.experiments.evaluation.episodes import RandomPolicy, play
+from nondiff.experiments.evaluation.evaluation import Evaluation, PolicyEvaluation
 from nondiff.experiments.evaluation.fit import check_spaces
 from nondiff.experiments.evaluation.statistics import Summary, paired_difference, summarize
-from nondiff.experiments.evaluation.table import Judged, Verdict, print_json, print_table
+from nondiff.experiments.evaluation.table import print_table
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, check_ranges
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.trust import is_data, options_for
-from nondiff.experiments.terminal.console import err
-from nondiff.experiments.terminal.parsing import parse_options
+from nondiff.experiments.terminal.console import err, out_json
+from nondiff.experiments.terminal.parsing import AnyPath, parse_options
 
+PATHS = tyro.conf.arg(metavar="[PATH [PATH ...]]")
 NOT_GOOD_ENOUGH = 1  # exit code where --min-success is missed
 
 
@@ -31,7 +34,7 @@ NOT_GOOD_ENOUGH = 1  # exit code where --min-success is missed
 class EvaluateOptions:
     """Judge the policy of a run on fixed seeds, beside a random one; or compare two runs."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    runs: Annotated[tuple[Path | str, ...], tyro.conf.Positional, PATHS]
     """One run folder, or two to compare on the same seeds."""
     episodes: int = 100
     """Episodes, on the first so many of a fixed list of seeds."""
@@ -56,7 +59,7 @@ class EvaluateOptions:
     """Print JSON instead of a table."""
     min_success: float | None = None
     """Exit with 1 unless the lower bound of the first run's success interval reaches this."""
-    video: Path | None = None
+    video: AnyPath | None = None
     """Film some episodes into this .mp4 or .gif file."""
     video_episodes: int = 5
     """Episodes filmed."""
@@ -71,8 +74,28 @@ def parse(arguments: list[str], prog: str) -> EvaluateOptions:
     return parse_options(EvaluateOptions, arguments, prog)
 
 
-def evaluate(options: EvaluateOptions) -> int:
-    """Print the judgement; returns the exit code.
+def print_evaluation(options: EvaluateOptions) -> int:
+    """Evaluate, and print the result; returns the exit code.
+
+    Raises:
+        NondiffError: what `evaluate` raises; or the environment reports no success, and
+            --min-success asks for some.
+    """
+    result, film = _evaluated(options)
+    out_json(result.to_json()) if options.json else print_table(result)
+    if options.video is not None:
+        film()
+        err(f"filmed {options.video_episodes} episodes in {options.video}")
+    return _exit_code(options, result.summary)
+
+
+def evaluate(options: EvaluateOptions | Path | str) -> Evaluation:
+    """Evaluate the policy of a run on held-out episodes, as the command `evaluate` does.
+
+    Nothing is printed: of the command's options, `json` and `min_success` change nothing here.
+
+    Args:
+        options: those of the command, or a run folder.
 
     Raises:
         RunError: a folder that is no run.
@@ -81,32 +104,48 @@ def evaluate(options: EvaluateOptions) -> int:
     """
     import torch
 
+    if not isinstance(options, EvaluateOptions):
+        options = EvaluateOptions((options,))
+    threads = torch.get_num_threads()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            result, film = _evaluated(options)
+            film()
+    finally:
+        torch.set_num_threads(threads)
+    return result
+
+
+def _evaluated(options: EvaluateOptions) -> tuple[Evaluation, Callable[[], None]]:
+    """The result, and what films the first policy if a film is asked for."""
+    import torch
+
     _check(options)
     torch.set_num_threads(options.threads)
-    runs = [Run.open(folder, options.trust) for folder in options.runs]
+    runs = [Run.open(Path(folder), options.trust) for folder in options.runs]
     recipe = _recipe(options, runs)
     policies = [run.load_policy(options.model) for run in runs]
     if options.video is not None:
         from nondiff.experiments.evaluation.video import check_film
 
-        check_film(recipe, options.video, judgement_seeds(1)[0])
+        check_film(recipe, Path(options.video), judgement_seeds(1)[0])
     mode = "human" if options.render == "human" else None
     with recipe.opened(render_mode=mode) as env:
         for run, policy in zip(runs, policies, strict=True):
             check_spaces(str(run.folder), policy, env)
-        judged = [_judge(run, p, env, options) for run, p in zip(runs, policies, strict=True)]
+        found = [_play(run, p, env, options) for run, p in zip(runs, policies, strict=True)]
     if options.random_episodes:
-        judged.append(_random(recipe, options))
-    pair = [one.episodes for one in judged[: len(runs)]]
+        found.append(_random(recipe, options))
+    pair = [one.episodes for one in found[: len(runs)]]
     difference = paired_difference(*pair) if len(pair) == 2 else None
-    verdict = Verdict(recipe, not options.stochastic, judged, difference)
-    (print_json if options.json else print_table)(verdict)
-    if options.video is not None:
-        _film(options, recipe, policies[0])
-    return _exit_code(options, judged[0].summary)
+    result = Evaluation(recipe, not options.stochastic, found, difference)
+    return result, partial(_film, options, recipe, policies[0])
 
 
 def _check(options: EvaluateOptions) -> None:
+    given: object = options.runs
+    if not isinstance(given, tuple):
+        raise InvalidOptionError(f"runs must be a tuple of run folders, not {given!r}")
     if len(options.runs) not in (1, 2):
         raise InvalidOptionError(f"give one run folder, or two to compare, not {len(options.runs)}")
     check_ranges(
@@ -126,7 +165,7 @@ def _check(options: EvaluateOptions) -> None:
     if options.video is not None:
         from nondiff.experiments.evaluation.video import check_video_path
 
-        check_video_path(options.video)
+        check_video_path(Path(options.video))
 
 
 def _recipe(options: EvaluateOptions, runs: Sequence[Run]) -> EnvRecipe:
@@ -166,30 +205,30 @@ def _named(recipe: EnvRecipe) -> str:
     return f"{recipe.id} {dict(recipe.arguments) or ''}".strip()
 
 
-def _judge(
+def _play(
     run: Run, policy: TrainedPolicy, env: gymnasium.Env[Any, Any], options: EvaluateOptions
-) -> Judged:
+) -> PolicyEvaluation:
     import torch
 
     torch.manual_seed(0)
     seeds = judgement_seeds(options.episodes)
     episodes = play(env, policy, seeds, deterministic=not options.stochastic)
-    return Judged(run.folder.name, episodes, summarize(episodes))
+    return PolicyEvaluation(run.folder.name, episodes, summarize(episodes))
 
 
-def _random(recipe: EnvRecipe, options: EvaluateOptions) -> Judged:
+def _random(recipe: EnvRecipe, options: EvaluateOptions) -> PolicyEvaluation:
     with recipe.opened() as env:
         seeds = judgement_seeds(min(options.random_episodes, options.episodes))
         episodes = play(env, RandomPolicy(env.action_space), seeds)
-    return Judged("random policy", episodes, summarize(episodes))
+    return PolicyEvaluation("random policy", episodes, summarize(episodes))
 
 
 def _film(options: EvaluateOptions, recipe: EnvRecipe, policy: TrainedPolicy) -> None:
     from nondiff.experiments.evaluation.video import film
 
-    assert options.video is not None
-    film(recipe, policy, judgement_seeds(options.video_episodes), options.video)
-    err(f"filmed {options.video_episodes} episodes in {options.video}")
+    if options.video is not None:
+        seeds = judgement_seeds(options.video_episodes)
+        film(recipe, policy, seeds, Path(options.video))
 
 
 def _exit_code(options: EvaluateOptions, summary: Summary) -> int:

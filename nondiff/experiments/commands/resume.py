@@ -15,7 +15,8 @@ from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.provenance import versions
 from nondiff.experiments.stopping import Stop
 from nondiff.experiments.terminal.console import err
-from nondiff.experiments.terminal.parsing import parse_known_options
+from nondiff.experiments.terminal.parsing import AnyPath, parse_known_options
+from nondiff.experiments.training.callbacks import BY_CALLBACK, Callbacks
 from nondiff.experiments.training.demonstration_check import check_unchanged
 from nondiff.experiments.training.session import carry_on, configured, set_device
 
@@ -27,7 +28,7 @@ STOPS = ("stop_at_success", "stop_at_return")
 class ResumeOptions:
     """Go on with a run, to the same bits as if it had never stopped."""
 
-    resume: Path
+    resume: AnyPath
     """The run folder."""
     budget: int | None = None
     """Environment steps in all; None: as many as before. A learning rate that falls linearly
@@ -56,7 +57,9 @@ def parse_resume(arguments: list[str], prog: str) -> ResumeOptions:
     return options
 
 
-def resume(options: ResumeOptions, stop: Stop) -> Run:
+def resume(
+    options: ResumeOptions, stop: Stop | None = None, callbacks: Callbacks | None = None
+) -> Run:
     """Train a run to its end, and judge the best model; returns the finished run.
 
     Raises:
@@ -64,7 +67,8 @@ def resume(options: ResumeOptions, stop: Stop) -> Run:
             down again.
         Interrupted: `stop` was asked for.
     """
-    with closing(Run.open_to_write(options.resume, options.trust)) as run:
+    stop = stop or Stop()  # which nothing asks for
+    with closing(Run.open_to_write(Path(options.resume), options.trust)) as run:
         changes = _changes(options)
         _check(run, changes)
         _note_versions(run)
@@ -76,7 +80,7 @@ def resume(options: ResumeOptions, stop: Stop) -> Run:
         with run.recipe.opened() as env:
             strategy.check(env)
             _check_fit(run, env)
-            carry_on(run, env, strategy, plan, stop)
+            carry_on(run, env, strategy, plan, stop, callbacks)
     return run
 
 
@@ -113,7 +117,7 @@ def _check(run: Run, changes: dict[str, Any]) -> None:
             "larger --budget"
         )
     unchanged = all(before[name] == (before | changes)[name] for name in STOPS)
-    if not spent and unchanged:
+    if not spent and unchanged and run.state.get("stopped_by") != BY_CALLBACK:
         raise RunError(
             f"{run.folder} is finished: at step {steps:,} it reached what it was to stop at "
             f"({', '.join(f'{name} {before[name]}' for name in STOPS)}); to go on, give another "

@@ -14,10 +14,10 @@ import tyro
 from nondiff.agents import find_strategy
 from nondiff.agents.presets import (
     DEFAULT_BUDGET,
+    DEFAULT_EVAL_EPISODES,
     DEFAULT_REVIEWS,
     LEAST_EVAL_EVERY,
-    Preset,
-    find_preset,
+    preset_for,
 )
 from nondiff.agents.seeds import LARGEST_SEED, judgement_seeds, selection_seeds, training_seed
 from nondiff.agents.strategy import Strategy
@@ -27,7 +27,8 @@ from nondiff.experiments.evaluation.episodes import check_finite
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, Device, check_ranges
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.stopping import Stop
-from nondiff.experiments.terminal.parsing import parse_known_options, parse_options
+from nondiff.experiments.terminal.parsing import AnyPath, parse_known_options, parse_options
+from nondiff.experiments.training.callbacks import Callbacks
 from nondiff.experiments.training.demonstration_check import checksums, with_absolute_path
 from nondiff.experiments.training.monitor import ReviewPlan
 from nondiff.experiments.training.session import carry_on, set_device
@@ -59,12 +60,12 @@ class TrainOptions:
     """Truncate episodes after so many steps; None: as the environment is registered."""
     name: str | None = None
     """Name of the run folder; None: made from environment, strategy and seed, with a number."""
-    runs: Path = Path("runs")
+    runs: AnyPath = Path("runs")
     """Where run folders lie."""
     eval_every: int | None = None
     """Environment steps between evaluations; None: the preset's."""
-    eval_episodes: int = 20
-    """Episodes an evaluation during training; the preset may have its own default."""
+    eval_episodes: int | None = None
+    """Episodes an evaluation during training; None: the preset's."""
     confirm_episodes: int = 100
     """Episodes to which an evaluation that would stop training early is extended."""
     stop_at_success: float | None = 0.99
@@ -104,7 +105,7 @@ def parse(arguments: list[str], prog: str) -> TrainCommand[Any]:
         NondiffError: unknown environment, strategy or environment argument.
     """
     chosen = _chosen(arguments, prog)
-    preset = _preset(chosen)
+    preset = preset_for(chosen.strategy, recipe_of(chosen))
     options = replace(  # of which options that are repeated are parsed once more
         chosen,
         env_arg=(),
@@ -129,16 +130,12 @@ def _chosen(arguments: list[str], prog: str) -> TrainOptions:
     return parse_known_options(TrainOptions, known, prog)[0]
 
 
-def _preset(options: TrainOptions) -> Preset:
-    find_strategy(options.strategy)
-    recipe = recipe_of(options)
-    # Presets are for what is observed without pictures and wrappers.
-    if recipe.arguments.get("camera") is not None or recipe.wrappers:
-        return Preset(find_strategy(options.strategy)())
-    return find_preset(options.strategy, recipe.preset_id())
-
-
-def train(options: TrainOptions, strategy: Strategy, stop: Stop | None = None) -> Run:
+def train(
+    options: TrainOptions,
+    strategy: Strategy,
+    stop: Stop | None = None,
+    callbacks: Callbacks | None = None,
+) -> Run:
     """Train, and judge the best model; returns the finished run.
 
     Raises:
@@ -159,8 +156,8 @@ def train(options: TrainOptions, strategy: Strategy, stop: Stop | None = None) -
         config |= checksums(strategy)
         stop.check()
         stem = f"{recipe.spec().id.rpartition('/')[2]}-{options.strategy}-s{options.seed}"
-        with closing(Run.create(options.runs, options.name, stem, config)) as run:
-            carry_on(run, env, strategy, plan, stop)
+        with closing(Run.create(Path(options.runs), options.name, stem, config)) as run:
+            carry_on(run, env, strategy, plan, stop, callbacks)
     return run
 
 
@@ -211,6 +208,7 @@ def _try_out(recipe: EnvRecipe, env: Any) -> None:
 def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
     """The plan of evaluations and the budget, with every number in its range."""
     budget = DEFAULT_BUDGET if options.budget is None else options.budget
+    episodes = DEFAULT_EVAL_EPISODES if options.eval_episodes is None else options.eval_episodes
     every = options.eval_every
     if every is None:
         every = max(LEAST_EVAL_EVERY, budget // DEFAULT_REVIEWS)
@@ -220,7 +218,7 @@ def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
         "eval_every": (every, 1, MOST_STEPS),
         "checkpoint_every": (_or_one(options.checkpoint_every), 1, MOST_STEPS),
         "max_episode_steps": (_or_one(options.max_episode_steps), 1, MOST_STEPS),
-        "eval_episodes": (options.eval_episodes, 1, MOST_EPISODES),
+        "eval_episodes": (episodes, 1, MOST_EPISODES),
         "confirm_episodes": (options.confirm_episodes, 1, MOST_EPISODES),
         "judge_episodes": (options.judge_episodes, 1, MOST_EPISODES),
         "threads": (options.threads, 1, MOST_THREADS),
@@ -230,7 +228,7 @@ def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
     check_ranges(ranges)
     plan = ReviewPlan(
         every,
-        options.eval_episodes,
+        episodes,
         options.confirm_episodes,
         options.stop_at_success,
         options.stop_at_return,

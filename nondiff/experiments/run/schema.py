@@ -89,6 +89,7 @@ class RunState(TypedDict):
     seconds: NotRequired[Seconds]
     cpu_seconds: NotRequired[Seconds]
     asked: NotRequired[Asked]
+    stopped_by: NotRequired[Literal["callback"]]
     updated: NotRequired[Name]
     latest: NotRequired[dict[str, float | None]]
     result: NotRequired[Result | None]

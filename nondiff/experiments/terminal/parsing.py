@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -14,6 +15,7 @@ from nondiff.experiments.terminal.console import Page, err_page, out_page, termi
 from nondiff.experiments.terminal.streams import answers
 
 T = TypeVar("T")
+AnyPath = Annotated[Path | str, tyro.conf.arg(metavar="PATH")]  # from Python, a string will do
 
 
 def parse_options(kind: type[T], arguments: list[str], prog: str, **more: Any) -> T:

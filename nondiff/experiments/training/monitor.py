@@ -16,6 +16,7 @@ from nondiff.experiments.evaluation.episodes import Episode, play
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.metrics import MetricsWriter, evaluation_calls
 from nondiff.experiments.stopping import Stop
+from nondiff.experiments.training.callbacks import BY_CALLBACK, Callbacks
 from nondiff.experiments.training.display import Display
 
 
@@ -53,6 +54,7 @@ class TrainingMonitor:
         display: Display,
         metrics: MetricsWriter,
         stop: Stop,
+        callbacks: Callbacks,
     ) -> None:
         self._run = run
         self._env = env
@@ -60,6 +62,7 @@ class TrainingMonitor:
         self._display = display
         self._metrics = metrics
         self._stop = stop
+        self._callbacks = callbacks
         self._seeds = selection_seeds(run.config["seed"], max(plan.episodes, plan.confirm_episodes))
         self._next_review = plan.every
         self._kept_at: int | None = None
@@ -84,11 +87,12 @@ class TrainingMonitor:
         self.steps = steps
         self._display.update(steps, mean_return, success)
         self._stop.check()
-        return steps >= self._next_review
+        goes_on = self._callbacks.progress(steps, mean_return)
+        return steps >= self._next_review or not goes_on
 
     def review(self, steps: int, policy: TrainedPolicy) -> bool:
         if steps == self._kept_at:
-            return True
+            return self._callbacks.ended_by is None
         self._next_review = self._review_after(steps)
         episodes = self._evaluate(policy)
         success, mean_return = _success(episodes), _mean_return(episodes)
@@ -101,7 +105,14 @@ class TrainingMonitor:
         self._run.save_model(policy, steps, roles, score)
         self._kept_at = steps
         self._record(steps, episodes)  # last: an evaluation with a row is one that is done
-        return not self._is_solved(episodes)
+        self._callbacks.evaluation(steps, success, mean_return)
+        self._note_end(steps)
+        return self._callbacks.ended_by is None and not self._is_solved(episodes)
+
+    def _note_end(self, steps: int) -> None:
+        if self._callbacks.ended_by is not None:
+            self._run.state["stopped_by"] = BY_CALLBACK
+            self.note(f"{self._callbacks.ended_by} ended the training at step {steps:,}")
 
     def keep(self, steps: int, policy: TrainedPolicy) -> None:
         if steps == self._kept_at:

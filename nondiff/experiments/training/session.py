@@ -22,6 +22,7 @@ from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.ledger import Ledger, committed
 from nondiff.experiments.stopping import Interrupted, Stop
 from nondiff.experiments.terminal.shell_commands import shell_line
+from nondiff.experiments.training.callbacks import Callbacks
 from nondiff.experiments.training.display import Display
 from nondiff.experiments.training.monitor import ReviewPlan, TrainingMonitor
 from nondiff.validation import first_fault
@@ -31,7 +32,14 @@ NUMBERS = ("seed", "checkpoint_every", "judge_episodes", "threads")
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 
 
-def carry_on(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Stop) -> None:
+def carry_on(
+    run: Run,
+    env: Any,
+    strategy: Strategy,
+    plan: ReviewPlan,
+    stop: Stop,
+    callbacks: Callbacks | None = None,
+) -> None:
     """Train a run to its end, and judge its best model.
 
     Args:
@@ -40,6 +48,7 @@ def carry_on(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Sto
         strategy: of the run's configuration.
         plan: of the run's configuration.
         stop: asked after each step.
+        callbacks: told of the training.
 
     Raises:
         NondiffError: training broke down; the models and checkpoints kept until then stay, and the
@@ -48,9 +57,10 @@ def carry_on(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Sto
         RunError: the disk is full.
     """
     with _accounted(run):
+        run.state.pop("stopped_by", None)
         run.update(state="running", error=None)
         stop.check()
-        _train(run, env, strategy, plan, stop)
+        _train(run, env, strategy, plan, stop, callbacks or Callbacks())
         _judge(run, env, stop)
 
 
@@ -125,7 +135,14 @@ def what_is_kept(run: Run) -> str:
     return f"{text}; {options} goes on from {place}"
 
 
-def _train(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Stop) -> None:
+def _train(
+    run: Run,
+    env: Any,
+    strategy: Strategy,
+    plan: ReviewPlan,
+    stop: Stop,
+    callbacks: Callbacks,
+) -> None:
     from nondiff.experiments.plots.learning_curve import learning_curve
     from nondiff.experiments.run.metrics import MetricsWriter, read_metrics
 
@@ -133,7 +150,7 @@ def _train(run: Run, env: Any, strategy: Strategy, plan: ReviewPlan, stop: Stop)
     metrics = MetricsWriter(run.files / METRICS, run.files / TENSORBOARD)
     with closing(metrics), Display(budget) as display:
         display.line(f"training in {run.folder}")
-        monitor = TrainingMonitor(run, env, plan, display, metrics, stop)
+        monitor = TrainingMonitor(run, env, plan, display, metrics, stop, callbacks)
         training = Training(
             run.recipe, budget, config["seed"], config["device"], config["checkpoint_every"]
         )
