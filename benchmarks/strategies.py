@@ -6,6 +6,7 @@ so that CPU seconds, evaluations included, are those of a busy machine.
 
     python benchmarks/strategies.py --jobs 2             # all of it, about 40 minutes
     python benchmarks/strategies.py --studies "reach"    # one study
+    python benchmarks/strategies.py --strategies surrogate   # to strategies_surrogate.md
 
 It goes on where it was stopped. Tables go to docs/results/strategies.md, the reports stay in the
 folder. The reference rows are those of surface_waves_references.py.
@@ -74,6 +75,8 @@ class Options:
 
     studies: tuple[str, ...] = tuple(STUDIES)
     """Which: waves, frozen, long, reach."""
+    strategies: tuple[str, ...] = ()
+    """Of each study, only these; empty: all."""
     seeds: int = 5
     """Trainings of each kind."""
     jobs: int = 1
@@ -85,21 +88,25 @@ class Options:
 def main() -> None:
     """Run the studies and print their tables."""
     options = tyro.cli(Options, description=__doc__)
+    only = " --strategies " * bool(options.strategies) + " ".join(options.strategies)
     parts = ["# All strategies at equal budgets", ""]
     parts += [
-        f"`python benchmarks/strategies.py --seeds {options.seeds} --jobs {options.jobs}`",
+        f"`python benchmarks/strategies.py --seeds {options.seeds} --jobs {options.jobs}{only}`",
         "",
     ]
     with Stop() as stop:
         for name in options.studies:
             study = STUDIES[name]
+            if not _strategies(study, options):
+                continue
             results = compare(_comparison(name, options), stop)
             parts += [f"# {study.title}", "", markdown(results)]
             if name == "waves":
                 parts += _refined(options)
     text = "\n".join(parts)
     if set(options.studies) == set(STUDIES):
-        (RESULTS / "strategies.md").write_text(text)
+        stem = "_".join(("strategies", *options.strategies))
+        (RESULTS / f"{stem}.md").write_text(text)
     print(text)
 
 
@@ -107,7 +114,7 @@ def _comparison(name: str, options: Options) -> CompareOptions:
     study = STUDIES[name]
     return CompareOptions(
         envs=study.envs,
-        strategies=study.strategies,
+        strategies=_strategies(study, options),
         budgets=study.budgets,
         folder=options.folder / name,
         seeds=options.seeds,
@@ -115,6 +122,10 @@ def _comparison(name: str, options: Options) -> CompareOptions:
         train_arg=study.train_arg,
         references=REFERENCES if name == "waves" and REFERENCES.exists() else None,
     )
+
+
+def _strategies(study: Study, options: Options) -> tuple[str, ...]:
+    return tuple(s for s in study.strategies if s in (options.strategies or study.strategies))
 
 
 def _refined(options: Options) -> list[str]:
@@ -127,7 +138,7 @@ def _refined(options: Options) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for env in (WAVES, WAVES6):
-        for strategy in REFINED:
+        for strategy in (s for s in REFINED if s in (options.strategies or REFINED)):
             found = [_refined_run(options, env, strategy, seed) for seed in range(options.seeds)]
             misfit = np.concatenate([misfits for misfits, _ in found])
             calls = np.concatenate([used for _, used in found])
