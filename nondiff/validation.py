@@ -81,7 +81,8 @@ def check_bool(name: str, value: Any) -> None:
 def first_fault(error: ValidationError) -> str:
     """Where a value is invalid, and why, of the first place that pydantic found."""
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def is_number(value: Any) -> bool:

@@ -22,9 +22,11 @@ from processes import PATIENCE, check_all_gone, hear_ctrl_c, session
 from nondiff.env_recipe import EnvRecipe
 from nondiff.errors import InvalidOptionError, NondiffError, RunError, UnknownNameError
 from nondiff.experiments.commands.compare import CompareOptions, compare
+from nondiff.experiments.commands.train import TrainOptions
 from nondiff.experiments.comparison.cell_result import read_record
 from nondiff.experiments.comparison.cells import Plan, plan_cells
 from nondiff.experiments.comparison.report import REPORT, RESULTS, TABLE
+from nondiff.experiments.comparison.train_args import TrainArg, with_train_args
 from nondiff.experiments.evaluation.episodes import RandomPolicy, play
 from nondiff.experiments.run.folder import Run
 
@@ -228,7 +230,24 @@ WRONG: dict[str, tuple[dict[str, Any], type[NondiffError], str]] = {
     "reserved": ({"train_arg": ("--seed=3",)}, InvalidOptionError, "a comparison sets --seed"),
     "form": ({"train_arg": ("n-steps=3",)}, InvalidOptionError, "STRATEGY:--OPTION=VALUE"),
     "owner": ({"train_arg": ("poo:--n-steps=3",)}, InvalidOptionError, "STRATEGY:--OPTION=VALUE"),
-    "unknown": ({"train_arg": ("--n-stepps=3",)}, InvalidOptionError, "n-stepps"),
+    "unknown": (
+        {"train_arg": ("--n-stepps=3",)},
+        InvalidOptionError,
+        r"'--n-stepps=3': ppo has no option --n-stepps; choose from --n-steps",
+    ),
+    "value": (
+        {"train_arg": ("--n-steps=many",)},
+        InvalidOptionError,
+        "'--n-steps=many': Input should",
+    ),
+    "range": (
+        {"train_arg": ("--n-steps=0",)},
+        InvalidOptionError,
+        "'--n-steps=0': Input should be g",
+    ),
+    "no value": ({"train_arg": ("--n-steps",)}, InvalidOptionError, "'--n-steps' needs a value"),
+    "no flag": ({"train_arg": ("--no-n-steps",)}, InvalidOptionError, "needs a value"),
+    "choice": ({"train_arg": ("--device=gpu",)}, InvalidOptionError, "'cpu', 'cuda' or 'auto'"),
     "references": ({"references": Path(__file__)}, InvalidOptionError, "can't be read"),
 }
 
@@ -446,3 +465,26 @@ def test_failures_are_noted_by_episode() -> None:
     failed = [episode for episode in episodes if episode.failed]
     assert 0 < len(failed) < 60
     assert {episode.episode_return for episode in failed} == {-50.0}
+
+
+@pytest.mark.parametrize(
+    ("args", "name", "value"),
+    [
+        (("--net-arch=64,32",), "net_arch", (64, 32)),
+        (("--net-arch=[64, 32]",), "net_arch", (64, 32)),
+        (("--net-arch=64",), "net_arch", (64,)),
+        (("--net-arch=None",), "net_arch", None),
+        (("ppo:--gamma=0.5", "--gamma=0.9", "sac:--gamma=0.1"), "gamma", 0.5),
+        (("--normalize-observation",), "normalize_observation", True),
+        (("--normalize-observation=True",), "normalize_observation", True),
+        (("--no-normalize-observation",), "normalize_observation", False),
+        (("--env-arg=a=1", "--env-arg=b=2"), "env_arg", ("a=1", "b=2")),
+        (("--eval-episodes=3",), "eval_episodes", 3),
+    ],
+)
+def test_options_of_trainings_are_of_the_fields_types(
+    args: tuple[str, ...], name: str, value: object
+) -> None:
+    options = TrainOptions(env="CartPole-v1", strategy="ppo")
+    found = with_train_args(options, [TrainArg.parse(arg) for arg in args])
+    assert [getattr(one, name) for one in found if hasattr(one, name)] == [value]

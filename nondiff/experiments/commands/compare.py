@@ -13,6 +13,7 @@ from typing import Annotated
 import tyro
 
 from nondiff.errors import InvalidOptionError, RunError
+from nondiff.experiments.comparison.cell_process import CellTraining, Order
 from nondiff.experiments.comparison.cell_result import Refusal, read_record, write_record
 from nondiff.experiments.comparison.cells import RUNS, Cell, Plan, plan_cells
 from nondiff.experiments.comparison.jobs import Job, run_jobs
@@ -194,16 +195,23 @@ def _job(plan: Plan, cell: Cell, options: CompareOptions) -> Job[Cell] | None:
         if done:
             return None
         path.remove_file()
-    training = _training(plan, cell)
-    folder, episodes = str(plan.folder), str(options.episodes)
-    arguments = (CELL_PROCESS, str(os.getpid()), folder, cell.name, episodes, *training)
-    return Job(cell, arguments, plan.log_path(cell))
+    order = Order(
+        parent=os.getpid(),
+        comparison=str(plan.folder),
+        cell=cell.name,
+        episodes=options.episodes,
+        training=_training(plan, cell),
+        resumes=(plan.run_folder(cell) / CONFIG).is_anything(),
+    )
+    return Job(cell, (CELL_PROCESS, order.to_json()), plan.log_path(cell))
 
 
-def _training(plan: Plan, cell: Cell) -> Sequence[str]:
-    if not (plan.run_folder(cell) / CONFIG).is_anything():
-        return plan.arguments(cell)
-    return () if Run.open(plan.run_folder(cell)).status() == "finished" else plan.resuming(cell)
+def _training(plan: Plan, cell: Cell) -> CellTraining | None:
+    """What a cell is trained with; None: it has been trained."""
+    folder = plan.run_folder(cell)
+    if (folder / CONFIG).is_anything() and Run.open(folder).status() == "finished":
+        return None
+    return CellTraining(*plan.training(cell))
 
 
 def _ending(plan: Plan, job: Job[Cell], code: int) -> str:
@@ -216,13 +224,15 @@ def _ending(plan: Plan, job: Job[Cell], code: int) -> str:
         return f"return {sum(returns) / len(returns):.4g} over {len(returns)} held-out episodes"
     if code < 0 or code in STOPPED:
         return f"interrupted ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
-    error = _error_line(job.log)
-    write_record(plan.record_path(job.of), Refusal(state="failed", error=error))
-    return f"failed: {error}"
+    record = read_record(plan.record_path(job.of))  # which it wrote if it could
+    if record is None:
+        record = Refusal(state="failed", error=_last_line(job.log))
+        write_record(plan.record_path(job.of), record)
+    assert record["state"] == "failed"
+    return f"failed: {record['error']}"
 
 
-def _error_line(log: SafePath) -> str:
+def _last_line(log: SafePath) -> str:
+    """The last words of a process that ended without a result."""
     text = log.read_end(LOG_BYTES).decode(errors="replace")
-    lines = [line for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("error: ")]
-    return (errors or lines or ["it said nothing"])[-1].removeprefix("error: ")
+    return ([line for line in text.splitlines() if line.strip()] or ["it said nothing"])[-1]

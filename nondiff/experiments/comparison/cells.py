@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nondiff.agents import STRATEGIES
+from nondiff.agents.strategy import Strategy
 from nondiff.errors import InvalidOptionError, RunError
+from nondiff.experiments.commands.train import TrainOptions, planned
+from nondiff.experiments.comparison.train_args import TrainArg, with_train_args
 from nondiff.experiments.run.file_names import CONFIG
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.locks import NAME
@@ -22,7 +21,6 @@ from nondiff.files.safe_path import SafePath
 
 RUNS, RECORDS, LOGS = "runs", "cells", "logs"  # folders of a comparison
 REVIEWS = 10  # evaluations spread over a cell's budget
-OWN = ("env", "strategy", "budget", "seed", "name", "runs", "resume")  # a comparison's to set
 COMPARED = ("env", "env_arguments", "strategy", "budget", "seed", "hyperparameters", "evaluation")
 MORE = ("wrappers", "max_episode_steps")  # likewise, where it has them
 
@@ -53,22 +51,31 @@ class Plan:
     Args:
         folder: of the comparison.
         cells: in the order in which they are trained.
-        train_args: further options of `nondiff train`, as the user gave them.
+        train_args: further options of trainings.
     """
 
     folder: Path
     cells: tuple[Cell, ...]
-    train_args: tuple[str, ...] = ()
+    train_args: tuple[TrainArg, ...] = ()
 
-    def arguments(self, cell: Cell) -> list[str]:
-        """The arguments of `nondiff train` that make a cell."""
-        where = ("--name", cell.name, "--runs", str(self.folder / RUNS))
-        return [*self._what(cell), *where]
+    def training(self, cell: Cell) -> tuple[TrainOptions, Strategy]:
+        """What a cell is trained with.
 
-    def resuming(self, cell: Cell) -> list[str]:
-        """The arguments of `nondiff train` that go on with a cell."""
-        # It was compared with what the user asked for; see `_check_made`.
-        return ["--resume", str(self.run_folder(cell)), "--trust"]
+        Raises:
+            NondiffError: an option is wrong.
+        """
+        options = TrainOptions(
+            env=cell.env,
+            strategy=cell.strategy,
+            budget=cell.budget,
+            seed=cell.seed,
+            name=cell.name,
+            runs=self.folder / RUNS,
+            eval_every=math.ceil(cell.budget / REVIEWS),
+            judge_episodes=1,
+            stop_at_success=None,
+        )
+        return with_train_args(options, self.train_args)
 
     @property
     def files(self) -> SafePath:
@@ -93,17 +100,8 @@ class Plan:
         Raises:
             NondiffError: an option is wrong.
         """
-        config = _config(tuple(self._what(replace(cell, seed=0)))) | {"seed": cell.seed}
+        config: dict[str, Any] = json.loads(json.dumps(planned(*self.training(cell))))
         return {name: config[name] for name in COMPARED} | _more(config)
-
-    def _what(self, cell: Cell) -> list[str]:
-        return [
-            *("--env", cell.env, "--strategy", cell.strategy),
-            *("--budget", str(cell.budget), "--seed", str(cell.seed)),
-            *("--eval-every", str(math.ceil(cell.budget / REVIEWS)), "--judge-episodes", "1"),
-            *("--stop-at-success", "None"),
-            *_own_arguments(self.train_args, cell.strategy),
-        ]
 
 
 def run_folder(comparison: SafePath, name: str) -> SafePath:
@@ -136,9 +134,8 @@ def plan_cells(
         for env in dict.fromkeys(envs)
         for strategy in dict.fromkeys(strategies)
     ]
-    _check_arguments(train_args)
     _check_names(cells)
-    plan = Plan(folder, tuple(cells), tuple(train_args))
+    plan = Plan(folder, tuple(cells), tuple(map(TrainArg.parse, train_args)))
     for cell in cells:
         _check_made(plan, cell)
     return plan
@@ -152,45 +149,6 @@ def _check_names(cells: Sequence[Cell]) -> None:
             raise InvalidOptionError(f"{cell.env} and {other.env} give runs of the same name")
         if not NAME.fullmatch(cell.name):
             raise InvalidOptionError(f"{cell.name!r}, made of {cell.env!r}, can't name a run")
-
-
-def _check_arguments(train_args: Sequence[str]) -> None:
-    for argument in train_args:
-        prefix, dashes, option = argument.partition("--")
-        name = option.partition("=")[0]
-        if not dashes or prefix not in ("", *(f"{strategy}:" for strategy in STRATEGIES)):
-            raise InvalidOptionError(
-                f"--train-arg {argument!r} is neither --OPTION=VALUE nor STRATEGY:--OPTION=VALUE"
-            )
-        if name.replace("_", "-") in OWN:
-            raise InvalidOptionError(f"--train-arg {argument!r}: a comparison sets --{name} itself")
-
-
-def _own_arguments(train_args: Sequence[str], strategy: str) -> list[str]:
-    """Those for every strategy, then those for this one, which prevail."""
-    shared = [argument for argument in train_args if argument.startswith("--")]
-    prefix = f"{strategy}:"
-    return shared + [a.removeprefix(prefix) for a in train_args if a.startswith(prefix)]
-
-
-@lru_cache(maxsize=1024)
-def _config(arguments: tuple[str, ...]) -> dict[str, Any]:
-    from nondiff.experiments.commands.train import parse, planned
-
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            command = parse(list(arguments), "nondiff train")
-    except SystemExit:
-        reason = " ".join(re.sub(r"[─│╭╮╰╯]", " ", said.getvalue()).split())
-        raise InvalidOptionError(
-            f"{arguments[3]} does not take these options; one for another strategy alone is given "
-            f"as --train-arg STRATEGY:--OPTION=VALUE: {reason}"
-        ) from None
-    config: dict[str, Any] = json.loads(
-        json.dumps(planned(command.options, command.hyperparameters))
-    )
-    return config
 
 
 def _more(config: Mapping[str, Any]) -> dict[str, Any]:
