@@ -152,14 +152,23 @@ def test_the_table_of_strategies_loads_no_engine() -> None:
     assert loaded.isdisjoint({"torch", *ENGINES})
 
 
-def test_help_loads_no_engine() -> None:
+@pytest.mark.parametrize("line", ["train --help", "runs tests/runs_of_0.1.0"])
+def test_what_answers_at_once_loads_no_library_that_takes_seconds(line: str) -> None:
+    command, *options = line.split()
     loaded = loaded_by(
         "from nondiff.experiments.commands.cli import run_command\n"
-        "try: run_command('train', ['--help'], 'nondiff train')\n"
+        f"try: run_command({command!r}, {options}, 'nondiff {command}')\n"
         "except SystemExit as end: assert end.code == 0"
     )
     assert "tyro" in loaded
-    assert loaded.isdisjoint(ENGINES)
+    assert loaded.isdisjoint({"torch", "scipy", "matplotlib", "tensorboard", "google", *ENGINES})
+
+
+def test_the_list_of_commands_loads_next_to_nothing() -> None:
+    code = "import sys; sys.argv = ['nondiff', '--help']\n"
+    code += "from nondiff.experiments.commands.cli import main\n"
+    code += "try: main()\nexcept SystemExit as end: assert end.code == 0"
+    assert loaded_by(code).isdisjoint({"torch", "scipy", "tyro", "pydantic", *ENGINES})
 
 
 @pytest.mark.parametrize("name", ["envs", "agents"])

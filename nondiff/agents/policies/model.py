@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from nondiff.agents.policies.storage import Layout, is_written, read, write
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.errors import DamagedModelError
 from nondiff.files.safe_path import SafePath
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MODEL = Layout(
     "model", "nondiff-model-1", "model.json", "weights.safetensors", 2**31, DamagedModelError

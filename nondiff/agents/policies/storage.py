@@ -11,16 +11,17 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import safetensors.torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from nondiff.errors import NondiffError
 from nondiff.files.folders import new_folder, publish, remove_made, remove_tree
 from nondiff.files.safe_path import SafePath
 from nondiff.files.untrusted_json import MAX_BYTES, parse_json
+
+if TYPE_CHECKING:  # torch takes seconds to load
+    from torch import Tensor
 
 MANIFEST = "manifest.json"
 IN_MEMORY = 2**26  # [bytes]; tensors of larger files are read from the disk as they are used
@@ -91,7 +92,9 @@ def is_written(
 def _contents(
     layout: Layout, values: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> dict[str, bytes]:
-    data = safetensors.torch.save({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
+    from safetensors.torch import save
+
+    data = save({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
     contents = {layout.values: json.dumps(values, indent=1).encode(), layout.tensors: data}
     return contents | {MANIFEST: layout.manifest(contents)}
 
@@ -168,8 +171,10 @@ def _digest(file: BinaryIO) -> str:
 
 
 def _tensors(file: BinaryIO) -> dict[str, Tensor]:
+    from safetensors.torch import load, load_file
+
     size = file.seek(0, 2)
     file.seek(0)
     if size <= IN_MEMORY:
-        return safetensors.torch.load(file.read())
-    return safetensors.torch.load_file(f"/dev/fd/{file.fileno()}")  # mapped, not read
+        return load(file.read())
+    return load_file(f"/dev/fd/{file.fileno()}")  # mapped, not read

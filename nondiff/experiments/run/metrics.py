@@ -8,14 +8,16 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from nondiff.errors import RunError
 from nondiff.experiments.ranges import MAX_RETURN, MOST_STEPS
 from nondiff.experiments.run.files import replace_text
-from nondiff.experiments.run.tensorboard import EventFile
 from nondiff.files.kinds import in_words
 from nondiff.files.safe_path import SafePath
+
+if TYPE_CHECKING:  # protocol buffers take long to load
+    from nondiff.experiments.run.tensorboard import EventFile
 
 STEPS = "steps"
 EVALUATION = "evaluation"  # begins the names of what an evaluation during training writes
@@ -62,6 +64,8 @@ class MetricsWriter:
         self._columns = list(dict.fromkeys([STEPS, *(name for row in kept for name in row)]))
         if rows:
             self._replace(kept)
+        from nondiff.experiments.run.tensorboard import EventFile
+
         self._board = EventFile(self._folder, purge_from=steps + 1)
         return kept
 
