@@ -1,10 +1,10 @@
-"""Record transitions of panda-gym 3.0.7, which `tests/test_arm_peer.py` recreates.
+"""Record transitions of panda-gym 3.0.7, which `tests/envs/arm/test_arm_peer.py` recreates.
 
     python benchmarks/panda_gym_transitions.py
 
-Installs panda-gym into a temporary environment and writes tests/panda_gym_transitions.npz: for each
-task, by end-effector and by joint control, a short episode that heads for the object and closes the
-fingers. PyBullet must be the version that nondiff runs on, so it is asked for by number.
+Installs panda-gym into a temporary environment and writes tests/data/panda_gym_transitions.npz: for
+each task, by end-effector and by joint control, a short episode that heads for the object and
+closes the fingers. PyBullet must be the version that nondiff runs on, so it is asked for by number.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-OUTPUT = Path(__file__).parents[1] / "tests" / "panda_gym_transitions.npz"
+OUTPUT = Path(__file__).parents[1] / "tests" / "data" / "panda_gym_transitions.npz"
 TASKS = ("Reach", "Push", "Slide", "PickAndPlace", "Stack", "Flip")
 STEPS = 17  # 6 tasks x 2 kinds of control x 17 = 204 transitions
 CLOSE_AT = 9  # the step from which the fingers close

@@ -19,6 +19,7 @@ from nondiff.envs.arm.suite import panda_reach
 from nondiff.experiments.commands.cli import run_command
 
 ROOT = Path(__file__).parents[1]
+SUPPORT, DATA = ROOT / "tests" / "support", ROOT / "tests" / "data"
 FEW_EPISODES = ("--eval-episodes", "2", "--confirm-episodes", "2", "--judge-episodes", "5")
 
 

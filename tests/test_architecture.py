@@ -152,7 +152,7 @@ def test_the_table_of_strategies_loads_no_engine() -> None:
     assert loaded.isdisjoint({"torch", *ENGINES})
 
 
-@pytest.mark.parametrize("line", ["train --help", "runs tests/runs_of_0.1.0"])
+@pytest.mark.parametrize("line", ["train --help", "runs tests/data/runs_of_0.1.0"])
 def test_what_answers_at_once_loads_no_library_that_takes_seconds(line: str) -> None:
     command, *options = line.split()
     loaded = loaded_by(

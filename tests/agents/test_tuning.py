@@ -10,13 +10,14 @@ from typing import Any
 
 import optuna
 import pytest
+from conftest import ROOT
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from nondiff.agents.presets import PRESETS, find_preset
 from nondiff.experiments.commands.train import parse
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = ROOT / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import arm_learning_report  # noqa: E402

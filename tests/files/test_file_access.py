@@ -10,7 +10,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from conftest import ROOT
+
 ROOM = "nondiff/files/"
 MODULES = sorted((ROOT / "nondiff").rglob("*.py"))
 

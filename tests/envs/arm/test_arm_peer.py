@@ -9,17 +9,17 @@ substep late, up to 4 mm off; so each transition starts from panda-gym's own sta
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pybullet as bullet
 import pytest
+from conftest import DATA
 from numpy.typing import NDArray
 from test_arm_tasks import TASKS
 
 from nondiff.envs.arm.env import ArmEnv
 
-RECORDED = Path(__file__).with_name("panda_gym_transitions.npz")
+RECORDED = DATA / "panda_gym_transitions.npz"
 PEER_NAMES = {
     "Reach": "reach",
     "Push": "push",

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Command
+from conftest import SUPPORT, Command
 from processes import (
     CASES,
     PPO,
@@ -181,7 +181,7 @@ def test_stopped_before_a_resumed_run_trains(tmp_path: Path) -> None:
 def test_the_second_signal_ends_a_training_that_hangs(where: str, tmp_path: Path) -> None:
     hangs, folder = tmp_path / "hangs", tmp_path / "runs" / "run"
     options = (*HANGS, "--env-arg", f"flag={hangs}", "--vec-env", where, *LONG)
-    with Trainer(tmp_path, *options, "--name", "run", pythonpath=ROOT / "tests") as trainer:
+    with Trainer(tmp_path, *options, "--name", "run", pythonpath=SUPPORT) as trainer:
         assert trainer.wait_for(hangs.exists), trainer.err
         processes = session(trainer.process.pid)
         trainer.send(signal.SIGINT, group=True)

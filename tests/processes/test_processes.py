@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, Command
+from conftest import SUPPORT, Command
 from fakesim_env import FAKESIM, fakesim
 from processes import Trainer, contained, started_in
 
@@ -160,7 +160,7 @@ QUICK = [
 
 
 def check_training(fault: str, mode: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "tests"))
+    monkeypatch.syspath_prepend(str(SUPPORT))
     torch.manual_seed(0)
     arguments = {"fault": fault, "persistent": MODES[mode], "threshold": 0.8}
     recipe = EnvRecipe("fakesim_env:FakeSim-v0", arguments)
@@ -213,11 +213,11 @@ def options(flag: Path) -> tuple[object, ...]:
 def test_a_program_that_breaks_ends_the_run_at_a_checkpoint_from_which_it_goes_on(
     home: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "tests"))
+    monkeypatch.syspath_prepend(str(SUPPORT))
     flag, runs = home / "broken", home / "runs"
     assert command("train", *options(flag), "--runs", home / "whole").code == 0
     arguments = (*options(flag), "--runs", runs)
-    with Trainer(home, *arguments, pythonpath=ROOT / "tests") as trainer:
+    with Trainer(home, *arguments, pythonpath=SUPPORT) as trainer:
         assert trainer.wait_for(lambda: len(list(runs.glob("own/checkpoints/*"))) >= 2)
         flag.touch()
         assert trainer.wait() == 2
@@ -250,7 +250,7 @@ def test_nothing_is_left_of_a_training_that_is_killed_in_a_call(
 ) -> None:
     arguments = (*OPTIONS, "--env-arg", "timeout=2", "--env-arg", "threshold=-1")
     with Trainer(
-        home, *arguments, "--vec-env", way, "--runs", home / "runs", pythonpath=ROOT / "tests"
+        home, *arguments, "--vec-env", way, "--runs", home / "runs", pythonpath=SUPPORT
     ) as trainer:
         assert trainer.wait_for(lambda: started_in(home, str(FAKESIM)))
         trainer.send(signum)

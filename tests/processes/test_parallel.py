@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from conftest import SUPPORT
 from faulty_envs import Breaks
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode
@@ -365,7 +366,7 @@ def test_no_process_outlives_the_one_that_made_it(number: int, tmp_path: Path) -
     script.write_text(PARENT)
     with subprocess.Popen(
         [sys.executable, script],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": str(SUPPORT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

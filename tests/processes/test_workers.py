@@ -17,6 +17,7 @@ import gymnasium
 import numpy as np
 import psutil
 import pytest
+from conftest import SUPPORT
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -583,7 +584,7 @@ def parent(recipe: EnvRecipe, doing: str, folder: Path, timeout: float = LONG) -
     script.write_text(PARENT)
     process = subprocess.Popen(
         [sys.executable, script, doing, str(timeout), repr(dict(recipe.arguments))],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": str(SUPPORT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

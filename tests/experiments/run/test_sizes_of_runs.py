@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import SUPPORT
 from fuzzing import check_answer, nondiff, tiny
 from slow_cases import some_slow
 from test_strangers_folders import COMMANDS
@@ -226,7 +226,7 @@ def test_what_is_large_takes_little_memory(name: str, trained: Path, tmp_path: P
         )
         done = subprocess.run(
             [sys.executable, "-c", code, home, *map(str, COMMANDS[command])],
-            env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
+            env=os.environ | {"PYTHONPATH": str(SUPPORT)},
             capture_output=True,
             text=True,
             timeout=200,

@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Command
+from conftest import DATA, Command
 
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.metrics import evaluation_calls, read_metrics
 
-RUNS = Path(__file__).with_name("runs_of_0.1.0")
+RUNS = DATA / "runs_of_0.1.0"
 # Each was killed as the second evaluation began, cma-es after the checkpoint of the same step.
 EVALUATIONS = {"ppo": [60, 120, 180, 200], "cma-es": [258, 335]}
 

@@ -16,7 +16,7 @@ import termios
 from pathlib import Path
 
 import pytest
-from conftest import FEW_EPISODES, Command
+from conftest import FEW_EPISODES, SUPPORT, Command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +27,7 @@ from nondiff.experiments.terminal.shell_commands import nondiff_line, shell_line
 
 PATIENCE = 240  # [s]; of a busy machine
 NONDIFF = (sys.executable, "-m", "nondiff")
-TESTS = str(Path(__file__).parent)
+TESTS = str(SUPPORT)
 TALKS = ("--env", "talking_envs:Talks-v0")
 TRAIN = (
     *("train", *TALKS, "--budget", "32", "--n-steps", "16", "--num-envs", "2"),

@@ -12,6 +12,7 @@ import gymnasium
 import minari
 import numpy as np
 import pytest
+from conftest import SUPPORT
 from gymnasium import wrappers
 from gymnasium.vector import AutoresetMode
 from minari import DataCollector
@@ -271,5 +272,4 @@ def test_matplotlib_is_loaded_only_to_draw() -> None:
         "import sys; from small_boxes import Plain, box_env; e = box_env(Plain); "
         "e.reset(seed=0); e.step(e.action_space.sample()); assert 'matplotlib' not in sys.modules"
     )
-    tests = Path(__file__).parent
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=tests)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=SUPPORT)
