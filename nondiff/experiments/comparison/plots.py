@@ -177,6 +177,8 @@ def _draw_curves(axes: Axes, results: Results, env: str) -> None:
     ends = [e for _, estimates in found.values() for one in estimates for e in (one.low, one.high)]
     sign = _scale_returns(axes, ends, "mean return")
     for strategy, (steps, estimates) in found.items():
+        if not steps:
+            continue
         color, marker = color_of(results, strategy), _marker(results, strategy)
         values = sign * np.array([[e.value, e.low, e.high] for e in estimates]).T
         axes.plot(steps, values[0], color=color, marker=marker, ms=4, label=strategy)

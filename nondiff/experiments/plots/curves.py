@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 
 from nondiff.errors import InvalidOptionError, RunError
 from nondiff.experiments.evaluation.statistics import Estimate, bootstrapped
-from nondiff.experiments.plots.figures import drawn_plainly, pyplot
+from nondiff.experiments.plots.figures import drawable_series, drawn_plainly, pyplot
+from nondiff.experiments.ranges import MAX_RETURN
 from nondiff.experiments.run.file_names import METRICS
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.metrics import Rows, read_metrics, series
@@ -62,10 +63,14 @@ def draw_curves(runs: Sequence[Run], path: Path) -> None:
     panels = {
         label: metric
         for label, metric in PANELS.items()
-        if any(series(rows, metric)[0] for group in groups for rows in group.curves)
+        if any(drawable_series(rows, metric)[0] for group in groups for rows in group.curves)
     }
+    left_out = sum(_left_out(rows) for group in groups for rows in group.curves)
+    if left_out:
+        bounds = f"{-MAX_RETURN:g} to {MAX_RETURN:g}"
+        err(f"left out {left_out} values that are not from {bounds}")
     if not panels:
-        raise RunError("none of these runs has been evaluated yet: there are no curves to draw")
+        raise RunError("no evaluation of these runs can be shown: there are no curves to draw")
     with drawn_plainly():
         _draw_panels(panels, groups, path)
 
@@ -102,7 +107,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 
 def mean_curve(curves: list[Rows], metric: str) -> tuple[list[float], list[Estimate]]:
     """The mean of some runs at each step, with its 95 % interval over the runs."""
-    found = [series(rows, metric) for rows in curves]
+    found = [drawable_series(rows, metric) for rows in curves]
     found = [(steps, values) for steps, values in found if steps]
     if not found:
         return [], []
@@ -112,6 +117,11 @@ def mean_curve(curves: list[Rows], metric: str) -> tuple[list[float], list[Estim
         grid = list(np.linspace(grid[0], grid[-1], MOST_POINTS))
     values = [np.interp(grid, steps, of_run) for steps, of_run in found]
     return grid, [bootstrapped(at_step) for at_step in np.transpose(values).tolist()]
+
+
+def _left_out(rows: Rows) -> int:
+    metrics = PANELS.values()
+    return sum(len(series(rows, m)[0]) - len(drawable_series(rows, m)[0]) for m in metrics)
 
 
 def _draw(axis: Axes, group: Group, metric: str) -> None:

@@ -19,10 +19,12 @@ from PIL import Image
 from nondiff.experiments.evaluation.episodes import Episode
 from nondiff.experiments.evaluation.statistics import summarize
 from nondiff.experiments.plots.curves import MOST_POINTS, group_runs, mean_curve
+from nondiff.experiments.plots.learning_curve import learning_curve
 from nondiff.experiments.run.file_names import METRICS, TENSORBOARD
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.metrics import MetricsWriter, Rows, read_metrics
 from nondiff.experiments.terminal.console import CELL_WIDTH
+from nondiff.files.safe_path import SafePath
 
 RETURN, SUCCESS = "evaluation/return_mean", "evaluation/success"
 SOLVED = summarize([Episode(seed, 10.0, 5, seed > 0) for seed in range(4)])  # three of four
@@ -408,6 +410,37 @@ def test_names_that_look_like_formulas_are_drawn_as_they_are(
         make(tmp_path / "runs", f"run-{number}", Sample(env_arguments={"text": text}))
     text = drawn(tmp_path / "runs", tmp_path / "curves.svg", command).read_text()
     assert "frac" in text
+
+
+HUGE = {20: 1e308, 40: 1e308, 50: float("nan"), 60: -1e308, 80: float("inf")}
+
+
+def test_values_that_no_axis_can_show_are_said_and_left_out(
+    tmp_path: Path, command: Command
+) -> None:
+    for seed in range(2):
+        make(tmp_path / "runs", f"run-{seed}", Sample(seed=seed, returns=HUGE | {30: 1, 70: 2}))
+    answer = command("runs", tmp_path / "runs", "--plot", tmp_path / "curves.png")
+    assert answer.code == 0
+    left_out = "left out 10 values that are not from -1e+100 to 1e+100"
+    assert answer.err.splitlines() == [left_out, f"drew {tmp_path / 'curves.png'}"]
+    check_curve([curve(HUGE | {30: 1, 70: 2})], {30: (1, 1, 1), 70: (2, 2, 2)})
+
+
+def test_where_no_value_can_be_shown_there_are_no_curves(tmp_path: Path, command: Command) -> None:
+    make(tmp_path / "runs", "run", Sample(returns=HUGE))
+    answer = command("runs", tmp_path / "runs", "--plot", tmp_path / "curves.png")
+    assert (answer.code, (tmp_path / "curves.png").exists()) == (2, False)
+    assert "there are no curves to draw" in answer.err.splitlines()[-1]
+
+
+def test_the_learning_curve_of_a_run_leaves_such_values_out(tmp_path: Path) -> None:
+    place = SafePath.of_file(tmp_path / "curve.png")
+    learning_curve(curve(HUGE), "huge", place)
+    assert not place.is_anything()
+    rows: Rows = [{**row, "rollout/ep_rew_mean": 1e308} for row in curve(HUGE | {30: 1})]
+    learning_curve(rows, "huge", place)
+    assert place.kind() == "file"
 
 
 def test_a_damaged_run_is_left_out_of_the_curves(

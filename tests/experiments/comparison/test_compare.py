@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,9 +28,11 @@ from nondiff.experiments.commands.train import TrainOptions
 from nondiff.experiments.comparison.cell_result import read_record
 from nondiff.experiments.comparison.cells import Plan, plan_cells
 from nondiff.experiments.comparison.report import REPORT, RESULTS, TABLE
+from nondiff.experiments.comparison.results import RETURN
 from nondiff.experiments.comparison.train_args import TrainArg, with_train_args
 from nondiff.experiments.evaluation.episodes import RandomPolicy, play
 from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.metrics import read_metrics
 
 GO_TO, WAVES = "small_envs:GoTo-v0", "nondiff/SurfaceWaves6-v0"
 FEW = ("--eval-episodes=2", "--n-steps=16", "ppo:--batch-size=16", "ppo:--n-epochs=1")
@@ -186,6 +190,27 @@ def test_the_report_says_what_was_done(done: Done) -> None:
         assert picture.startswith(b"\x89PNG")
 
 
+def test_values_that_no_axis_can_show_are_left_out_of_a_report(
+    done: Done, tmp_path: Path, command: Command
+) -> None:
+    folder = shutil.copytree(done.options.folder, tmp_path / "both")
+    tables = sorted((folder / "runs").glob("*/metrics.csv"))
+    assert len(tables) == 4
+    for path in tables:
+        rows = read_metrics(path)
+        kept = [row for row in rows if "ppo" in str(path) and row is rows[-1]]
+        for row in rows:
+            if row not in kept and RETURN in row:
+                row[RETURN] = 1e308
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        with path.open("w") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(rows)
+    compare(replace(done.options, folder=folder, targets=()))
+    assert (folder / REPORT).read_text().count("<svg") >= 2
+
+
 def test_the_same_command_again_only_reports(done: Done, command: Command) -> None:
     before = state_of(done.options.folder)
     (done.options.folder / REPORT).unlink()
@@ -261,7 +286,13 @@ def test_a_wrong_option_is_named_before_anything_is_written(fault: str, tmp_path
 
 
 @pytest.mark.parametrize(
-    "content", ['{"name": "x"}', '[{"name": "x", "env": "y", "calls": 1, "returns": []}]', "[1]"]
+    "content",
+    [
+        '{"name": "x"}',
+        '[{"name": "x", "env": "y", "calls": 1, "returns": []}]',
+        '[{"name": "x", "env": "y", "calls": 1, "returns": [1, 1e308]}]',
+        "[1]",
+    ],
 )
 def test_references_of_another_form_are_refused(content: str, tmp_path: Path) -> None:
     path = tmp_path / "references.json"
