@@ -8,11 +8,13 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nondiff.errors import InvalidOptionError, UnknownNameError
+from nondiff.text import cut
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 T = TypeVar("T")
+SHOWN = 60  # characters of a value
 
 
 def from_json(kind: type[T], name: str, value: Any) -> T:
@@ -82,7 +84,9 @@ def first_fault(error: ValidationError) -> str:
     """Where a value is invalid, and why, of the first place that pydantic found."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']}" if place else first["msg"]
+    value = first["input"]
+    given = f" (it is {cut(repr(value), SHOWN)})" if isinstance(value, str | int | float) else ""
+    return f"{place}: {first['msg']}{given}" if place else f"{first['msg']}{given}"
 
 
 def is_number(value: Any) -> bool:

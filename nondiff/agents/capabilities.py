@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import gymnasium
@@ -21,9 +22,13 @@ LACKS = {
     "twin": "offers no differentiable twin (`twin`)",
 }
 
+COPIES = {"net_arch": "n_critics", "surrogate_net_arch": "members"}  # of networks of these layers
+MOST_WEIGHTS = 10**8  # between hidden layers: 0.4 GB, and four times as much in training
+MOST_ROLLOUT = 10**7  # transitions between two updates
+
 
 def check_values(config: Strategy) -> None:
-    """Refuse hyperparameters out of their range.
+    """Refuse hyperparameters out of their range, and sizes that are too large together.
 
     Raises:
         InvalidOptionError: names the hyperparameter and its value.
@@ -36,6 +41,27 @@ def check_values(config: Strategy) -> None:
         raise InvalidOptionError(
             f"{config.name}: {option} = {first['input']!r}: {first['msg']}"
         ) from None
+    for layers, copies in COPIES.items():
+        sizes = getattr(config, layers, None) or ()
+        weights = getattr(config, copies, 1) * sum(a * b for a, b in pairwise(sizes))
+        check_product(config, (layers, copies), weights, MOST_WEIGHTS, "weights")
+    rollout = getattr(config, "n_steps", 1) * getattr(config, "num_envs", 1)
+    check_product(config, ("n_steps", "num_envs"), rollout, MOST_ROLLOUT, "transitions")
+
+
+def check_product(
+    config: Strategy, names: tuple[str, ...], found: int, most: int, what: str
+) -> None:
+    """Refuse hyperparameters that ask for more numbers or rows together than memory holds.
+
+    Raises:
+        InvalidOptionError: names those that there are, their values and the limit.
+    """
+    if found > most:
+        values = ", ".join(f"{n} = {getattr(config, n)}" for n in names if hasattr(config, n))
+        raise InvalidOptionError(
+            f"{config.name}: {values}: {found:,} {what}, and at most {most:,} are possible"
+        )
 
 
 def offered(env: gymnasium.Env[Any, Any]) -> set[str]:

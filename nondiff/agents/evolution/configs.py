@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
-from nondiff.agents.hyperparameters import Count, Positive
+from nondiff.agents.hyperparameters import (
+    Count,
+    Layers,
+    Positive,
+    Several,
+)
 from nondiff.agents.strategy import Strategy
+
+MOST_SEARCHED = 5_000  # weights with a full matrix, whose eigenvectors take a minute then
 
 
 @dataclass(frozen=True)
@@ -25,15 +32,15 @@ class CMAES(Strategy):
 
     sigma: Positive = 0.1
     """Initial deviation of the weights."""
-    population: Annotated[int, Ge(2)] | None = None
+    population: Several | None = None
     """Candidates a generation; None: 4 + 3 ln(number of weights)."""
     episodes: Count = 4
     """Episodes that judge a candidate, the same for all of a generation."""
     most_steps: Count = 1_000
     """Steps after which an episode of a judgement is broken off."""
-    full_up_to: Annotated[int, Ge(0)] = 300
+    full_up_to: Annotated[int, Ge(0), Le(MOST_SEARCHED)] = 300
     """Largest number of weights for which the full covariance matrix is kept."""
-    net_arch: tuple[Count, ...] = (128, 128)
+    net_arch: Layers = (128, 128)
     """Sizes of the policy's hidden layers."""
     activation: Literal["silu", "tanh", "relu", "elu", "leaky_relu"] = "silu"
     """Activation function of the policy."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import gymnasium
@@ -11,7 +12,7 @@ from cmaes import CMA, SepCMA
 from gymnasium import spaces
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from nondiff.agents.capabilities import check_values
+from nondiff.agents.capabilities import check_product, check_values
 from nondiff.agents.evolution.configs import CMAES
 from nondiff.agents.evolution.fitness import BlackBoxJudge, EnvironmentJudge, Judge
 from nondiff.agents.iterations import Learner, Tensors, new_module, run
@@ -23,6 +24,7 @@ from nondiff.errors import IncompatibleStrategyError
 
 __all__ = ["check", "train"]  # what `Strategy` asks of a trainer
 
+MOST_NUMBERS = 10**9  # in the candidates of a generation: 8 GB
 ARRAYS = ("_mean", "_C", "_pc", "_p_sigma")  # what a generation changes in the search
 SEARCH = "search."
 
@@ -36,6 +38,12 @@ def check(config: CMAES, env: gymnasium.Env[Any, Any]) -> None:
             f"{env.action_space}"
         )
     rehearse_network(config.name, env, config.net_arch, config.activation)
+    if config.population is not None:
+        flat = (spaces.flatdim(env.observation_space), spaces.flatdim(env.action_space))
+        sizes = (flat[0], *config.net_arch, flat[1])
+        weights = sum(before * after for before, after in pairwise(sizes))
+        found = config.population * weights
+        check_product(config, ("population", "net_arch"), found, MOST_NUMBERS, "weights of all")
 
 
 def train(config: CMAES, training: Training, observer: Observer) -> NetworkPolicy:

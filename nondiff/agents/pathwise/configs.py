@@ -7,7 +7,14 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Gt, Le
 
-from nondiff.agents.hyperparameters import Count, NonNegative, Positive
+from nondiff.agents.hyperparameters import (
+    Count,
+    Layers,
+    Networks,
+    NonNegative,
+    Positive,
+    Rows,
+)
 from nondiff.agents.strategy import Strategy
 
 Share = Annotated[float, Gt(0), Le(1)]
@@ -23,7 +30,7 @@ class Pathwise(Strategy):
 
     learning_rate: Positive = 2e-3
     """Step size of the policy's optimiser (Adam)."""
-    net_arch: tuple[Count, ...] = (128, 128)
+    net_arch: Layers = (128, 128)
     """Sizes of the policy's hidden layers."""
     activation: Activation = "silu"
     """Activation function of the policy."""
@@ -58,9 +65,9 @@ class Surrogate(Pathwise):
     exploration: NonNegative = 0.1
     """Deviation of actions from the policy's in the first round, in halves of the Box's width; it
     falls linearly to zero."""
-    surrogate_net_arch: tuple[Count, ...] = (128, 128, 128)
+    surrogate_net_arch: Layers = (128, 128, 128)
     """Sizes of the surrogate's hidden layers."""
-    members: Count = 1
+    members: Networks = 1
     """Surrogates, each begun at other weights; the policy trusts them as far as they agree."""
     disagreement: NonNegative = 1.0
     """Weight of their disagreement, in deviations of the outcome, in the policy's loss."""
@@ -68,7 +75,7 @@ class Surrogate(Pathwise):
     """Step size of the surrogate's optimiser (Adam), falling along a cosine in each fit."""
     surrogate_steps: Count = 300
     """Gradient steps of the surrogate a round; four times as many in the last."""
-    surrogate_batch_size: Count = 128
+    surrogate_batch_size: Rows = 128
     """Rows a gradient step of the surrogate."""
     jacobian_weight: NonNegative = 1.0
     """Weight of the Jacobians' error beside the outcomes'."""
@@ -76,7 +83,7 @@ class Surrogate(Pathwise):
     """Gradient steps of the policy a round."""
     final_policy_steps: Count = 1500
     """Gradient steps of the policy after the last fit."""
-    batch_size: Count = 256
+    batch_size: Rows = 256
     """Episodes a gradient step of the policy."""
     unroll: Count = 5
     """Transitions that the surrogate is asked to imagine in a row, from a state of the data."""
@@ -89,7 +96,7 @@ class Direct(Pathwise):
     In one-step episodes a call is used many times: as a first-order expansion around its action.
     """
 
-    batch_size: Count = 16
+    batch_size: Rows = 16
     """Episodes an iteration."""
     unroll: Count = 16
     """Transitions of each episode between gradient steps, which are differentiated together."""
@@ -115,7 +122,7 @@ class FiniteDifference(Direct):
     name = "finite-difference"
     needs = "black box"
 
-    batch_size: Count = 4
+    batch_size: Rows = 4
     """Episodes an iteration."""
     step: Positive = 1e-3
     """Step of the differences, in halves of the Box's width, and as a share of a state's size."""

@@ -10,7 +10,18 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Le
 
-from nondiff.agents.hyperparameters import Count, NonNegative, Positive
+from nondiff.agents.hyperparameters import (
+    MOST_REPEATS,
+    MOST_TRANSITIONS,
+    Count,
+    CountOrNone,
+    Layers,
+    Networks,
+    NonNegative,
+    Positive,
+    Rows,
+    Several,
+)
 from nondiff.agents.seeds import MOST_ENVS
 from nondiff.agents.strategy import Strategy
 
@@ -34,7 +45,7 @@ class Reinforcement(Strategy):
     network: Literal["stable-baselines3", "nondiff"] = "stable-baselines3"
     """Whose network acts: Stable-Baselines3's own for the algorithm, or the one that the other
     strategies train, so that they can be compared. Critics are always Stable-Baselines3's."""
-    net_arch: tuple[Count, ...] | None = None
+    net_arch: Layers | None = None
     """Sizes of the hidden layers; None: the algorithm's own."""
     activation: Literal["tanh", "relu", "elu", "leaky_relu", "silu"] | None = None
     """Activation function; None: the algorithm's own."""
@@ -45,7 +56,7 @@ class Reinforcement(Strategy):
     vectorised form; or each in a process of its own, which is restarted if it dies or hangs."""
     worker_timeout: Positive = 300.0
     """Seconds after which an environment in a process of its own counts as hung."""
-    worker_restarts: Annotated[int, Ge(0)] = 3
+    worker_restarts: CountOrNone = 3
     """Times that the process of an environment is restarted before training stops."""
     normalize_observation: bool = False
     """Scale observations by running statistics, which are kept with the model; with demonstrations,
@@ -54,7 +65,7 @@ class Reinforcement(Strategy):
     """Scale training rewards by the running deviation of the return."""
     demonstrations: str | None = None
     """Folder of a Minari dataset to learn from too, as `nondiff demonstrate` writes it."""
-    warm_start_steps: Annotated[int, Ge(0)] = 2_000
+    warm_start_steps: CountOrNone = 2_000
     """Gradient steps in which the policy imitates the demonstrations, before the environments'
     first step."""
     imitation_error: ImitationError = "squared"
@@ -67,7 +78,7 @@ class Reinforcement(Strategy):
 class OnPolicy(Reinforcement):
     """What the algorithms that learn from fresh rollouts share."""
 
-    n_steps: Count = 2048
+    n_steps: Rows = 2048
     """Steps of each environment between updates; at most the budget's share of each. A last
     rollout that the budget leaves incomplete is not trained on."""
     gae_lambda: Share = 0.95
@@ -78,7 +89,7 @@ class OnPolicy(Reinforcement):
     """Logarithm of the initial deviation of a continuous policy."""
     use_sde: bool = False
     """State-dependent exploration (gSDE) instead of independent noise."""
-    sde_sample_freq: Annotated[int, Ge(-1)] = -1
+    sde_sample_freq: Annotated[int, Ge(-1), Le(MOST_REPEATS)] = -1
     """Steps between new gSDE noise; -1: once a rollout."""
 
 
@@ -88,7 +99,7 @@ class PPO(OnPolicy):
 
     name = "ppo"
 
-    batch_size: Annotated[int, Ge(2)] = 64
+    batch_size: Several = 64
     """Transitions a gradient step."""
     n_epochs: Count = 10
     """Passes over each rollout."""
@@ -115,7 +126,7 @@ class A2C(OnPolicy):
     name = "a2c"
 
     learning_rate: Positive = 7e-4
-    n_steps: Count = 5
+    n_steps: Rows = 5
     gae_lambda: Share = 1.0
     normalize_advantage: bool = False
     ent_coef: NonNegative = 0.0
@@ -139,7 +150,7 @@ class TRPO(OnPolicy):
     name = "trpo"
 
     learning_rate: Positive = 1e-3
-    batch_size: Annotated[int, Ge(2)] = 128
+    batch_size: Several = 128
     """Transitions a gradient step of the value function."""
     target_kl: Positive = 0.01
     """The trust region."""
@@ -164,17 +175,17 @@ class OffPolicy(Reinforcement):
     continuous_only: ClassVar[bool] = True
     checkpoint_every: ClassVar[int] = 5_000  # their steps are slow, for each is learnt from
 
-    buffer_size: Count = 1_000_000
+    buffer_size: Annotated[int, Ge(1), Le(MOST_TRANSITIONS)] = 1_000_000
     """Transitions kept; no more than the budget are allocated."""
-    learning_starts: Annotated[int, Ge(0)] = 100
+    learning_starts: CountOrNone = 100
     """Random steps before learning; with HER of each environment, more than an episode has."""
-    batch_size: Annotated[int, Ge(2)] = 256
+    batch_size: Several = 256
     """Transitions a gradient step."""
     tau: Share = 0.005
     """How fast target networks follow."""
     train_freq: Count = 1
     """Steps of each environment between updates."""
-    gradient_steps: Annotated[int, Ge(-1)] = 1
+    gradient_steps: Annotated[int, Ge(-1), Le(MOST_REPEATS)] = 1
     """Gradient steps an update; -1: as many as environment steps."""
     her: bool | None = None
     """Hindsight relabelling (arXiv:1707.01495); None: where the environment has goals."""
@@ -231,11 +242,11 @@ class TQC(OffPolicy):
     """Weight of the entropy: learned ('auto', 'auto_0.1' from a start) or a number."""
     target_update_interval: Count = 1
     """Gradient steps between updates of the target networks."""
-    top_quantiles_to_drop_per_net: Annotated[int, Ge(0)] = 2
+    top_quantiles_to_drop_per_net: CountOrNone = 2
     """Highest quantiles left out of each critic's target."""
-    n_quantiles: Count = 25
-    """Quantiles a critic."""
-    n_critics: Count = 2
+    n_quantiles: Annotated[int, Ge(1), Le(1_000)] = 25
+    """Quantiles a critic; each is compared with all others."""
+    n_critics: Networks = 2
     """Critics."""
     use_sde: bool = False
     """State-dependent exploration (gSDE)."""

@@ -89,6 +89,8 @@ def exit_with(work: Callable[[], int], prog: str) -> None:
         sys.exit(INTERRUPTED)
     except OutputClosed:
         sys.exit(CLOSED)
+    except MemoryError as error:
+        _fail(RunError(f"there is not enough memory: {error or 'none is left'}"))
     except OSError as error:  # a path that can't be used, or the disk
         place = "" if error.filename is None else f": {error.filename}"
         unsafe = isinstance(error, UnsafePathError)
