@@ -15,6 +15,7 @@ from nondiff.black_box.contract import Array, BlackBox, Start, failed_rows
 from nondiff.black_box.meter import Meter
 from nondiff.errors import InvalidActionError, InvalidOptionError
 from nondiff.gym.copying import DeepCopied
+from nondiff.gym.reset_arguments import check_options
 from nondiff.gym.step_limit import CountsItsSteps
 from nondiff.gym.wrapping import changing_wrapper
 
@@ -63,6 +64,7 @@ class BlackBoxEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Any, NDArray[np.floa
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, Info]:
         """Draw a start, which depends on the seed alone."""
+        check_options(options)
         super().reset(seed=seed)
         return self.begin(self.box.initial(1, self.np_random))
 

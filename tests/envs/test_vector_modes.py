@@ -162,3 +162,12 @@ def test_gymnasiums_own_vectors_take_every_environment(env_id: str, mode: str) -
     for _ in range(3):
         vector.step(vector.action_space.sample())
     vector.close()
+
+
+@pytest.mark.parametrize("id", ["nondiff/SurfaceWaves6-v0", "nondiff/PandaReach-v0"])
+def test_a_single_environment_refuses_options_that_are_no_mapping(id: str) -> None:
+    with gymnasium.make(id) as env:
+        for options in (5, [], "x"):
+            with pytest.raises(InvalidOptionError, match="options must be a dict or None, not"):
+                env.reset(options=options)  # type: ignore[arg-type]
+        env.reset(seed=0, options={})

@@ -35,6 +35,7 @@ from nondiff.envs.arm.world.physics import ProfileName, find_profile
 from nondiff.envs.arm.world.scene import Scene
 from nondiff.envs.arm.world.simulation import Simulation
 from nondiff.errors import InvalidOptionError
+from nondiff.gym.reset_arguments import check_options
 from nondiff.gym.step_limit import CountsItsSteps
 from nondiff.validation import check_bool, check_positive
 
@@ -176,6 +177,7 @@ class ArmEnv(Returning, CountsItsSteps, gymnasium.Env[Observation, NDArray[np.fl
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, Info]:
         """Start an episode that depends on the seed alone, and is not solved at its start."""
+        check_options(options)
         randomization = randomization_of_episode(self._randomization, options)
         super().reset(seed=seed)
         self._disturbances.begin(randomization, self.np_random)

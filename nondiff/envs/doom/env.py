@@ -16,6 +16,7 @@ from nondiff.envs.doom.frames import HEIGHT, WIDTH, FrameStack, Pixels
 from nondiff.envs.doom.scenario import BASIC, DEFEND_THE_CENTER, TIC_RATE, Buttons, Scenario
 from nondiff.errors import EnvironmentFailedError, InvalidActionError, InvalidOptionError
 from nondiff.gym.copying import DeepCopied
+from nondiff.gym.reset_arguments import check_options
 from nondiff.gym.step_limit import CountsItsSteps
 from nondiff.validation import check_number, check_whole
 
@@ -99,6 +100,7 @@ class DoomEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Pixels, np.int64]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Pixels, Info]:
         """Start an episode that depends on the seed alone."""
+        check_options(options)
         super().reset(seed=seed)
         engine_seed = int(self.np_random.integers(LARGEST_SEED, endpoint=True))
         self._begin(engine_seed)

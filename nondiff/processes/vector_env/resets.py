@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -11,6 +10,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from nondiff.errors import InvalidOptionError
+from nondiff.gym.reset_arguments import check_options
 
 MASK = "reset_mask"  # an option of `reset`
 
@@ -37,8 +37,7 @@ def split_mask(
         InvalidOptionError: options that are no dict, or a mask that is no array of flags, one of
             them true.
     """
-    if options is not None and not isinstance(options, Mapping):
-        raise InvalidOptionError(f"options must be a dict or None, not {options!r}")
+    check_options(options)
     if options is None or MASK not in options:
         return np.ones(num_envs, bool), options
     mask = options[MASK]
