@@ -1,4 +1,4 @@
-"""Ends a command cleanly on Ctrl-C or SIGTERM."""
+"""Ends a command cleanly on Ctrl-C or SIGTERM, and tells them from what an environment raises."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import os
 import signal
 import sys
 import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+from nondiff.errors import EnvironmentFailedError
 from nondiff.experiments.terminal.console import is_plain
 from nondiff.experiments.terminal.streams import ERROR, write_or_drop
 
@@ -49,6 +53,21 @@ class Stop:
         if self.signum is not None:
             raise Interrupted(self.signum)
 
+    @contextmanager
+    def no_other(self) -> Iterator[None]:
+        """Turn a KeyboardInterrupt within into a failure: while this is entered, no signal is one.
+
+        Raises:
+            EnvironmentFailedError: it was raised by the environment, or a library.
+        """
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            if not self._before:
+                raise
+            self.check()
+            raise raised_by_itself(error) from error
+
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
@@ -71,3 +90,35 @@ class Stop:
             os._exit(SHELL_CODE + signum)
         self.signum = signum
         write_or_drop(ERROR, FIRST)
+
+
+@contextmanager
+def ctrl_c_noted() -> Iterator[Callable[[], bool]]:
+    """Note Ctrl-C as it raises KeyboardInterrupt.
+
+    Returns:
+        says whether a KeyboardInterrupt may be the user's: one came, or it can't be told.
+    """
+    came: list[int] = []
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        came.append(signum)
+        signal.default_int_handler(signum, frame)
+
+    before = signal.getsignal(signal.SIGINT)
+    usual = before in (signal.SIG_DFL, signal.default_int_handler)  # SIG_DFL: as scripts import
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield lambda: True
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def raised_by_itself(error: KeyboardInterrupt) -> EnvironmentFailedError:
+    """What is said of a KeyboardInterrupt that no signal has raised."""
+    details = "".join(traceback.format_exception(error))
+    reason = "raised KeyboardInterrupt, but nobody pressed Ctrl-C"
+    return EnvironmentFailedError(f"the environment, or a library of its, {reason}", details)

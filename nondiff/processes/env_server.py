@@ -85,7 +85,9 @@ def _serve(pipe: connection.Connection, order: bytes, memory: Any) -> None:
         try:
             env.close()
         except Exception:
-            traceback.print_exc()
+            if sys.stderr is not None:  # print_exc would take standard output
+                with contextlib.suppress(OSError, ValueError):  # it is closed, or full
+                    traceback.print_exc()
 
 
 def _make(order: bytes, memory: Any) -> Env:

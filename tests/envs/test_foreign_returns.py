@@ -291,6 +291,31 @@ def test_an_environment_that_leaves_python_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ["serial", "processes"])
+@pytest.mark.parametrize("place", ["make", "reset", "step"])
+def test_a_keyboard_interrupt_of_the_environments_own_is_a_failure(
+    place: str, kind: str, command: Command, tmp_path: Path
+) -> None:
+    at = {"make": 0, "reset": 3, "step": 20}[place]
+    asked = (f"--env-arg={name}" for name in ("fault=interrupt", f"where={place}", f"at={at}"))
+    options = ("--env", "faulty_envs:Breaks-v0", *asked, "--runs", tmp_path, "--vec-env", kind)
+    answer = command("train", *options, *FEW, *SMALL["ppo"])
+    assert answer.code == 2
+    assert "KeyboardInterrupt" in answer.err.splitlines()[-1]
+    assert "interrupted" not in answer.err.splitlines()[-1]
+    for run in tmp_path.iterdir():
+        assert json.loads((run / "run.json").read_text())["state"] == "failed"
+
+
+def test_so_it_is_in_an_evaluation(command: Command, tmp_path: Path) -> None:
+    run = ("--env", "faulty_envs:Breaks-v0", "--runs", tmp_path, "--name", "run")
+    assert command("train", *run, *FEW, *SMALL["ppo"]).code == 0
+    asked = (f"--env-arg={name}" for name in ("fault=interrupt", "at=2"))
+    answer = command("evaluate", tmp_path / "run", "--env", "faulty_envs:Breaks-v0", *asked)
+    assert answer.code == 2
+    assert "raised KeyboardInterrupt, but nobody pressed Ctrl-C" in answer.err.splitlines()[-1]
+
+
 @pytest.mark.parametrize("reserved", sorted(RESERVED))
 def test_keys_with_a_meaning_of_ours_are_left_out_of_infos(
     reserved: str, command: Command, tmp_path: Path

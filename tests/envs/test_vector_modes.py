@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 from faulty_envs import Breaks
+from foreign_envs import Giving
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from simulators import skip_without
 from slow_cases import some_slow
@@ -21,6 +23,7 @@ from nondiff.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
 from nondiff.envs import ENVIRONMENTS
 from nondiff.errors import InvalidOptionError
 from nondiff.processes.vector_env import ParallelVectorEnv
+from nondiff.processes.vector_env.resets import FINAL
 
 Vector = VectorEnv[Any, Any, Any]
 MODES = list(AutoresetMode)
@@ -171,3 +174,25 @@ def test_a_single_environment_refuses_options_that_are_no_mapping(id: str) -> No
             with pytest.raises(InvalidOptionError, match="options must be a dict or None, not"):
                 env.reset(options=options)  # type: ignore[arg-type]
         env.reset(seed=0, options={})
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_infos_of_a_single_environment_say_nothing_of_what_has_ended(mode: AutoresetMode) -> None:
+    keys = ("final_obs", "_final_obs", "final_info", "_final_info", "final_observation", "own")
+    infos = dict.fromkeys(keys, 5)
+    plain = ParallelVectorEnv(Giving, 2, processes=1, given={"info": {}}, autoreset_mode=mode)
+    odd = ParallelVectorEnv(Giving, 2, processes=1, given={"info": infos}, autoreset_mode=mode)
+    with closing(plain), closing(odd):
+        for env in (plain, odd):
+            env.reset(seed=0)
+        for _ in range(3):
+            *expected, told = plain.step(np.zeros((2, 1)))
+            *found, info = odd.step(np.zeros((2, 1)))
+            assert equal(dict(enumerate(found)), dict(enumerate(expected)))
+            assert info.keys() & FINAL == told.keys() & FINAL
+            if mode is AutoresetMode.SAME_STEP and "final_obs" in told:
+                assert equal(info["final_obs"], told["final_obs"])
+                assert info["final_info"]["own"].tolist() == [5, 5]
+            else:
+                assert info["own"].tolist() == [5, 5]
+                assert info["final_observation"].tolist() == [5, 5]

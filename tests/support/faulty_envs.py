@@ -25,6 +25,10 @@ def _raise():
     raise ValueError("no such joint:\n left")
 
 
+def _interrupt():
+    raise KeyboardInterrupt
+
+
 def _die():
     os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(1000)
@@ -36,6 +40,7 @@ def _hang_in_c():
 
 FAULTS = {
     "raise": _raise,
+    "interrupt": _interrupt,
     "exit": lambda: os._exit(3),
     "sys.exit": lambda: exit(3),
     "kill": _die,

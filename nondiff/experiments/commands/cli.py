@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 from gymnasium.error import DependencyNotInstalled
 
 from nondiff.errors import EnvironmentFailedError, NondiffError, RunError, UnknownNameError
-from nondiff.experiments.stopping import SHELL_CODE, Interrupted, Stop
+from nondiff.experiments.stopping import (
+    SHELL_CODE,
+    Interrupted,
+    Stop,
+    ctrl_c_noted,
+    raised_by_itself,
+)
 from nondiff.experiments.terminal.console import OutputClosed, err, out
 from nondiff.experiments.terminal.shell_commands import nondiff_line
 from nondiff.experiments.terminal.streams import separate_streams
@@ -69,32 +75,46 @@ def run_command(command: str, arguments: list[str], prog: str) -> None:
 
 def exit_with(work: Callable[[], int], prog: str) -> None:
     """Exit with what some work returns; a user's error is one line and exit code 2."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # a script's, while it imported this
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        sys.exit(work())
-    except EnvironmentFailedError as error:
-        err(*error.details.splitlines())
-        _fail(error)
-    except (NondiffError, DependencyNotInstalled) as error:
-        _fail(error)
-    except Interrupted as error:
-        err(str(error))
-        if error.run is not None:
-            line = nondiff_line("train", "--resume", error.run, *error.options, prog=prog)
-            err(f"go on with: {line}")
-        sys.exit(error.code)
-    except KeyboardInterrupt:
-        err("interrupted")
-        sys.exit(INTERRUPTED)
-    except OutputClosed:
-        sys.exit(CLOSED)
-    except MemoryError as error:
-        _fail(RunError(f"there is not enough memory: {error or 'none is left'}"))
-    except OSError as error:  # a path that can't be used, or the disk
-        place = "" if error.filename is None else f": {error.filename}"
-        unsafe = isinstance(error, UnsafePathError)
-        _fail(RunError(str(error) if unsafe else f"{error.strerror or error}{place}"))
+    with ctrl_c_noted() as by_user:
+        try:
+            sys.exit(work())
+        except KeyboardInterrupt as error:
+            if not by_user():
+                _fail_in_environment(raised_by_itself(error))
+            err("interrupted")
+            sys.exit(INTERRUPTED)
+        except Exception as error:
+            _exit_after(error, prog)
+
+
+def _exit_after(error: Exception, prog: str) -> None:
+    """Say what went wrong in one line, and exit; what nobody has foreseen is raised again."""
+    match error:
+        case EnvironmentFailedError():
+            _fail_in_environment(error)
+        case NondiffError() | DependencyNotInstalled():
+            _fail(error)
+        case Interrupted():
+            err(str(error))
+            if error.run is not None:
+                line = nondiff_line("train", "--resume", error.run, *error.options, prog=prog)
+                err(f"go on with: {line}")
+            sys.exit(error.code)
+        case OutputClosed():
+            sys.exit(CLOSED)
+        case MemoryError():
+            _fail(RunError(f"there is not enough memory: {error or 'none is left'}"))
+        case OSError():  # a path that can't be used, or the disk
+            place = "" if error.filename is None else f": {error.filename}"
+            unsafe = isinstance(error, UnsafePathError)
+            _fail(RunError(str(error) if unsafe else f"{error.strerror or error}{place}"))
+        case _:
+            raise error
+
+
+def _fail_in_environment(error: EnvironmentFailedError) -> None:
+    err(*error.details.splitlines())
+    _fail(error)
 
 
 def _usage(code: int) -> int:

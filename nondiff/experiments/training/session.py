@@ -56,7 +56,7 @@ def carry_on(
         Interrupted: a signal came; the same holds.
         RunError: the disk is full.
     """
-    with _accounted(run):
+    with _accounted(run), stop.no_other():
         run.state.pop("stopped_by", None)
         run.update(state="running", error=None)
         stop.check()

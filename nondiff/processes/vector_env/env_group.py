@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from nondiff.errors import EnvironmentFailedError
+from nondiff.processes.vector_env.resets import FINAL
 from nondiff.processes.vector_env.shared_arrays import Layout, Parts, Rows
 
 Env = gymnasium.Env[Any, Any]
@@ -167,11 +168,12 @@ def _plain(info: Info) -> Info:
     """An info whose flags and numbers are Python's.
 
     They are pickled faster, and Gymnasium makes arrays of the same type of them, but of numpy's
-    flags an array of objects.
+    flags an array of objects. Keys by which a vector environment says what has ended are left out.
     """
     return {
         key: value.item() if isinstance(value, np.bool_ | np.float64) else value
         for key, value in info.items()
+        if key not in FINAL
     }
 
 

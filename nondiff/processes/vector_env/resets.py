@@ -13,6 +13,8 @@ from nondiff.errors import InvalidOptionError
 from nondiff.gym.reset_arguments import check_options
 
 MASK = "reset_mask"  # an option of `reset`
+# What infos of vector environments say of episodes that have ended.
+FINAL = frozenset({"final_obs", "_final_obs", "final_info", "_final_info"})
 
 
 def checked_mode(mode: AutoresetMode | str) -> AutoresetMode:

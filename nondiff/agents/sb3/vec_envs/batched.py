@@ -22,6 +22,7 @@ from nondiff.errors import (
     details_of,
     what_went_wrong,
 )
+from nondiff.gym.returns import RESERVED
 
 
 class BatchedVecEnv(VecEnv):
@@ -141,10 +142,13 @@ class BatchedVecEnv(VecEnv):
 
 
 def _rows(infos: dict[str, Any], size: int) -> list[dict[str, Any]]:
-    """Each environment's infos; Gymnasium says under "_" + key which environments have a key."""
+    """Each environment's infos; Gymnasium says under "_" + key which environments have a key.
+
+    Keys that Stable-Baselines3 gives a meaning are left out.
+    """
     rows: list[dict[str, Any]] = [{} for _ in range(size)]
     for key, column in infos.items():
-        if key.startswith("_"):
+        if key.startswith("_") or key in RESERVED:
             continue
         has = infos.get(f"_{key}", [True] * size)
         for row, value, its_own in zip(rows, _values(column, size), has, strict=True):
