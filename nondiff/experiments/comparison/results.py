@@ -12,7 +12,6 @@ from nondiff.experiments.comparison.cell_result import Judgement, read_record
 from nondiff.experiments.comparison.cells import Cell, Plan, as_json
 from nondiff.experiments.comparison.references import Reference, ReferenceRow, sum_up
 from nondiff.experiments.evaluation.statistics import Estimate, median_calls, pooled, stratified
-from nondiff.experiments.ranges import MAX_RETURN
 from nondiff.experiments.run.file_names import METRICS
 from nondiff.experiments.run.metrics import EVALUATION, Rows, read_metrics, series
 
@@ -197,8 +196,7 @@ def _targets(env: str, judged: dict[Cell, Judgement], evaluations: dict[Cell, Ro
     """Mean returns of some and not of all evaluations, over all strategies alike."""
     strategies = dict.fromkeys(cell.strategy for cell in judged if cell.env == env)
     cells = [cell for strategy in strategies for cell in largest(judged, env, strategy)]
-    found = [value for cell in cells for value in series(evaluations[cell], RETURN)[1]]
-    returns = [value for value in found if abs(value) <= MAX_RETURN]  # NaN is left out, too
+    returns = [value for cell in cells for value in series(evaluations[cell], RETURN)[1]]
     return np.unique(np.quantile(returns, TARGET_QUANTILES)).tolist() if returns else []
 
 

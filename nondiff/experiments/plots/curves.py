@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from nondiff.errors import InvalidOptionError, RunError
 from nondiff.experiments.evaluation.statistics import Estimate, bootstrapped
-from nondiff.experiments.plots.figures import drawable_series, drawn_plainly, pyplot
+from nondiff.experiments.plots.figures import drawn_plainly, pyplot
 from nondiff.experiments.ranges import MAX_RETURN
 from nondiff.experiments.run.file_names import METRICS
 from nondiff.experiments.run.folder import Run
@@ -63,7 +63,7 @@ def draw_curves(runs: Sequence[Run], path: Path) -> None:
     panels = {
         label: metric
         for label, metric in PANELS.items()
-        if any(drawable_series(rows, metric)[0] for group in groups for rows in group.curves)
+        if any(series(rows, metric)[0] for group in groups for rows in group.curves)
     }
     left_out = sum(_left_out(rows) for group in groups for rows in group.curves)
     if left_out:
@@ -107,7 +107,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 
 def mean_curve(curves: list[Rows], metric: str) -> tuple[list[float], list[Estimate]]:
     """The mean of some runs at each step, with its 95 % interval over the runs."""
-    found = [drawable_series(rows, metric) for rows in curves]
+    found = [series(rows, metric) for rows in curves]
     found = [(steps, values) for steps, values in found if steps]
     if not found:
         return [], []
@@ -120,8 +120,9 @@ def mean_curve(curves: list[Rows], metric: str) -> tuple[list[float], list[Estim
 
 
 def _left_out(rows: Rows) -> int:
-    metrics = PANELS.values()
-    return sum(len(series(rows, m)[0]) - len(drawable_series(rows, m)[0]) for m in metrics)
+    return sum(name in row for name in PANELS.values() for row in rows) - sum(
+        len(series(rows, name)[0]) for name in PANELS.values()
+    )
 
 
 def _draw(axis: Axes, group: Group, metric: str) -> None:

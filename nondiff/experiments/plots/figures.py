@@ -15,9 +15,6 @@ import matplotlib
 matplotlib.use("Agg")  # a picture is written, no window opened
 from matplotlib import pyplot as pyplot
 
-from nondiff.experiments.ranges import MAX_RETURN
-from nondiff.experiments.run.metrics import Rows, series
-
 PLAIN: Any = {"text.parse_math": False, "axes.formatter.use_mathtext": False}
 
 
@@ -29,14 +26,3 @@ def drawn_plainly(style: Any = None) -> Iterator[None]:
         matplotlib.rcParams.update(PLAIN)
         matplotlib.rcParams.update(style or {})
         yield
-
-
-def drawable_series(rows: Rows, name: str) -> tuple[list[float], list[float]]:
-    """Steps and values of one metric, without those that no axis can show."""
-    points = [point for point in zip(*series(rows, name), strict=True) if is_drawable(point[1])]
-    return [steps for steps, _ in points], [value for _, value in points]
-
-
-def is_drawable(value: float) -> bool:
-    """Whether a value is a number, and not beyond what matplotlib can lay out an axis for."""
-    return abs(value) <= MAX_RETURN  # false of NaN

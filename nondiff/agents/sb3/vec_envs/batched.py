@@ -23,6 +23,9 @@ from nondiff.errors import (
     what_went_wrong,
 )
 from nondiff.gym.returns import RESERVED
+from nondiff.processes.vector_env.resets import FINAL
+
+LEFT_OUT = RESERVED - FINAL  # of infos: Stable-Baselines3 gives these keys a meaning
 
 
 class BatchedVecEnv(VecEnv):
@@ -148,7 +151,7 @@ def _rows(infos: dict[str, Any], size: int) -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = [{} for _ in range(size)]
     for key, column in infos.items():
-        if key.startswith("_") or key in RESERVED:
+        if key.startswith("_") or key in LEFT_OUT:
             continue
         has = infos.get(f"_{key}", [True] * size)
         for row, value, its_own in zip(rows, _values(column, size), has, strict=True):
