@@ -366,11 +366,6 @@ def two_groups(tmp_path: Path) -> Path:
     return root
 
 
-def test_returns_too_large_to_be_drawn_are_left_out(tmp_path: Path, command: Command) -> None:
-    make(tmp_path / "runs", "huge", Sample(returns={20: 1.0, 40: 1e308, 60: -1e308, 80: 2.0}))
-    drawn(tmp_path / "runs", tmp_path / "curves.png", command)
-
-
 def test_each_configuration_is_a_curve_with_its_interval(
     two_groups: Path, tmp_path: Path, command: Command
 ) -> None:
