@@ -106,12 +106,16 @@ def check_streams(case: str, command: str, home: Path) -> None:
 
 
 @pytest.mark.parametrize("case", ["closed error output", "all closed"])
-def test_workers_without_an_error_output_say_in_the_run_what_failed(case: str, home: Path) -> None:
+def test_workers_without_an_error_output_say_in_the_run_what_failed(
+    case: str, home: Path, tmp_path: Path
+) -> None:
     redirection = STREAMS[case][0]
     env = "--env faulty_envs:Breaks-v0 --env-arg at=20 --vec-env processes --num-envs 2"
-    done = shell(home, f"$nondiff train {env} --n-steps 16 --budget 64 --runs new {redirection}")
+    done = shell(
+        home, f"$nondiff train {env} --n-steps 16 --budget 64 --runs {tmp_path} {redirection}"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
-    (run,) = (home / "new").iterdir()
+    (run,) = tmp_path.iterdir()
     state = json.loads((run / "run.json").read_text())
     said = "environment 0 raised ValueError: no such joint: left, at its step 20"
     assert (state["state"], state["error"]) == ("failed", said)
