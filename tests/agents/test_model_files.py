@@ -214,6 +214,13 @@ SPACES = {
 }
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "int64"])
+def test_bounds_beyond_their_type_are_refused(dtype: str) -> None:
+    data = to_json(spaces.Box(0, 1, (2,), np.dtype(dtype).type)) | {"high": 10**60}
+    with pytest.raises(ValueError, match=f"a bound is no {dtype}"):
+        from_json(data)
+
+
 @pytest.mark.parametrize("name", SPACES)
 def test_spaces_survive_json(name: str) -> None:
     space = SPACES[name]

@@ -71,7 +71,13 @@ def _bound(values: np.ndarray[Any, Any]) -> Any:
 
 
 def _array(bound: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    numbers = [dtype.type(value) for value in (bound if isinstance(bound, list) else [bound])]
+    try:
+        with np.errstate(over="raise"):
+            numbers = [
+                dtype.type(value) for value in (bound if isinstance(bound, list) else [bound])
+            ]
+    except (ArithmeticError, RecursionError) as error:
+        raise ValueError(f"a bound is no {dtype}: {error}") from error
     if len(numbers) == 1:
         return np.full(shape, numbers[0], dtype)
     return np.array(numbers, dtype).reshape(shape)
