@@ -16,6 +16,7 @@ from nondiff import errors as errors  # noqa: E402
 from nondiff.agents import STRATEGIES  # noqa: E402
 from nondiff.errors import NondiffError as NondiffError  # noqa: E402
 from nondiff.lazy_names import lazy_names  # noqa: E402
+from nondiff.old_names import find_moved_modules  # noqa: E402
 
 if TYPE_CHECKING:  # the same names once more, for type checkers and editors
     from nondiff.agents.api import Result as Result
@@ -68,6 +69,7 @@ if TYPE_CHECKING:  # the same names once more, for type checkers and editors
     from nondiff.processes.sandbox import PersistentProcess as PersistentProcess
     from nondiff.processes.vector_env import ParallelVectorEnv as ParallelVectorEnv
 
+find_moved_modules()
 __version__ = version("nondiff")
 
 # Where each public name is imported from; the strategies are those of their table.

@@ -40,7 +40,7 @@ FLOORS = (
     ("envs",),
     ("agents",),
     ("experiments",),
-    ("__main__",),
+    ("__main__", "old_names"),
 )
 WAYS_TO_TRAIN = ("sb3", "pathwise", "evolution")
 

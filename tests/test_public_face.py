@@ -15,6 +15,7 @@ from conftest import ROOT
 
 import nondiff
 from nondiff.agents import STRATEGIES, find_strategy
+from nondiff.old_names import MOVED
 
 FACES = (nondiff, nondiff.arm)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -104,3 +105,17 @@ def test_the_signature_of_a_strategy_names_its_hyperparameters() -> None:
     parameters = inspect.signature(nondiff.PPO).parameters
     assert parameters["gamma"].default == 0.99
     assert list(parameters) == list(inspect.signature(nondiff.PPO.__init__).parameters)[1:]
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_a_module_that_has_moved_is_found_with_a_warning(old: str) -> None:
+    code = (
+        "import importlib, nondiff\n"
+        f"old, new = map(importlib.import_module, ({old!r}, {MOVED[old]!r}))\n"
+        "names = [name for name in vars(new) if not name.startswith('__')]\n"
+        "assert names and all(getattr(old, name) is getattr(new, name) for name in names)"
+    )
+    command = [sys.executable, "-W", "always::DeprecationWarning", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"{old} is {MOVED[old]} now" in done.stderr

@@ -1,0 +1,51 @@
+"""The public modules of 0.1.0 that have moved: importing one warns, and gives what is there now."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+MOVED = {
+    "nondiff.envs.errors": "nondiff.errors",
+    "nondiff.envs.black_box": "nondiff.black_box",
+    "nondiff.envs.executable": "nondiff.black_box.executable",
+    "nondiff.envs.process": "nondiff.processes.sandbox",
+    "nondiff.envs.parallel": "nondiff.processes.vector_env",
+    "nondiff.agents.network": "nondiff.agents.policies.network",
+    "nondiff.agents.model": "nondiff.agents.policies.model",
+    "nondiff.agents.refinement": "nondiff.agents.pathwise.refinement",
+    "nondiff.agents.reinforcement.configs": "nondiff.agents.sb3.configs",
+}
+PARENTS = ("nondiff.agents.reinforcement",)  # which hold nothing else any more
+
+
+class _Moved(MetaPathFinder, Loader):
+    """Finds what has moved, after everything else has been looked through."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        known = name in MOVED or name in PARENTS
+        return ModuleSpec(name, self, is_package=name in PARENTS) if known else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__name__ in PARENTS:
+            return
+        new = import_module(MOVED[module.__name__])
+        warnings.warn(
+            f"{module.__name__} is {new.__name__} now; what scripts need is imported from nondiff",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        public = {name: value for name, value in vars(new).items() if not name.startswith("__")}
+        vars(module).update(public)
+
+
+def find_moved_modules() -> None:
+    """Have old names of modules found from now on."""
+    sys.meta_path.append(_Moved())
