@@ -10,6 +10,7 @@ import numpy as np
 
 MOST_ENVS = 1024  # environments a run may train on at once
 LARGEST_SEED = 2**31 - 1
+LONGEST_LIST = 10**6  # of seeds
 _SELECTION = 2**30
 _JUDGEMENT = 3 * 2**29
 
@@ -30,9 +31,18 @@ def selection_seeds(run_seed: int, episodes: int) -> list[int]:
     return list(range(start, start + episodes))
 
 
-def judgement_seeds(episodes: int) -> list[int]:
-    """The fixed seeds on which every finished model is judged."""
-    return list(range(_JUDGEMENT, _JUDGEMENT + episodes))
+def judgement_seeds(episodes: int, number: int = 0) -> list[int]:
+    """The seeds of a list of held-out episodes.
+
+    Args:
+        episodes: how many, at most `LONGEST_LIST`.
+        number: of the list; 0: the one on which every finished model is evaluated, which no other
+            meets.
+    """
+    start = _JUDGEMENT
+    if number:
+        start += LONGEST_LIST + _hashed(number, LARGEST_SEED - _JUDGEMENT - 2 * LONGEST_LIST)
+    return list(range(start, start + episodes))
 
 
 def _hashed(run_seed: int, below: int, segment: int = 0) -> int:

@@ -61,6 +61,16 @@ def test_more_episodes_extend_the_list(episodes: int) -> None:
     assert len(set(selection_seeds(7, episodes))) == episodes
 
 
+def test_other_held_out_lists_meet_neither_the_first_nor_any_training() -> None:
+    first = judgement_seeds(MOST_EPISODES)
+    for number in (1, 2, 3, LARGEST_SEED):
+        other = judgement_seeds(MOST_EPISODES, number)
+        assert other == judgement_seeds(MOST_EPISODES, number)
+        assert first[-1] < other[0]
+        assert other[-1] <= LARGEST_SEED
+    assert len({judgement_seeds(1, number)[0] for number in range(50)}) == 50
+
+
 class SeedLog(GoTo):
     """Notes the seeds that it is reset with."""
 

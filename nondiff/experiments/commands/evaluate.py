@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import gymnasium
 import tyro
 
-from nondiff.agents.seeds import judgement_seeds
+from nondiff.agents.seeds import LARGEST_SEED, judgement_seeds
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.env_recipe import EnvRecipe, env_arguments
 from nondiff.errors import InvalidOptionError, UntrustedError
@@ -37,9 +37,12 @@ class EvaluateOptions:
     runs: Annotated[tuple[Path | str, ...], tyro.conf.Positional, PATHS]
     """One run folder, or two to compare on the same seeds."""
     episodes: int = 100
-    """Episodes, on the first so many of a fixed list of seeds."""
+    """Episodes, on the first so many of a list of seeds that no training uses."""
     random_episodes: int = 20
     """Episodes of the random policy, on the same seeds; 0: none."""
+    seed: int = 0
+    """Another list of held-out seeds for another number; 0: the one on which a run is evaluated at
+    its end."""
     model: Literal["best", "last"] = "best"
     """Which model of the run."""
     stochastic: bool = False
@@ -128,7 +131,7 @@ def _evaluated(options: EvaluateOptions) -> tuple[Evaluation, Callable[[], None]
     if options.video is not None:
         from nondiff.experiments.evaluation.video import check_film
 
-        check_film(recipe, Path(options.video), judgement_seeds(1)[0])
+        check_film(recipe, Path(options.video), judgement_seeds(1, options.seed)[0])
     mode = "human" if options.render == "human" else None
     with recipe.opened(render_mode=mode) as env:
         for run, policy in zip(runs, policies, strict=True):
@@ -151,6 +154,7 @@ def _check(options: EvaluateOptions) -> None:
     check_ranges(
         {
             "episodes": (options.episodes, 1, MOST_EPISODES),
+            "seed": (options.seed, 0, LARGEST_SEED),
             "random_episodes": (options.random_episodes, 0, MOST_EPISODES),
             "video_episodes": (options.video_episodes, 1, MOST_EPISODES),
             "threads": (options.threads, 1, MOST_THREADS),
@@ -211,14 +215,14 @@ def _play(
     import torch
 
     torch.manual_seed(0)
-    seeds = judgement_seeds(options.episodes)
+    seeds = judgement_seeds(options.episodes, options.seed)
     episodes = play(env, policy, seeds, deterministic=not options.stochastic)
     return PolicyEvaluation(run.folder.name, episodes, summarize(episodes))
 
 
 def _random(recipe: EnvRecipe, options: EvaluateOptions) -> PolicyEvaluation:
     with recipe.opened() as env:
-        seeds = judgement_seeds(min(options.random_episodes, options.episodes))
+        seeds = judgement_seeds(min(options.random_episodes, options.episodes), options.seed)
         episodes = play(env, RandomPolicy(env.action_space), seeds)
     return PolicyEvaluation("random policy", episodes, summarize(episodes))
 
@@ -227,7 +231,7 @@ def _film(options: EvaluateOptions, recipe: EnvRecipe, policy: TrainedPolicy) ->
     from nondiff.experiments.evaluation.video import film
 
     if options.video is not None:
-        seeds = judgement_seeds(options.video_episodes)
+        seeds = judgement_seeds(options.video_episodes, options.seed)
         film(recipe, policy, seeds, Path(options.video))
 
 

@@ -52,6 +52,17 @@ def test_json_repeats_itself_to_the_byte(run: Path, command: Command) -> None:
     assert data["difference"] is None
 
 
+def test_another_number_draws_another_held_out_list(run: Path, command: Command) -> None:
+    few = ("--episodes", 3, "--random-episodes", 3)
+    found = [judged(command, run, *few, "--seed", number) for number in (0, 7, 7)]
+    assert found[1] == found[2]
+    assert found[0] == judged(command, run, *few)
+    assert found[1]["first_seed"] == judgement_seeds(1, 7)[0] != found[0]["first_seed"]
+    assert found[1]["policies"] != found[0]["policies"]
+    refused = command("evaluate", run, "--seed", -1)
+    assert (refused.code, "--seed -1 is not from 0 to" in refused.err) == (2, True)
+
+
 def test_the_judgement_of_training_is_the_same(run: Path, command: Command) -> None:
     state = json.loads((run / "run.json").read_text())
     (policy,) = judged(command, run, "--episodes", 5, "--random-episodes", 0)["policies"]
