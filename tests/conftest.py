@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,12 @@ from nondiff.experiments.commands.cli import run_command
 ROOT = Path(__file__).parents[1]
 SUPPORT, DATA = ROOT / "tests" / "support", ROOT / "tests" / "data"
 FEW_EPISODES = ("--eval-episodes", "2", "--confirm-episodes", "2", "--judge-episodes", "5")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c() -> None:
+    """Let SIGINT be what it is at a terminal: a shell has what it starts with `&` ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -179,7 +180,7 @@ def test_training_by_one_call_gives_the_bits_of_training_in_this_process() -> No
     strategy = find_strategy("ppo")(num_envs=2, n_steps=16, batch_size=16, n_epochs=1)
     found = [
         trained(
-            type(strategy)(**{**vars(strategy), "vec_env": kind}), "nondiff/PandaReachDense-v0", 64
+            dataclasses.replace(strategy, vec_env=kind), "nondiff/PandaReachDense-v0", 64
         ).tensors()
         for kind in ("serial", "batched")
     ]
