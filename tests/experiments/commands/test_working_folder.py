@@ -26,7 +26,8 @@ def trap(folder: Path) -> None:
     """A module of every name that could be imported, which notes that it was."""
     notes = folder.parent / "imported"
     names = {*sys.stdlib_module_names, *packages_distributions(), *OPTIONAL}
-    for name in names - {"__main__"}:
+    # Of a package without an `__init__`, the metadata names modules by their paths.
+    for name in {name.partition("/")[0] for name in names} - {"__main__"}:
         (folder / f"{name}.py").write_text(
             f"open({str(notes)!r}, 'a').write({name!r} + '\\n')\nraise ImportError({name!r})\n"
         )
