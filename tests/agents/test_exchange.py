@@ -16,7 +16,7 @@ import torch
 from conftest import Command
 from gymnasium.vector.utils import batch_space
 from sb3_contrib import TRPO
-from sb3_zips import ALGORITHMS, REACH, learned, members, one, options_of
+from sb3_zips import ALGORITHMS, REACH, imported, learned, members, one, options_of
 from stable_baselines3 import A2C, HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
@@ -25,7 +25,6 @@ from watcher import trained
 from nondiff.agents import find_strategy
 from nondiff.agents.policies.model import load_policy, save_policy
 from nondiff.agents.sb3.exchange.exporting import export_zip
-from nondiff.agents.sb3.exchange.importing import import_zip
 from nondiff.agents.strategy import Policy
 from nondiff.env_recipe import EnvRecipe
 from nondiff.errors import InvalidOptionError, UnknownNameError
@@ -75,7 +74,7 @@ def round_trip(model: BaseAlgorithm, strategy: str, env_id: str, folder: Path) -
     if model.get_vec_normalize_env() is not None:
         statistics = folder / "theirs.pkl"
         model.get_vec_normalize_env().save(statistics)
-    policy = import_zip(path, strategy, statistics)
+    policy = imported(path, strategy, statistics, env_id)
     check_same(model, policy, env_id)
     save_policy(policy, folder / "model")
     loaded = load_policy(folder / "model")
@@ -89,7 +88,7 @@ def round_trip(model: BaseAlgorithm, strategy: str, env_id: str, folder: Path) -
     check_same(back, loaded, env_id)
     if statistics:
         back._vec_normalize_env.close()
-    again = import_zip(ours, strategy, folder / "ours.pkl" if statistics else None)
+    again = imported(ours, strategy, folder / "ours.pkl" if statistics else None, env_id)
     check_same(model, again, env_id)
     return ours
 
@@ -131,7 +130,7 @@ def test_normalisation_comes_and_goes_in_a_file_of_its_own(
         ours = round_trip(model, strategy, env_id, tmp_path)
         rewards = VecNormalize(env.venv, norm_obs=False)
         rewards.save(str(tmp_path / "rewards.pkl"))
-    policy = import_zip(ours, strategy, tmp_path / "ours.pkl")
+    policy = imported(ours, strategy, tmp_path / "ours.pkl", env_id)
     with pytest.raises(InvalidOptionError, match=r"normalises observations.*--statistics"):
         export_zip(policy, tmp_path / "new.zip")
     with pytest.raises(InvalidOptionError, match="both the zip and the statistics"):
@@ -139,8 +138,8 @@ def test_normalisation_comes_and_goes_in_a_file_of_its_own(
     if strategy == "ppo":
         for path in (ours, tmp_path / "theirs.zip"):
             with pytest.raises(InvalidOptionError, match=r"trained with VecNormalize.*--stat"):
-                import_zip(path, strategy)
-    raw = import_zip(ours, strategy, tmp_path / "rewards.pkl")
+                imported(path, strategy, env_id=env_id)
+    raw = imported(ours, strategy, tmp_path / "rewards.pkl", env_id)
     with pytest.raises(InvalidOptionError, match="no statistics to write"):
         export_zip(raw, tmp_path / "new.zip", tmp_path / "new.pkl")
     assert not list(tmp_path.glob("new*"))
@@ -156,7 +155,7 @@ def test_what_is_trained_here_is_exported(env_id: str, tmp_path: Path) -> None:
     with closing(VecNormalize.load(str(statistics), one(env_id))) as env:
         model._vec_normalize_env = env
         check_same(model, policy, env_id)
-    check_same(model, import_zip(path, "trpo", statistics), env_id)
+    check_same(model, imported(path, "trpo", statistics, env_id), env_id)
 
 
 STRANGER = """
@@ -225,7 +224,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_export_appears_whole_and_replaces_nothing(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy = import_zip(saved, "a2c")
+    policy = imported(saved, "a2c")
     (tmp_path / "mine").write_text("precious")
     with pytest.raises(InvalidOptionError, match="mine exists already"):
         export_zip(policy, tmp_path / "mine")
@@ -249,7 +248,7 @@ FEW = ("--episodes", 2, "--random-episodes", 0)
 def test_an_imported_run_is_judged_and_exported_again(
     saved: Path, command: Command, tmp_path: Path
 ) -> None:
-    zipped = ("--env", "Pendulum-v1", "--strategy", "a2c", "--runs", tmp_path, "--trust-pickle")
+    zipped = ("--env", "Pendulum-v1", "--strategy", "a2c", "--runs", tmp_path)
     answer = command("import", saved, *zipped, "--name", "theirs", "--env-arg", "g=9.0")
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.count("\n") == 1
@@ -271,7 +270,7 @@ def test_an_imported_run_is_judged_and_exported_again(
 
 def test_import_refuses_what_does_not_fit_and_writes_nothing(saved: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    options = ImportOptions(saved, "Pendulum-v1", "a2c", runs=runs, trust_pickle=True)
+    options = ImportOptions(saved, "Pendulum-v1", "a2c", runs=runs)
     for env, words in (("CartPole-v1", "observation_space"), (REACH, "observation_space")):
         with pytest.raises(InvalidOptionError, match=f"does not fit this environment: its {words}"):
             import_run(replace(options, env=env))
@@ -289,9 +288,7 @@ def test_a_policy_of_another_kind_is_not_exported(
         def description(self) -> dict[str, Any]:
             return {"kind": "table"}
 
-    import_run(
-        ImportOptions(saved, "Pendulum-v1", "a2c", name="r", runs=tmp_path, trust_pickle=True)
-    )
+    import_run(ImportOptions(saved, "Pendulum-v1", "a2c", name="r", runs=tmp_path))
     monkeypatch.setattr(Run, "load_policy", lambda run, role: Other())
     with pytest.raises(InvalidOptionError, match="kind 'table'"):
         export_run(ExportOptions(tmp_path / "r", tmp_path / "x.zip"))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -21,21 +22,27 @@ from sb3_zips import (
     ALGORITHMS,
     NET,
     Intruder,
-    as_pickled,
+    as_saved,
     edited,
+    imported,
     learned,
     members,
     one,
     options_of,
     packed,
+    spiked,
+    with_tensors,
 )
 from stable_baselines3 import DQN
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecNormalize
+from torch import Tensor
 
 from nondiff.agents.policies.model import load_policy
 from nondiff.agents.sb3.exchange import archive, importing
-from nondiff.agents.sb3.exchange.importing import import_zip
-from nondiff.errors import DamagedModelError, InvalidOptionError, UnknownNameError
+from nondiff.agents.sb3.exchange import statistics as reading
+from nondiff.agents.sb3.policy import ReinforcementPolicy
+from nondiff.errors import DamagedModelError, UnknownNameError
 from nondiff.experiments.commands.exchange import ImportOptions, import_run
 
 FEW = ("--episodes", 2, "--random-episodes", 0)
@@ -72,16 +79,54 @@ def forged_size(saved: Path) -> bytes:
     return content
 
 
-def with_nan(saved: Path) -> bytes:
+def weights(**changes: Tensor | None) -> Callable[[Path], bytes]:
+    """The zip with other weights, the dots in their names as two underscores; None: without."""
+
+    def change(tensors: dict[str, Tensor]) -> None:
+        for name, tensor in changes.items():
+            key = name.replace("__", ".")
+            if tensor is None:
+                del tensors[key]
+            else:
+                tensors[key] = tensor
+
+    return lambda saved: with_tensors(saved, change)
+
+
+def only(tensors: dict[str, Tensor]) -> Callable[[Path], bytes]:
+    """The zip with these weights alone."""
+
+    def change(found: dict[str, Tensor]) -> None:
+        found.clear()
+        found.update(tensors)
+
+    return lambda saved: with_tensors(saved, change)
+
+
+def compressed_weights(saved: Path) -> bytes:
     contents = members(saved)
-    weights = torch.load(io.BytesIO(contents["policy.pth"]), weights_only=True)
-    weights["value_net.bias"][0] = torch.nan
-    file = io.BytesIO()
-    torch.save(weights, file)
-    return packed(contents | {"policy.pth": file.getvalue()})
+    with zipfile.ZipFile(io.BytesIO(contents["policy.pth"])) as inner:
+        files = {name: inner.read(name) for name in inner.namelist()}
+    return packed(contents | {"policy.pth": packed(files, zipfile.ZIP_DEFLATED)})
 
 
-ODD_POLICY = as_pickled(torch.nn.Linear)
+def observing(space: gymnasium.Space[Any], **changes: Any) -> Callable[[Path], bytes]:
+    """The zip with another observation space."""
+    return lambda saved: edited(saved, observation_space=as_saved(space, **changes))
+
+
+class Derived(ActorCriticPolicy):
+    """A policy that may compute anything."""
+
+
+class Adapted(ActorCriticPolicy):
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+
+
+BOX = gymnasium.spaces.Box(-1, 1, (3,))
+NESTED = gymnasium.spaces.Dict({"a": gymnasium.spaces.Dict({"b": BOX})})
+LARGE = torch.zeros(2**16)
 BROKEN: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "empty": (lambda saved: b"", "not a zip"),
     "random": (lambda saved: np.random.default_rng(0).bytes(5000), "not a zip"),
@@ -102,7 +147,7 @@ BROKEN: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "bzip2": (lambda saved: packed(members(saved), zipfile.ZIP_BZIP2), "stored nor deflated"),
     "forged size": (forged_size, "Bad CRC-32"),
     "not JSON": (lambda saved: packed(members(saved) | {"data": b"\xff{"}), "can't decode"),
-    "deep JSON": (lambda saved: packed(members(saved) | {"data": b"[" * 10**5}), "recursion"),
+    "deep JSON": (lambda saved: packed(members(saved) | {"data": b"[" * 10**5}), "nested deeper"),
     "list": (lambda saved: packed(members(saved) | {"data": b"[]"}), "not a JSON object"),
     "other weights": (lambda saved: packed(members(saved) | {"policy.pth": b"abc"}), "as tensors"),
     "no tensors": (
@@ -111,42 +156,79 @@ BROKEN: dict[str, tuple[Callable[[Path], bytes], str]] = {
         ),
         "something else than tensors",
     ),
-    "NaN": (with_nan, "value_net.bias is NaN"),
-    "bad base64": (lambda saved: edited(saved, policy_class={":serialized:": "!"}), "unpickled"),
-    "bad pickle": (lambda saved: edited(saved, action_space={":serialized:": "YWJj"}), "unpickled"),
-    "no pickle": (lambda saved: edited(saved, action_space={":serialized:": 3}), "unpickled"),
+    "compressed weights": (compressed_weights, "as tensors"),
+    "NaN": (weights(value_net__bias=torch.tensor([torch.nan])), "value_net.bias is NaN"),
+    "expanded": (
+        weights(value_net__bias=torch.zeros(1).expand(2**40)),
+        "larger than what is saved",
+    ),
+    "repeated": (only({f"a{i}": LARGE for i in range(9)}), "weights are larger than what is saved"),
+    "sparse": (weights(value_net__bias=torch.zeros(1).to_sparse()), "as tensors|larger than what"),
+    "no output": (weights(action_net__weight=None), "its weights have none of action_net.weight"),
+    "one weight more": (weights(more=LARGE), "do not fit.*more"),
+    "one weight less": (weights(value_net__bias=None), "do not fit.*value_net.bias"),
+    "other weight": (weights(value_net__bias=LARGE), "do not fit.*value_net.bias"),
+    "layers": (
+        weights(mlp_extractor__value_net__0__weight=torch.zeros(5, 3)),
+        r"layers \[4\] and \[5\] have no counterpart here",
+    ),
+    "broken layers": (
+        weights(mlp_extractor__policy_net__2__weight=torch.zeros(4, 9)),
+        "its layers do not fit each other",
+    ),
+    "other actions": (
+        weights(action_net__weight=torch.zeros(2, 4)),
+        "action space, which is of 1 ",
+    ),
     "no policy": (lambda saved: edited(saved, policy_class=None), "lacks 'policy_class'"),
-    "odd policy": (lambda saved: edited(saved, policy_class=ODD_POLICY), "Linear.* is none of Mlp"),
-    "odd space": (
-        lambda saved: edited(saved, observation_space=as_pickled(gymnasium.spaces.Text(3))),
-        "Text spaces have no JSON form",
+    "text for a policy": (lambda saved: edited(saved, policy_class="MlpPolicy"), "is none of Mlp"),
+    "derived policy": (
+        lambda saved: edited(saved, policy_class=as_saved(Derived)),
+        "a class of .*test_untrusted_zips .*is none of MlpPolicy",
     ),
-    "no space": (lambda saved: edited(saved, observation_space="Box"), "str spaces have no"),
+    "adapted policy": (
+        lambda saved: edited(saved, policy_class=as_saved(Adapted)),
+        "Adapted.__init__.* is none of MlpPolicy",
+    ),
+    "odd space": (observing(gymnasium.spaces.Text(3)), "Text'>, and none of Box, Dict"),
+    "no space": (lambda saved: edited(saved, observation_space=None), "lacks 'observation_space'"),
+    "text for a space": (lambda saved: edited(saved, observation_space="Box"), "it is str, and"),
     "other space": (
-        lambda saved: edited(
-            saved, observation_space=as_pickled(gymnasium.spaces.Box(-1, 1, (9,)))
-        ),
-        "do not fit",
+        observing(gymnasium.spaces.Box(-1, 1, (9,))),
+        "observation space, which is of 9 numbers, not 3",
     ),
+    "huge space": (observing(BOX, _shape=[10**5, 10**5]), "more than 4194304 numbers"),
+    "negative space": (observing(BOX, _shape=[-3]), "more than 4194304 numbers"),
+    "shape of a space": (observing(BOX, _shape="3"), "observation_space can't be read"),
+    "dtype": (observing(BOX, dtype="object"), "dtype object is not one of float16"),
+    "cut bounds": (observing(BOX, low="[1. ... 3.]"), "more bounds than are printed"),
+    "odd bounds": (observing(BOX, low="[a b c]"), "could not convert"),
+    "few bounds": (observing(BOX, low="[-1. -2.]"), "reshape"),
+    "list of bounds": (observing(BOX, low=[1, 2, 3]), "observation_space can't be read"),
+    "many choices": (
+        observing(gymnasium.spaces.Discrete(2), n="1" * 12),
+        "of 111111111111 numbers",
+    ),
+    "too many choices": (
+        observing(gymnasium.spaces.Discrete(2), n="1" * 30),
+        "space can't be read",
+    ),
+    "nested": (observing(NESTED), "in a Dict, only Box, Discrete, MultiDiscrete, MultiBinary can"),
+    "quotes": (observing(NESTED, spaces="{" + "'" * 10**6), "in a Dict, only Box"),
+    "brackets": (observing(NESTED, spaces="[(" * 10**6), "in a Dict, only Box"),
     "arguments": (lambda saved: edited(saved, policy_kwargs="x"), "not a dictionary"),
     "argument": (
         lambda saved: edited(saved, policy_kwargs={"full_std": False}),
         "full_std = False",
     ),
+    "type of an argument": (
+        lambda saved: edited(saved, policy_kwargs={"log_std_init": "x"}),
+        "log_std_init",
+    ),
     "activation": (
-        lambda saved: edited(saved, policy_kwargs=as_pickled({"activation_fn": torch.nn.GLU})),
-        "GLU.* is none of tanh, relu",
+        lambda saved: edited(saved, policy_kwargs=as_saved({"activation_fn": torch.nn.GLU})),
+        "GLU.* is none of tanh, relu, .*--activation",
     ),
-    "layers": (
-        lambda saved: edited(saved, policy_kwargs={"net_arch": {"pi": [4], "vf": [5]}}),
-        "the same layers",
-    ),
-    "half the layers": (
-        lambda saved: edited(saved, policy_kwargs={"net_arch": {"pi": [4]}}),
-        "the same layers",
-    ),
-    "odd layers": (lambda saved: edited(saved, policy_kwargs={"net_arch": [[4]]}), "net_arch"),
-    "other layers": (lambda saved: edited(saved, policy_kwargs={"net_arch": [7]}), "do not fit"),
 }
 
 
@@ -160,7 +242,7 @@ def test_what_is_no_such_zip_is_refused_in_one_line(
     with pytest.raises(
         DamagedModelError, match=f"broken.zip can't be imported: .*{words}"
     ) as error:
-        import_zip(path, "a2c")
+        imported(path, "a2c")
     assert "\n" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["broken.zip"]
 
@@ -172,37 +254,31 @@ def test_every_truncation_and_flipped_bit_is_refused_or_harmless(
     for length in range(0, len(whole), len(whole) // 50):
         path.write_bytes(whole[:length])
         with pytest.raises(DamagedModelError):
-            import_zip(path, "a2c")
+            imported(path, "a2c")
     weights = whole.index(b"PK", whole.index(b"policy.pth"))  # where that member begins
     for position in range(weights, weights + 4000, 50):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         with pytest.raises(DamagedModelError, match=r"damaged.zip can't be imported"):
-            import_zip(path, "a2c")
+            imported(path, "a2c")
 
 
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DamagedModelError, match=r"absent can't be imported: No such file"):
-        import_zip(tmp_path / "absent", "ppo")
+        imported(tmp_path / "absent", "ppo")
     with pytest.raises(DamagedModelError, match="it is not a file"):
-        import_zip(tmp_path, "ppo")
+        imported(tmp_path, "ppo")
 
 
-def test_another_strategy_is_refused_before_anything_is_unpickled(
-    saved: Path, tmp_path: Path
-) -> None:
-    mark = tmp_path / "executed"
-    path = tmp_path / "model.zip"
-    path.write_bytes(edited(saved, policy_class=as_pickled(Intruder(mark))))
+def test_another_strategy_is_refused(saved: Path, tmp_path: Path) -> None:
     for strategy in ("ppo", "trpo", "sac"):
         with pytest.raises(DamagedModelError, match=f"model of a2c, not of {strategy}"):
-            import_zip(path, strategy)
+            imported(saved, strategy)
     with pytest.raises(UnknownNameError, match="unknown strategy 'a3c'; did you mean sac or a2c"):
-        import_zip(path, "a3c")
-    assert not mark.exists()
+        imported(saved, "a3c")
     dqn = tmp_path / "dqn.zip"
     DQN("MlpPolicy", "CartPole-v1", buffer_size=10, policy_kwargs=NET).save(dqn)
     with pytest.raises(DamagedModelError, match="none of ppo, a2c"):
-        import_zip(dqn, "ppo")
+        imported(dqn, "ppo")
 
 
 def test_every_strategy_is_told_from_the_others(tmp_path: Path) -> None:
@@ -211,32 +287,37 @@ def test_every_strategy_is_told_from_the_others(tmp_path: Path) -> None:
         path = tmp_path / f"{strategy}.zip"
         kind = ALGORITHMS[strategy]
         kind("MlpPolicy", gymnasium.make("Pendulum-v1"), **options_of(strategy)).save(path)
-        import_zip(path, strategy)
+        imported(path, strategy)
         other = "a2c" if strategy != "a2c" else "ppo"
         with pytest.raises(DamagedModelError, match=f"say --strategy {strategy}"):
-            import_zip(path, other)
+            imported(path, other)
 
 
-def test_only_the_pickles_that_are_needed_are_executed(saved: Path, tmp_path: Path) -> None:
+def test_no_pickle_is_executed(saved: Path, command: Command, tmp_path: Path) -> None:
     mark = tmp_path / "executed"
-    path = tmp_path / "model.zip"
-    path.write_bytes(edited(saved, ep_info_buffer=as_pickled(Intruder(mark))))
-    import_zip(path, "a2c")
+    path, statistics = tmp_path / "model.zip", tmp_path / "statistics.pkl"
+    path.write_bytes(spiked(saved, Intruder(mark)))
+    check_same_policies(imported(path, "a2c"), imported(saved, "a2c"))
+    with closing(VecNormalize(one("Pendulum-v1"))) as env:
+        env.observation_space = Intruder(mark)
+        env.save(str(statistics))
+    assert imported(path, "a2c", statistics).normalizer is not None
+    more = ("--env", "Pendulum-v1", "--strategy", "a2c", "--runs", tmp_path / "runs")
+    answer = command("import", path, *more, "--statistics", statistics)
+    assert (answer.code, answer.err) == (0, "")
+    assert command("import", path, *more, "--trust-pickle").code == 2
+    statistics.write_bytes(pickle.dumps(Intruder(mark)))
+    with pytest.raises(DamagedModelError, match=r"holds no VecNormalize.*pathlib.Path.touch"):
+        imported(path, "a2c", statistics)
     assert not mark.exists()
-    path.write_bytes(edited(saved, observation_space=as_pickled(Intruder(mark))))
-    with pytest.raises(DamagedModelError, match="NoneType spaces"):
-        import_zip(path, "a2c")
+    pickle.loads(statistics.read_bytes())
     assert mark.exists()  # the intruder works where it is let in
 
 
-@pytest.mark.parametrize("content", [b"", b"abc", pickle.dumps({"obs_rms": 3})])
-def test_other_statistics_are_refused(content: bytes, saved: Path, tmp_path: Path) -> None:
-    path = tmp_path / "statistics.pkl"
-    with pytest.raises(DamagedModelError, match=r"statistics.pkl can't be imported: No such file"):
-        import_zip(saved, "a2c", path)
-    path.write_bytes(content)
-    with pytest.raises(DamagedModelError, match=r"statistics.pkl can't be imported"):
-        import_zip(saved, "a2c", path)
+def check_same_policies(one: ReinforcementPolicy, other: ReinforcementPolicy) -> None:
+    assert one.description() == other.description()
+    tensors = other.tensors()
+    assert all(torch.equal(value, tensors[key]) for key, value in one.tensors().items())
 
 
 def test_statistics_of_another_shape_are_refused(saved: Path, tmp_path: Path) -> None:
@@ -244,7 +325,7 @@ def test_statistics_of_another_shape_are_refused(saved: Path, tmp_path: Path) ->
     with closing(VecNormalize(one("CartPole-v1"))) as env:
         env.save(str(path))
     with pytest.raises(DamagedModelError, match="statistics of observation have another shape"):
-        import_zip(saved, "a2c", path)
+        imported(saved, "a2c", path)
 
 
 MEBIBYTE = 2**20
@@ -286,7 +367,7 @@ def refused_cheaply(path: Path, words: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(DamagedModelError, match=words):
-            import_zip(path, "a2c")
+            imported(path, "a2c")
         assert tracemalloc.get_traced_memory()[1] < 8 * MEBIBYTE
     finally:
         tracemalloc.stop()
@@ -298,38 +379,14 @@ def test_limits_hold_for_members_and_files(
     path = tmp_path / "model.zip"
     path.write_bytes(packed(members(saved) | {f"p{i}.pth": b"" for i in range(100)}))
     with pytest.raises(DamagedModelError, match="106 members, more than 64"):
-        import_zip(path, "a2c")
-    monkeypatch.setattr(importing, "LARGEST_STATISTICS", 10)
+        imported(path, "a2c")
+    monkeypatch.setattr(reading, "MAX_BYTES", 10)
     (tmp_path / "statistics").write_bytes(b"x" * 11)
     with pytest.raises(DamagedModelError, match="statistics can't be imported: it is larger than"):
-        import_zip(saved, "a2c", tmp_path / "statistics")
+        imported(saved, "a2c", tmp_path / "statistics")
     monkeypatch.setattr(archive, "LARGEST_SUM", 100)
     with pytest.raises(DamagedModelError, match="it is larger than 100 bytes"):
-        import_zip(saved, "a2c")
-
-
-def test_without_trust_nothing_is_opened(saved: Path, command: Command, tmp_path: Path) -> None:
-    mark = tmp_path / "executed"
-    path, statistics = tmp_path / "model.zip", tmp_path / "statistics.pkl"
-    path.write_bytes(edited(saved, policy_class=as_pickled(Intruder(mark))))
-    statistics.write_bytes(pickle.dumps(Intruder(mark)))
-    runs = tmp_path / "runs"
-    for file in (path, tmp_path / "absent.zip"):
-        answer = command(
-            *("import", file, "--env", "Pendulum-v1", "--strategy", "a2c", "--runs", runs),
-            *("--statistics", statistics),
-        )
-        assert answer.code == 2
-        assert answer.err.startswith(f"error: {file}: a zip of Stable-Baselines3 can run any code")
-        assert answer.err.endswith("--trust-pickle\n")
-        assert answer.err.count("\n") == 1
-    assert not mark.exists()
-    assert not runs.exists()
-    with pytest.raises(InvalidOptionError, match="trust"):
-        import_run(ImportOptions(path, "Pendulum-v1", "a2c"))
-    with pytest.raises(DamagedModelError):  # the intruder works where it is let in
-        import_zip(path, "a2c")
-    assert mark.exists()
+        imported(saved, "a2c")
 
 
 @pytest.mark.parametrize("form", ["zip", "pickle", "torch"])
@@ -344,11 +401,11 @@ def test_models_and_runs_never_unpickle(
     torch_file = io.BytesIO()
     torch.save(Intruder(mark), torch_file)
     contents = {
-        "zip": edited(saved, policy_class=as_pickled(Intruder(mark))),
+        "zip": spiked(saved, Intruder(mark)),
         "pickle": pickle.dumps(Intruder(mark)),
         "torch": torch_file.getvalue(),
     }
-    options = ImportOptions(saved, "Pendulum-v1", "a2c", runs=tmp_path, trust_pickle=True)
+    options = ImportOptions(saved, "Pendulum-v1", "a2c", runs=tmp_path)
     import_run(replace(options, name="run"))
     capsys.readouterr()
     run = tmp_path / "run"

@@ -8,6 +8,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ import torch
 from sb3_contrib import TQC, TRPO
 from stable_baselines3 import A2C, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.save_util import data_to_json
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from nondiff.agents.sb3.exchange.importing import import_zip
+from nondiff.agents.sb3.policy import ReinforcementPolicy
 from nondiff.env_recipe import EnvRecipe
 
 torch.set_num_threads(1)
@@ -32,6 +36,7 @@ OFF_POLICY: dict[str, Any] = {
     "policy_kwargs": NET,
 }
 SHORT = {"ppo": {"batch_size": 16, "n_epochs": 1}, "trpo": {"batch_size": 16}}
+PICKLED = ":serialized:"
 ALGORITHMS = {"ppo": PPO, "a2c": A2C, "trpo": TRPO, "sac": SAC, "td3": TD3, "tqc": TQC}
 
 
@@ -76,8 +81,44 @@ def edited(saved: Path, **changes: Any) -> bytes:
     return packed(contents)
 
 
-def as_pickled(value: Any) -> dict[str, str]:
-    return {":type:": "x", ":serialized:": base64.b64encode(pickle.dumps(value)).decode()}
+def imported(
+    path: Path,
+    strategy: str,
+    statistics: Path | None = None,
+    env_id: str = "Pendulum-v1",
+    **more: Any,
+) -> ReinforcementPolicy:
+    """What a zip holds for an environment."""
+    with closing(EnvRecipe(env_id).make()) as env:
+        return import_zip(path, strategy, env, statistics, **more)
+
+
+def as_saved(value: Any, **changes: Any) -> Any:
+    """What Stable-Baselines3 writes of a value into `data`, with other plain attributes."""
+    saved = json.loads(data_to_json({"value": value}))["value"]
+    return saved | changes if changes else saved
+
+
+def with_tensors(saved: Path, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """The zip with other tensors."""
+    contents = members(saved)
+    tensors = torch.load(io.BytesIO(contents["policy.pth"]), weights_only=True)
+    change(tensors)
+    file = io.BytesIO()
+    torch.save(tensors, file)
+    return packed(contents | {"policy.pth": file.getvalue()})
+
+
+def spiked(saved: Path, intruder: Intruder) -> bytes:
+    """The zip with an intruder in place of each pickle; what is plain beside it stays."""
+    contents = members(saved)
+    data = json.loads(contents["data"])
+    pickled = base64.b64encode(pickle.dumps(intruder)).decode()
+    spikes = [value for value in data.values() if isinstance(value, dict) and PICKLED in value]
+    assert len(spikes) > 5
+    for value in spikes:
+        value[PICKLED] = pickled
+    return packed(contents | {"data": json.dumps(data).encode()})
 
 
 class Intruder:

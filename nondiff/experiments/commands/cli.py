@@ -40,7 +40,7 @@ Train neural networks against objectives that have no gradient.
   doctor           say what is installed, and how to get what is not
   runs             list runs, and draw the learning curves of several
   export           write a policy as a zip of Stable-Baselines3
-  import           make a run of such a zip, which may execute code: only with --trust-pickle
+  import           make a run of such a zip, of which nothing is executed
 
 nondiff COMMAND --help lists a command's options.
 """

@@ -49,12 +49,12 @@ class ImportOptions:
     """A wrapper that the environment was in; see train."""
     statistics: Path | None = None
     """The file that VecNormalize saved, if it was trained with observations normalised so."""
+    activation: Literal["tanh", "relu", "elu", "leaky_relu", "silu"] | None = None
+    """Activation function, where the zip names none of these; None: the algorithm's default."""
     name: str | None = None
     """Name of the run folder; None: made from environment and strategy, with a number."""
     runs: Path = Path("runs")
     """Where run folders lie."""
-    trust_pickle: bool = False
-    """Accept that the zip and the statistics may run any code on this machine."""
 
 
 def parse_export(arguments: list[str], prog: str) -> ExportOptions:
@@ -93,20 +93,17 @@ def import_run(options: ImportOptions) -> int:
     """Make a run of a zip; returns the exit code.
 
     Raises:
-        InvalidOptionError: no --trust-pickle, when nothing is opened, or spaces that do not fit.
+        InvalidOptionError: spaces that do not fit.
         UnknownNameError, DamagedModelError: see `import_zip`.
         RunError: the run can't be created or written.
     """
-    if not options.trust_pickle:
-        raise InvalidOptionError(
-            f"{options.file}: a zip of Stable-Baselines3 can run any code on this machine when it "
-            "is loaded; if you trust whoever made it, accept that with --trust-pickle"
-        )
     from nondiff.agents.sb3.exchange.importing import import_zip
 
     recipe = EnvRecipe(options.env, env_arguments(options.env_arg), tuple(options.wrapper))
     with recipe.opened() as env:
-        policy = import_zip(options.file, options.strategy, options.statistics)
+        policy = import_zip(
+            options.file, options.strategy, env, options.statistics, options.activation
+        )
         check_spaces(str(options.file), policy, env)
     stem = f"{recipe.spec().id.rpartition('/')[2]}-{options.strategy}-imported"
     with closing(Run.create(options.runs, options.name, stem, _config(options, recipe))) as run:

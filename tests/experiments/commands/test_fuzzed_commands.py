@@ -237,7 +237,7 @@ ONCE = ("--episodes", "1", "--random-episodes", "0", "--video-episodes", "1")
 BREAKS, GO_TO = "faulty_envs:Breaks-v0", "small_envs:GoTo-v0"
 WAVES, FEW_POINTS = "nondiff/SurfaceWaves6-v0", ("--env-arg", "pool=held-out", "--points", "2")
 REACH, FEW_PLAYED = "nondiff/PandaReach-v0", ("--out", "new", "--episodes", "2")
-IMPORT = ("--env", BREAKS, "--strategy", "ppo", "--trust-pickle")
+IMPORT = ("--env", BREAKS, "--strategy", "ppo")
 TO, BOTH = ("--to", "new.zip"), ("--to", "new.zip", "--statistics", "new.pkl")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from nondiff.errors import DamagedModelError
+from nondiff.files.untrusted_json import parse_json
 
 DATA, WEIGHTS = "data", "policy.pth"
 MEMBER = re.compile(r"data|_stable_baselines3_version|system_info\.txt|\w+(\.\w+)*\.pth", re.ASCII)
@@ -28,7 +28,7 @@ def read_members(path: Path) -> tuple[dict[str, Any], bytes]:
         raise DamagedModelError(f"it is larger than {LARGEST_SUM} bytes")
     with zipfile.ZipFile(path) as archive:
         _check_members(archive.infolist())
-        data = json.loads(_read(archive, DATA, LARGEST_DATA))
+        data = parse_json(_read(archive, DATA, LARGEST_DATA))
         if not isinstance(data, dict):
             raise DamagedModelError(f"its member {DATA} is not a JSON object")
         return data, _read(archive, WEIGHTS, LARGEST_MEMBER)
