@@ -155,10 +155,10 @@ def _set_item(stack: list[Any], _: Any) -> None:
     _set_items(stack, [key, value])
 
 
-OTHERS: dict[str, Callable[[list[Any], Any], None]] = {
+OTHERS: dict[str, Callable[[list[Any], Any], Any]] = {
     "MARK": lambda stack, _: stack.append(MARK),
-    "POP": lambda stack, _: stack.pop() and None,
-    "POP_MARK": lambda stack, _: _to_mark(stack) and None,
+    "POP": lambda stack, _: stack.pop(),
+    "POP_MARK": lambda stack, _: _to_mark(stack),
     "DUP": lambda stack, _: stack.append(stack[-1]),
     "GLOBAL": _global,
     "STACK_GLOBAL": _stack_global,
