@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nondiff.agents.presets import find_preset
-from nondiff.agents.strategy import State, Strategy, TrainedPolicy, Training
+from nondiff.agents.strategy import EndReason, State, Strategy, TrainedPolicy, Training
 from nondiff.env_recipe import EnvRecipe
 from nondiff.experiments.run.checkpoints import CheckpointFolder
 
@@ -82,8 +82,8 @@ class Stopwatch(CheckpointFolder):
             self._saving = None
         return False
 
-    def review(self, steps: int, policy: TrainedPolicy) -> bool:
-        return True
+    def evaluate(self, steps: int, policy: TrainedPolicy) -> EndReason | None:
+        return None
 
     def keep(self, steps: int, policy: TrainedPolicy) -> None:
         """Nothing to do."""

@@ -16,7 +16,7 @@ from nondiff.agents.callback import Callback
 from nondiff.agents.policies.network import check_network
 from nondiff.agents.presets import Preset, completed, preset_for
 from nondiff.agents.seeds import LARGEST_SEED
-from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
+from nondiff.agents.strategy import EndReason, Strategy, TrainedPolicy, Training
 from nondiff.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
 from nondiff.env_recipe import EnvRecipe
 from nondiff.errors import InvalidOptionError
@@ -221,8 +221,8 @@ class _Recorder:
         self.result.calls = steps
         return not self._callback(steps, mean_return)
 
-    def review(self, steps: int, policy: TrainedPolicy) -> bool:
-        return self._callback.goes_on
+    def evaluate(self, steps: int, policy: TrainedPolicy) -> EndReason | None:
+        return None if self._callback.goes_on else "callback"
 
     def keep(self, steps: int, policy: TrainedPolicy) -> None:
         """The network is trained in place, and so is kept already."""

@@ -106,8 +106,7 @@ def run(
     if learner.meter is not None:
         training.simulator_seconds = partial(_simulator_seconds, learner.meter)
     try:
-        # What a learner does after its last call is evaluated with the final policy, by the caller.
-        if due and not learner.is_spent() and not observer.review(learner.calls, policy):
+        if due and _ends(learner, observer, policy):
             return policy
         while not learner.is_over():
             before = learner.calls
@@ -118,13 +117,20 @@ def run(
             observer.record(learner.calls, metrics)
             if _crossed(before, learner.calls, training.checkpoint_every):
                 training.checkpoints.save(_state(learner, origin))
-            if due and not learner.is_spent() and not observer.review(learner.calls, policy):
+            if due and _ends(learner, observer, policy):
                 break
     except BaseException:
         if non_finite_weight(learner.module) is None:
             observer.keep(learner.calls, policy)
         raise
     return policy
+
+
+def _ends(learner: Learner, observer: Observer, policy: NetworkPolicy) -> bool:
+    """Whether the observer ends the training on its evaluation of the policy."""
+    if learner.is_spent():  # the caller evaluates the final policy
+        return False
+    return observer.evaluate(learner.calls, policy) is not None
 
 
 def _simulator_seconds(meter: Meter) -> float:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_EVERY = 10_000  # environment steps
 Need = Literal["black box", "vjp", "twin"]
+EndReason = Literal["success", "return", "callback"]  # why an observer ends a training
 
 
 class Policy(Protocol):
@@ -54,16 +55,16 @@ class Observer(Protocol):
                 not, an interruption may have come between them.
 
         Returns:
-            Whether the policy is to be shown to `review` before training goes on.
+            Whether the policy is to be evaluated before training goes on.
         """
         ...
 
     def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
-        """Note the progress; whether the policy is to be shown to `review` now."""
+        """Note the progress; returns whether the policy is to be evaluated now."""
         ...
 
-    def review(self, steps: int, policy: TrainedPolicy) -> bool:
-        """Evaluate and keep the policy; whether training goes on."""
+    def evaluate(self, steps: int, policy: TrainedPolicy) -> EndReason | None:
+        """Evaluate and keep the policy; returns why training is to end, if it is."""
         ...
 
     def keep(self, steps: int, policy: TrainedPolicy) -> None:

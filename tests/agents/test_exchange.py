@@ -253,8 +253,8 @@ def test_an_imported_run_is_judged_and_exported_again(
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.count("\n") == 1
     run = Run.open(tmp_path / "theirs")
-    assert (run.state["state"], set(run.state["models"])) == ("imported", {"best", "last"})
-    assert run.config["env_arguments"] == {"g": 9.0}
+    assert (run.state.state, set(run.state.models)) == ("imported", {"best", "last"})
+    assert run.config.env_arguments == {"g": 9.0}
     answer = command("evaluate", run.folder, *FEW)
     assert (answer.code, answer.err) == (0, "")
     assert "theirs" in answer.out

@@ -15,6 +15,7 @@ from nondiff.agents.capabilities import check_values
 from nondiff.errors import InvalidOptionError
 from nondiff.experiments.commands.train import TrainOptions, planned
 from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.schema import RunConfig
 
 WAVES = "nondiff/SurfaceWaves6-v0"
 HUGE = [
@@ -54,7 +55,7 @@ def test_a_strangers_run_with_huge_numbers_is_refused_in_a_line(
     options = TrainOptions(env=env, strategy=name, budget=10**12)
     config = planned(options, find_strategy(name)()) | {"checkpoint_every": 100}
     config["hyperparameters"] = {**config["hyperparameters"], **values}
-    with closing(Run.create(tmp_path, "run", "", config)) as run:
+    with closing(Run.create(tmp_path, "run", "", RunConfig.model_validate(config))) as run:
         run.update(state="interrupted")
     answer = command("train", "--resume", tmp_path / "run")
     assert answer.code == 2

@@ -138,7 +138,7 @@ def test_a_run_from_python_is_that_of_the_command(command: Command, tmp_path: Pa
             runs=str(tmp_path),
             eval_episodes=2,
             confirm_episodes=2,
-            judge_episodes=5,
+            held_out_episodes=5,
         ),
         nondiff.PPO(gamma=0.8),
     )
@@ -155,7 +155,7 @@ def test_options_that_are_left_out_are_the_presets(tmp_path: Path) -> None:
     def end(steps: int, mean_return: float | None) -> bool:
         return False
 
-    options = nondiff.TrainOptions(env=DENSE, runs=tmp_path, judge_episodes=1, strategy="a2c")
+    options = nondiff.TrainOptions(env=DENSE, runs=tmp_path, held_out_episodes=1, strategy="a2c")
     run = nondiff.train_run(options, on_progress=end)
     config = json.loads((run.folder / "config.json").read_text())
     preset = nondiff.find_preset("a2c", DENSE)

@@ -89,7 +89,7 @@ def test_a_run_resets_its_environments_with_these_seeds(tmp_path: Path) -> None:
         budget=20,
         seed=9,
         eval_episodes=3,
-        judge_episodes=4,
+        held_out_episodes=4,
         runs=tmp_path,
     )
     train(options, find_strategy("a2c")(num_envs=2))  # type: ignore[call-arg]

@@ -93,7 +93,7 @@ def test_a_preset_fits_its_environment(key: tuple[str, str]) -> None:
 def test_the_whole_budget_is_learned_from(name: str) -> None:
     watcher = Watcher(every=1)
     policy = trained(quick(name), "Pendulum-v1", BUDGET, watcher=watcher)
-    _, initial = watcher.reviews[0]
+    _, initial = watcher.evaluated[0]
     final = policy.tensors()
     assert any(not torch.equal(initial[key], final[key]) for key in final)
 

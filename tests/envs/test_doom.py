@@ -552,7 +552,7 @@ def test_training_goes_on_when_engines_are_killed(tmp_path: Path, vec_env: Any) 
             name="doom",
             eval_every=256,
             eval_episodes=1,
-            judge_episodes=1,
+            held_out_episodes=1,
             checkpoint_every=128,
         )
         run = train(
@@ -562,8 +562,8 @@ def test_training_goes_on_when_engines_are_killed(tmp_path: Path, vec_env: Any) 
         stop.set()
         thread.join()
     assert len(killed) == 2
-    assert run.state["steps"] == 256
-    assert run.state["result"]["episodes"] == 1
+    assert run.state.steps == 256
+    assert run.state.result.episodes == 1
     assert "CnnPolicy" in (run.model_folder("best") / "model.json").read_text()
 
 

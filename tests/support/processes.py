@@ -165,7 +165,7 @@ def check_all_gone(processes: list[psutil.Process]) -> None:
 def segments_done(folder: Path) -> int:
     """How many segments of a run have ended."""
     run = Run.open(folder)
-    return int(run.state.get("checkpoint", 0)) // int(run.config["checkpoint_every"])
+    return (run.state.checkpoint or 0) // (run.config.checkpoint_every or 1)
 
 
 def leftovers(root: Path) -> list[Path]:
@@ -198,11 +198,12 @@ def bits(folder: Path) -> dict[str, str]:
     for path in [*folder.glob("checkpoints/*/*"), folder / "metrics.csv"]:
         contents[str(path.relative_to(folder))] = path.read_bytes()
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-    scores = {role: (model["steps"], model["score"]) for role, model in run.state["models"].items()}
+    scores = {role: (model.steps, model.score) for role, model in run.state.models.items()}
+    result = None if run.state.result is None else run.state.result.to_json()
     # Through JSON and back, as a run that was resumed has been.
     return sums | {
         "files": ", ".join(sorted(path.name for path in folder.iterdir())),
-        "result": json.dumps([run.state["result"], run.state["steps"], scores]),
+        "result": json.dumps([result, run.state.steps, scores]),
     }
 
 

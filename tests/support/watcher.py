@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from nondiff.agents import find_strategy
-from nondiff.agents.strategy import Strategy, TrainedPolicy, Training
+from nondiff.agents.strategy import EndReason, Strategy, TrainedPolicy, Training
 from nondiff.env_recipe import EnvRecipe
 
 
@@ -20,7 +20,7 @@ class Watcher:
     every: int | None = None
     solved: Callable[[TrainedPolicy], bool] | None = None
     steps: int = 0
-    reviews: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
+    evaluated: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
     metrics: list[dict[str, float]] = field(default_factory=list)
 
     def begin(self, steps: int, evaluated: bool = True) -> bool:
@@ -31,12 +31,12 @@ class Watcher:
         self.steps = steps
         return self.every is not None and steps % self.every == 0
 
-    def review(self, steps: int, policy: TrainedPolicy) -> bool:
+    def evaluate(self, steps: int, policy: TrainedPolicy) -> EndReason | None:
         self.keep(steps, policy)
-        return not (self.solved and self.solved(policy))
+        return "success" if self.solved and self.solved(policy) else None
 
     def keep(self, steps: int, policy: TrainedPolicy) -> None:
-        self.reviews.append((steps, policy.tensors()))
+        self.evaluated.append((steps, policy.tensors()))
 
     def record(self, steps: int, metrics: Mapping[str, float]) -> None:
         self.metrics.append(dict(metrics))

@@ -13,7 +13,7 @@ from nondiff.agents.strategy import Observer, TrainedPolicy
 
 
 class Bridge(BaseCallback):
-    """Reports every step, has the policy reviewed when due, and ends training on the budget.
+    """Reports every step, has the policy evaluated when due, and ends training on the budget.
 
     `cut` says whether it ended the training before the algorithm came to an end by itself.
     """
@@ -38,9 +38,9 @@ class Bridge(BaseCallback):
         successes = self.model.ep_success_buffer or ()
         success = float(np.mean(successes)) if successes else None
         due = self._observer.after_step(steps, mean_return, success)
-        if steps >= self._budget:  # whoever trains reviews the end, after the last update
+        if steps >= self._budget:  # whoever trains evaluates the end, after the last update
             return self._is_last_before_update()
-        return not due or self._observer.review(steps, self._policy())
+        return not due or self._observer.evaluate(steps, self._policy()) is None
 
     def _is_last_before_update(self) -> bool:
         """Whether the algorithm will learn from this step, and then end by itself."""

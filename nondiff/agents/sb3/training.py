@@ -56,8 +56,8 @@ def train(
         count_from(environments, segment.start // config.num_envs)
         account.simulator_seconds = partial(simulator_seconds, environments)
         due = observer.begin(segment.start) and segment.start < training.budget
-        over = due and not observer.review(segment.start, segment.policy())
-        while not over and not segment.run():
+        reason = observer.evaluate(segment.start, segment.policy()) if due else None
+        while reason is None and not segment.run():
             del segment  # its buffers are freed before the next one's are made
             segment = Segment(config, training, observer, environments, module, lessons)
         policy = segment.policy()
@@ -137,7 +137,7 @@ class Segment:
         """Train to the next checkpoint and save it; returns whether training is over."""
         if self._number == 0 and self._lessons is not None:
             self._warm_start(self._lessons.demonstrations)
-            if not self._observer.review(0, self.policy()):
+            if self._observer.evaluate(0, self.policy()) is not None:
                 return True
         budget = self._training.budget
         cut = self._learn(min(self._boundary, budget))

@@ -149,16 +149,16 @@ def _training(arguments: list[str], prog: str) -> Callable[[Stop], Run]:
 
 
 def _print_result(run: Run, prog: str) -> None:
-    from nondiff.experiments.run.card import headline
+    from nondiff.experiments.run.card import headline, stopped
 
     state = run.state
     line = nondiff_line("evaluate", run.folder, *run.trust_options(), *_film(run), prog=prog)
     out(
         headline(run),
-        f"trained {state['steps']:,} steps in {state['seconds']:.1f} s; "
-        f"best model at {state['models']['best']['steps']:,}",
         f"run folder: {run.folder}",
         f"look at it: {line}",
+        f"trained {state.steps:,} steps in {state.seconds:.1f} s; "
+        f"best model at {state.models['best'].steps:,}; stopped: {stopped(run)}",
     )
 
 

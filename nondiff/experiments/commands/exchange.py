@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -14,6 +14,7 @@ from nondiff.env_recipe import EnvRecipe, env_arguments
 from nondiff.errors import InvalidOptionError, RunError
 from nondiff.experiments.evaluation.fit import check_spaces
 from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.schema import RunConfig
 from nondiff.experiments.terminal.console import out
 from nondiff.experiments.terminal.parsing import parse_options
 from nondiff.experiments.terminal.shell_commands import nondiff_line
@@ -109,7 +110,7 @@ def import_run(options: ImportOptions) -> int:
     with closing(Run.create(options.runs, options.name, stem, _config(options, recipe))) as run:
         _keep(run, policy)
     line = nondiff_line("evaluate", run.folder)
-    out(f"imported {options.file} as {run.folder}: {line} judges it")
+    out(f"imported {options.file} as {run.folder}: {line} evaluates it")
     return 0
 
 
@@ -121,12 +122,12 @@ def _keep(run: Run, policy: TrainedPolicy) -> None:
         raise RunError(f"{run.folder} can't be written: {error.strerror or error}") from error
 
 
-def _config(options: ImportOptions, recipe: EnvRecipe) -> dict[str, Any]:
-    return {
-        "env": recipe.id,
-        "env_arguments": dict(recipe.arguments),
+def _config(options: ImportOptions, recipe: EnvRecipe) -> RunConfig:
+    return RunConfig(
+        env=recipe.id,
+        env_arguments=dict(recipe.arguments),
         **recipe.more(),
-        "strategy": options.strategy,
-        "imported_from": str(options.file),
-        "statistics": None if options.statistics is None else str(options.statistics),
-    }
+        strategy=options.strategy,
+        imported_from=str(options.file),
+        statistics=None if options.statistics is None else str(options.statistics),
+    )

@@ -16,7 +16,7 @@ from nondiff.experiments.run.provenance import versions
 from nondiff.experiments.stopping import Stop
 from nondiff.experiments.terminal.console import err
 from nondiff.experiments.terminal.parsing import AnyPath, parse_known_options
-from nondiff.experiments.training.callbacks import BY_CALLBACK, Callbacks
+from nondiff.experiments.training.callbacks import Callbacks
 from nondiff.experiments.training.demonstration_check import check_unchanged
 from nondiff.experiments.training.session import carry_on, configured, set_device
 
@@ -60,7 +60,7 @@ def parse_resume(arguments: list[str], prog: str) -> ResumeOptions:
 def resume(
     options: ResumeOptions, stop: Stop | None = None, callbacks: Callbacks | None = None
 ) -> Run:
-    """Train a run to its end, and judge the best model; returns the finished run.
+    """Train a run to its end, and evaluate the best model; returns the finished run.
 
     Raises:
         NondiffError: there is no such run, it is being trained, it is finished, or training broke
@@ -76,7 +76,7 @@ def resume(
             run.ask(**changes)  # which is written when training begins
         strategy, plan = configured(run)
         check_unchanged(run, strategy)
-        set_device(run.config["device"], run.config["threads"])
+        set_device(run.config.device, run.config.threads or 1)
         with run.recipe.opened() as env:
             strategy.check(env)
             _check_fit(run, env)
@@ -103,37 +103,38 @@ def _check(run: Run, changes: dict[str, Any]) -> None:
     """Refuse what would end at once, or before the run's present step."""
     if run.status() == "imported":
         raise RunError(f"{run.folder} was imported: there is no training to go on with")
-    before, steps = run.asked, int(run.state["steps"])
-    budget = changes.get("budget", before["budget"])
+    before, steps = run.asked, run.state.steps
+    budget = changes.get("budget", before.budget)
     if budget < steps:
         raise InvalidOptionError(f"--budget {budget} is below the {steps:,} steps already done")
     if run.status() != "finished":
         return
-    step = int(run.config["hyperparameters"].get("num_envs", 1))  # of all environments together
-    spent = steps + step > before["budget"]
+    step = int(run.config.hyperparameters.get("num_envs", 1))  # of all environments together
+    spent = steps + step > before.budget
     if spent and steps + step > budget:
         raise RunError(
             f"{run.folder} is finished: its budget of {budget:,} steps is spent; to go on, give a "
             "larger --budget"
         )
-    unchanged = all(before[name] == (before | changes)[name] for name in STOPS)
-    if not spent and unchanged and run.state.get("stopped_by") != BY_CALLBACK:
+    stops = {name: getattr(before, name) for name in STOPS}
+    reached = ", ".join(f"{name} {value}" for name, value in stops.items())
+    unchanged = all(stops[name] == changes.get(name, stops[name]) for name in STOPS)
+    if not spent and unchanged and run.stop_reason != "callback":
         raise RunError(
             f"{run.folder} is finished: at step {steps:,} it reached what it was to stop at "
-            f"({', '.join(f'{name} {before[name]}' for name in STOPS)}); to go on, give another "
-            "--stop-at-success or --stop-at-return, or None"
+            f"({reached}); to go on, give another --stop-at-success or --stop-at-return, or None"
         )
 
 
 def _check_fit(run: Run, env: Any) -> None:
     """Refuse an environment whose spaces are no longer those that the run was trained in."""
-    if "last" in run.state["models"]:
+    if "last" in run.state.models:
         with suppress(DamagedModelError):  # the run goes on from its checkpoint
             check_spaces(str(run.folder), run.load_policy("last"), env)
 
 
 def _note_versions(run: Run) -> None:
-    before, present = run.config.get("versions", {}), versions()["versions"]
+    before, present = run.config.versions, versions()["versions"]
     changed = [
         f"{name} {before.get(name)} -> {present.get(name)}"
         for name in sorted({*before, *present})

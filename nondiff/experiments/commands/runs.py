@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from rich.table import Table
@@ -13,6 +13,7 @@ from rich.table import Table
 from nondiff.errors import RunError
 from nondiff.experiments.run.file_names import CONFIG
 from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.schema import RunState
 from nondiff.experiments.terminal.console import err, out_json, out_table
 from nondiff.experiments.terminal.parsing import parse_options
 from nondiff.files.safe_path import SafePath
@@ -41,12 +42,13 @@ class RunsOptions:
 class Entry:
     """How a run stands.
 
-    Success and return are those of its judgement if it is finished, of its latest evaluation
-    otherwise, and None if it has none.
+    Success and return are those of its held-out evaluation if it is finished, of its latest
+    evaluation otherwise, and None if it has none.
     """
 
     run: str
     state: str
+    stop_reason: str | None = None
     environment: str | None = None
     strategy: str | None = None
     seed: int | None = None
@@ -125,29 +127,34 @@ def _may_be_run(place: SafePath) -> bool:
 
 
 def _entry(run: Run) -> Entry:
-    state, result = run.state, run.state.get("result")
-    latest: dict[str, Any] = state.get("latest") or {}
-    success, return_mean = latest.get("success"), latest.get("return_mean")
-    if state.get("state") == "finished" and result is not None:
-        success = result["success"] and result["success"]["value"]
-        return_mean = result["return_mean"]["value"]
+    success, return_mean = _scores(run.state)
     return Entry(
         run=str(run.folder),
         state=run.status(),
         environment=_environment(run),
-        strategy=str(run.config["strategy"]),
-        seed=run.config.get("seed"),
-        steps=int(state.get("steps", 0)),
-        budget=int(run.asked["budget"]),
-        success=None if success is None else float(success),
-        return_mean=None if return_mean is None else float(return_mean),
-        updated=state.get("updated"),
+        stop_reason=run.stop_reason,
+        strategy=run.config.strategy,
+        seed=run.config.seed,
+        steps=run.state.steps,
+        budget=run.asked.budget,
+        success=success,
+        return_mean=return_mean,
+        updated=run.state.updated,
     )
 
 
+def _scores(state: RunState) -> tuple[float | None, float | None]:
+    """Success rate and mean return."""
+    result, latest = state.result, state.latest
+    if state.state == "finished" and result is not None:
+        success = None if result.success is None else result.success.value
+        return success, result.return_mean.value
+    return (None, None) if latest is None else (latest.success, latest.return_mean)
+
+
 def _environment(run: Run) -> str:
-    arguments = [f"{key}={value}" for key, value in run.config["env_arguments"].items()]
-    return cut(" ".join([run.config["env"], *arguments]), SHOWN)
+    arguments = [f"{key}={value}" for key, value in run.config.env_arguments.items()]
+    return cut(" ".join([run.config.env, *arguments]), SHOWN)
 
 
 def _print_table(entries: list[Entry]) -> None:
@@ -155,16 +162,16 @@ def _print_table(entries: list[Entry]) -> None:
     for heading in ("run", "environment", "strategy", "seed", "steps", "success", "return"):
         right = heading in ("seed", "steps", "success", "return")
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
-    for heading in ("state", "last change, UTC"):
+    for heading in ("state", "stop reason", "last change, UTC"):
         table.add_column(heading, overflow="fold")
     for entry in entries:
         table.add_row(*_row(entry))
-    out_table(table, file_width=150)
+    out_table(table, file_width=160)
 
 
 def _row(entry: Entry) -> list[str]:
     if entry.steps is None or entry.budget is None:
-        return [entry.run, *["-"] * 6, entry.state, "-"]
+        return [entry.run, *["-"] * 6, entry.state, "-", "-"]
     return [
         entry.run,
         entry.environment or "-",
@@ -174,5 +181,6 @@ def _row(entry: Entry) -> list[str]:
         "-" if entry.success is None else f"{entry.success:.1%}",
         "-" if entry.return_mean is None else f"{entry.return_mean:.4g}",
         entry.state,
+        entry.stop_reason or "-",
         (entry.updated or "-").replace("T", " ").rstrip("Z"),
     ]

@@ -26,11 +26,15 @@ from nondiff.errors import InvalidOptionError, NondiffError
 from nondiff.experiments.evaluation.episodes import check_finite
 from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, Device, check_ranges
 from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.schema import RunConfig
 from nondiff.experiments.stopping import Stop
 from nondiff.experiments.terminal.parsing import AnyPath, parse_known_options, parse_options
 from nondiff.experiments.training.callbacks import Callbacks
-from nondiff.experiments.training.demonstration_check import checksums, with_absolute_path
-from nondiff.experiments.training.monitor import ReviewPlan
+from nondiff.experiments.training.demonstration_check import (
+    demonstrations_sha256,
+    with_absolute_path,
+)
+from nondiff.experiments.training.monitor import EvaluationPlan
 from nondiff.experiments.training.session import carry_on, set_device
 from nondiff.gym.returns import has_checked_returns
 from nondiff.gym.step_limit import CountsItsSteps
@@ -72,8 +76,8 @@ class TrainOptions:
     """Stop early once this success rate is confirmed; None: spend the budget."""
     stop_at_return: float | None = None
     """Stop early once this mean return is confirmed; None: spend the budget."""
-    judge_episodes: int = 100
-    """Episodes that judge the best model at the end."""
+    held_out_episodes: Annotated[int, tyro.conf.arg(aliases=["--judge-episodes"])] = 100
+    """Episodes of the evaluation at the end, which are not used for model selection."""
     device: Device = "cpu"
     """Where the networks are trained; small ones are fastest on the CPU."""
     threads: int = 1
@@ -136,7 +140,7 @@ def train(
     stop: Stop | None = None,
     callbacks: Callbacks | None = None,
 ) -> Run:
-    """Train, and judge the best model; returns the finished run.
+    """Train, and evaluate the best model on held-out episodes; returns the finished run.
 
     Raises:
         NondiffError: an option is wrong (nothing is written then), or training broke down (the
@@ -152,8 +156,9 @@ def train(
         strategy.check(env)
         _try_out(recipe, env)
         every = options.checkpoint_every or _checkpoint_every(env, strategy)
-        config = _config(options, strategy, plan, budget) | {"checkpoint_every": every}
-        config |= checksums(strategy)
+        config = _config(options, strategy, plan, budget).model_copy(
+            update={"checkpoint_every": every, **demonstrations_sha256(strategy)}
+        )
         stop.check()
         stem = f"{recipe.spec().id.rpartition('/')[2]}-{options.strategy}-s{options.seed}"
         with closing(Run.create(Path(options.runs), options.name, stem, config)) as run:
@@ -205,7 +210,7 @@ def _try_out(recipe: EnvRecipe, env: Any) -> None:
         ) from error
 
 
-def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
+def _checked(options: TrainOptions) -> tuple[EvaluationPlan, int]:
     """The plan of evaluations and the budget, with every number in its range."""
     budget = DEFAULT_BUDGET if options.budget is None else options.budget
     episodes = DEFAULT_EVAL_EPISODES if options.eval_episodes is None else options.eval_episodes
@@ -220,13 +225,13 @@ def _checked(options: TrainOptions) -> tuple[ReviewPlan, int]:
         "max_episode_steps": (_or_one(options.max_episode_steps), 1, MOST_STEPS),
         "eval_episodes": (episodes, 1, MOST_EPISODES),
         "confirm_episodes": (options.confirm_episodes, 1, MOST_EPISODES),
-        "judge_episodes": (options.judge_episodes, 1, MOST_EPISODES),
+        "held_out_episodes": (options.held_out_episodes, 1, MOST_EPISODES),
         "threads": (options.threads, 1, MOST_THREADS),
         "stop_at_success": (options.stop_at_success or 0.0, 0.0, 1.0),
         "stop_at_return": (options.stop_at_return or 0.0, -math.inf, math.inf),
     }
     check_ranges(ranges)
-    plan = ReviewPlan(
+    plan = EvaluationPlan(
         every,
         episodes,
         options.confirm_episodes,
@@ -240,7 +245,7 @@ def _or_one(value: int | None) -> int:
     return 1 if value is None else value
 
 
-def planned(options: TrainOptions, strategy: Strategy) -> dict[str, Any]:
+def planned(options: TrainOptions, strategy: Strategy) -> RunConfig:
     """The configuration that a run with these options would be given.
 
     Raises:
@@ -250,23 +255,23 @@ def planned(options: TrainOptions, strategy: Strategy) -> dict[str, Any]:
 
 
 def _config(
-    options: TrainOptions, strategy: Strategy, plan: ReviewPlan, budget: int
-) -> dict[str, Any]:
-    return {
-        "env": options.env,
-        "env_arguments": env_arguments(options.env_arg),
+    options: TrainOptions, strategy: Strategy, plan: EvaluationPlan, budget: int
+) -> RunConfig:
+    return RunConfig(
+        env=options.env,
+        env_arguments=env_arguments(options.env_arg),
         **recipe_of(options).more(),
-        "strategy": options.strategy,
-        "budget": budget,
-        "seed": options.seed,
-        "first_seeds_of_environments": {
+        strategy=options.strategy,
+        budget=budget,
+        seed=options.seed,
+        first_seeds_of_environments={
             "training": training_seed(options.seed),
             "evaluation during training": selection_seeds(options.seed, 1)[0],
-            "judgement": judgement_seeds(1)[0],
+            "held-out evaluation": judgement_seeds(1)[0],
         },
-        "hyperparameters": asdict(strategy),
-        "evaluation": asdict(plan),
-        "judge_episodes": options.judge_episodes,
-        "device": options.device,
-        "threads": options.threads,
-    }
+        hyperparameters=asdict(strategy),
+        evaluation=asdict(plan),
+        held_out_episodes=options.held_out_episodes,
+        device=options.device,
+        threads=options.threads,
+    )

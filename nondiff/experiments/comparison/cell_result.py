@@ -66,17 +66,17 @@ def judge(run: Run, episodes: int) -> Judgement:
     rated = all(episode.success is not None for episode in played)
     return Judgement(
         state="judged",
-        model_steps=run.state["models"]["last"]["steps"],
+        model_steps=run.state.models["last"].steps,
         env_arguments=dict(recipe.arguments),
         returns=[episode.episode_return for episode in played],
         lengths=[episode.length for episode in played],
         failed=[episode.failed for episode in played],
         success=[bool(episode.success) for episode in played] if rated else None,
-        steps=int(run.state["steps"]),
+        steps=run.state.steps,
         evaluation_calls=sum(evaluation_calls(read_metrics(run.files / METRICS)).values()),
         test_calls=0,
-        cpu_seconds=float(run.state.get("cpu_seconds", 0.0)),
-        seconds=float(run.state.get("seconds", 0.0)),
+        cpu_seconds=run.state.cpu_seconds,
+        seconds=run.state.seconds,
     )
 
 

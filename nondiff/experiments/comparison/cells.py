@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,6 @@ from nondiff.files.safe_path import SafePath
 
 RUNS, RECORDS, LOGS = "runs", "cells", "logs"  # folders of a comparison
 REVIEWS = 10  # evaluations spread over a cell's budget
-COMPARED = ("env", "env_arguments", "strategy", "budget", "seed", "hyperparameters", "evaluation")
-MORE = ("wrappers", "max_episode_steps")  # likewise, where it has them
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class Plan:
             name=cell.name,
             runs=self.folder / RUNS,
             eval_every=math.ceil(cell.budget / REVIEWS),
-            judge_episodes=1,
+            held_out_episodes=1,
             stop_at_success=None,
         )
         return with_train_args(options, self.train_args)
@@ -100,8 +98,7 @@ class Plan:
         Raises:
             NondiffError: an option is wrong.
         """
-        config: dict[str, Any] = json.loads(json.dumps(planned(*self.training(cell))))
-        return {name: config[name] for name in COMPARED} | _more(config)
+        return json.loads(json.dumps(planned(*self.training(cell)).compared()))  # type: ignore[no-any-return]
 
 
 def run_folder(comparison: SafePath, name: str) -> SafePath:
@@ -151,19 +148,14 @@ def _check_names(cells: Sequence[Cell]) -> None:
             raise InvalidOptionError(f"{cell.name!r}, made of {cell.env!r}, can't name a run")
 
 
-def _more(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: config[name] for name in MORE if name in config}
-
-
 def _check_made(plan: Plan, cell: Cell) -> None:
     """Refuse a run folder that was made with other options than this comparison's."""
     wanted, folder = plan.wanted(cell), plan.run_folder(cell)
     if folder.kind() is None or not (folder / CONFIG).is_anything():
         return
     run = Run.open(folder)
-    found = {name: run.config.get(name) for name in COMPARED} | {"budget": run.asked["budget"]}
-    found |= _more(run.config)
-    found["evaluation"] = {**(found["evaluation"] or {}), **_stops(run)}
+    found = run.config.compared() | {"budget": run.asked.budget}
+    found["evaluation"] = {**found["evaluation"], **_stops(run)}
     ours, theirs = _flat(wanted), _flat(found)
     differing = [
         f"{name} {theirs.get(name)!r}, not {ours.get(name)!r}"
@@ -177,7 +169,8 @@ def _check_made(plan: Plan, cell: Cell) -> None:
 
 
 def _stops(run: Run) -> dict[str, Any]:
-    return {name: run.asked[name] for name in ("stop_at_success", "stop_at_return")}
+    asked = run.asked
+    return {"stop_at_success": asked.stop_at_success, "stop_at_return": asked.stop_at_return}
 
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _provenance(plan: Plan, results: Results, command: str) -> dict[str, Any]:
         "headlines": headlines(results),
         "held_out_episodes": len(next(iter(results.judged.values()))["returns"]),
         **versions(),
-        "revisions_of_trainings": sorted({str(run.get("git_revision")) for run in runs}),
+        "revisions_of_trainings": sorted({str(run.git_revision) for run in runs}),
         "hyperparameters": kinds,
     }
 

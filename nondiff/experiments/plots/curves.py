@@ -152,10 +152,10 @@ def _metrics(run: Run) -> Rows:
 def _options(run: Run) -> dict[str, Any]:
     """All that was asked but the seed; an argument of the environment may be named like another."""
     config = run.config
-    arguments = dict(config.get("hyperparameters", {}))
-    for key, value in config["env_arguments"].items():
+    arguments = dict(config.hyperparameters)
+    for key, value in config.env_arguments.items():
         arguments[f"env.{key}" if key in (*arguments, *NAMED) else key] = value
-    return {"env": config["env"], "strategy": config["strategy"], **arguments}
+    return {"env": config.env, "strategy": config.strategy, **arguments}
 
 
 def _label(own: dict[str, Any], groups: list[dict[str, Any]]) -> str:

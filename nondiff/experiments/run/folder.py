@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from nondiff.agents.policies.model import MODEL, is_saved, load_policy, save_policy
 from nondiff.agents.policies.storage import clean
 from nondiff.agents.strategy import TrainedPolicy
@@ -36,15 +34,22 @@ from nondiff.experiments.run.locks import (
 )
 from nondiff.experiments.run.ownership import is_own, signature
 from nondiff.experiments.run.provenance import timestamp, versions
-from nondiff.experiments.run.schema import RunConfig, RunState
+from nondiff.experiments.run.schema import (
+    Asked,
+    Latest,
+    Model,
+    Result,
+    RunConfig,
+    RunState,
+    Score,
+    StopReason,
+)
 from nondiff.experiments.run.trust import check_files, check_recipe, is_data
 from nondiff.files.folders import new_folder, remove_made, share
 from nondiff.files.kinds import UnsafePathError
 from nondiff.files.locks import FolderLock
 from nondiff.files.safe_path import SafePath
 from nondiff.files.untrusted_json import MAX_BYTES
-
-_CONFIG, _STATE = TypeAdapter(RunConfig), TypeAdapter(RunState)
 
 
 class Run:
@@ -55,7 +60,7 @@ class Run:
     that appears whole; `run.json` says which is which. Whoever writes to a run holds its lock.
     """
 
-    def __init__(self, files: SafePath, config: dict[str, Any], state: dict[str, Any]) -> None:
+    def __init__(self, files: SafePath, config: RunConfig, state: RunState) -> None:
         self.files = files
         self.config = config
         self.state = state
@@ -68,7 +73,7 @@ class Run:
         return self.files.path
 
     @classmethod
-    def create(cls, root: Path, name: str | None, stem: str, config: dict[str, Any]) -> Run:
+    def create(cls, root: Path, name: str | None, stem: str, config: RunConfig) -> Run:
         """Create a folder under `root`: `name`, or else the first free of `stem`-1, `stem`-2, ...
 
         Raises:
@@ -76,7 +81,7 @@ class Run:
         """
         if name is not None:
             check_name(name)
-        config = config | versions()
+        config = config.model_copy(update=versions())
         place = SafePath(root)
         try:
             remove_leftovers(place.make_folder(), (CONFIG, STATE, LOCK))
@@ -84,10 +89,9 @@ class Run:
         except OSError as error:
             raise RunError(f"{root} can't hold runs: {error.strerror}") from error
         try:
-            state = {"state": "running", "started": timestamp(), "models": {}, "checkpoints": []}
-            run = cls(new, config, state)
-            write_json(new / CONFIG, config)
-            run.update(config_sha256=_digest(new / CONFIG), signature=signature(config), steps=0)
+            write_json(new / CONFIG, config.to_json())
+            run = cls(new, config, _first_state(config, _digest(new / CONFIG)))
+            run.update()
             run.trusted = True
             run._lock = lock_folder(new)  # it stays locked under its new name
             share(new)
@@ -120,18 +124,16 @@ class Run:
                 raise RunError(f"{folder} is not a run folder: it has no {CONFIG}; {_offer(files)}")
         except UnsafePathError as error:
             raise RunError(f"{folder} is damaged: {error}") from error
-        config, state = (read_json(files / name) for name in (CONFIG, STATE))
+        read = [read_json(files / name) for name in (CONFIG, STATE)]
         try:
-            # Strictly: a number in quotes is none, and would be met where it is computed with.
-            _CONFIG.validate_python(config, strict=True)
-            _STATE.validate_python(state, strict=True)
-            for model in state["models"].values():
-                check_name(model["folder"])
-        except (KeyError, TypeError, ValueError) as error:
+            config, state = RunConfig.from_json(read[0]), RunState.model_validate(read[1])
+            for model in state.models.values():
+                check_name(model.folder)
+        except ValueError as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{folder}: {CONFIG} or {STATE} is damaged: {reason}") from error
         run = cls(files, config, state)
-        run.trusted = trust or is_own(config, state.get("signature"))
+        run.trusted = trust or is_own(config.to_json(), state.signature)
         return run
 
     @classmethod
@@ -158,13 +160,13 @@ class Run:
     def _clear_away(self, trust: bool) -> None:
         """Refuse a run that can't go on, and remove what a crash left in it."""
         self.check_trusted()
-        if self.state.get("config_sha256") != _digest(self.files / CONFIG):
+        if self.state.config_sha256 != _digest(self.files / CONFIG):
             raise RunError(
                 f"{self.folder / CONFIG} was altered since the run began: it can't go on"
             )
         check_made(self.files)
         if trust:
-            self.state["signature"] = signature(self.config)  # written when training begins
+            self.state.signature = signature(self.config.to_json())  # written as training begins
         for name in self.files.names():
             if TEMPORARY.fullmatch(name):
                 (self.files / name).remove_file()
@@ -178,23 +180,33 @@ class Run:
 
     def status(self) -> str:
         """How the run stands: running, interrupted, finished, failed, ..."""
-        recorded = str(self.state.get("state"))
-        return "interrupted" if recorded == "running" and not is_locked(self.files) else recorded
+        if self.state.state == "running" and not is_locked(self.files):
+            return "interrupted"
+        return self.state.state
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """The options that a run may go on with other values of: see `ask`."""
-        evaluation = self.config.get("evaluation", {})  # an imported run has none
-        first = {
-            "budget": self.config.get("budget", 0),
+    def stop_reason(self) -> StopReason | None:
+        """Why its latest session ended.
+
+        None: it is under way, or the run was imported or made by version 0.1.0.
+        """
+        killed = self.state.state == "running" and not is_locked(self.files)
+        return "killed" if killed else self.state.stop_reason
+
+    @property
+    def asked(self) -> Asked:
+        """The options that a run may be resumed with other values of: see `ask`."""
+        evaluation = self.config.evaluation
+        first: dict[str, Any] = {
+            "budget": self.config.budget,
             "stop_at_success": evaluation.get("stop_at_success"),
             "stop_at_return": evaluation.get("stop_at_return"),
         }
-        return first | dict(self.state.get("asked", {}))
+        return Asked.model_construct(**first | self.state.asked.to_json())
 
     def ask(self, **options: Any) -> None:
-        """Set the budget, `stop_at_success` or `stop_at_return` that the run goes on with."""
-        self.state["asked"] = self.state.get("asked", {}) | options
+        """Set the budget, `stop_at_success` or `stop_at_return` that the run is resumed with."""
+        self.state.asked = self.state.asked.model_copy(update=options)
 
     @property
     def recipe(self) -> EnvRecipe:
@@ -215,15 +227,12 @@ class Run:
         """
         if not self.trusted:
             check_recipe(self.folder, self._recipe())
-            check_files(self.folder, self.config.get("hyperparameters", {}))
+            check_files(self.folder, self.config.hyperparameters)
 
     def _recipe(self) -> EnvRecipe:
         config = self.config
         return EnvRecipe(
-            config["env"],
-            config["env_arguments"],
-            tuple(config.get("wrappers", ())),
-            config.get("max_episode_steps"),
+            config.env, config.env_arguments, tuple(config.wrappers), config.max_episode_steps
         )
 
     @property
@@ -233,7 +242,7 @@ class Run:
 
     def trust_options(self) -> list[str]:
         """The option that later commands need, so that they use what this run names."""
-        known = is_own(self.config, self.state.get("signature"))
+        known = is_own(self.config.to_json(), self.state.signature)
         return [] if known or is_data(self._recipe()) else ["--trust"]
 
     def save_model(
@@ -241,7 +250,7 @@ class Run:
         policy: TrainedPolicy,
         steps: int,
         roles: list[str],
-        score: tuple[float, float] | None = None,
+        score: Score | None = None,
     ) -> None:
         """Keep a policy as the run's "best" or "last" model, or both; drop the one replaced.
 
@@ -262,20 +271,22 @@ class Run:
         if name not in taken:
             save_policy(policy, models / name)
         for role in roles:
-            self.state["models"][role] = {"folder": name, "steps": steps, "score": score}
+            self.state.models[role] = Model(folder=name, steps=steps, score=score)
         self.update(steps=steps)
         self._remove_other_models()
 
     def _remove_other_models(self) -> None:
-        kept = {model["folder"] for model in self.state["models"].values()}
+        kept = {model.folder for model in self.state.models.values()}
         for name in (self.files / MODELS).names():
             if MODEL_NAME.fullmatch(name) and name not in kept:
                 remove_made(self.files / MODELS / name, MODEL.files)
 
     def score(self, role: str) -> tuple[float, float] | None:
-        """What the "best" or "last" model was chosen by, if it was reviewed."""
-        score = self.state["models"].get(role, {}).get("score")
-        return None if score is None else (float(score[0]), float(score[1]))
+        """The score of the "best" or "last" model, if it was evaluated."""
+        model = self.state.models.get(role)
+        if model is None or model.score is None:
+            return None
+        return float(model.score[0]), float(model.score[1])
 
     def model_folder(self, role: str) -> Path:
         """The path of the "best" or "last" model, for messages; see `model`."""
@@ -287,21 +298,64 @@ class Run:
         Raises:
             RunError: the run has kept none.
         """
-        models = self.state["models"]
+        models = self.state.models
         if role not in models:
             raise RunError(
                 f"{self.folder} has no model {role!r}; it has {', '.join(models) or '-'}"
             )
-        return self.files / MODELS / str(models[role]["folder"])
+        return self.files / MODELS / models[role].folder
 
     def load_policy(self, role: str = "best") -> TrainedPolicy:
         """Load a model of this run; see `nondiff.agents.policies.model.load_policy`."""
         return load_policy(self.model(role))
 
+    def begin_session(self) -> None:
+        """Note that training begins, or is resumed."""
+        self.update(state="running", stop_reason=None, error=None)
+
+    def end_session(self, error: BaseException, signalled: bool) -> None:
+        """Note that training broke off."""
+        state, reason = ("interrupted", "signal") if signalled else ("failed", "error")
+        self.update(state=state, stop_reason=reason, error=str(error))
+
+    def note_evaluation(self, success: float | None, return_mean: float) -> None:
+        """Set the latest evaluation, which the next update writes."""
+        self.state.latest = Latest(success=success, return_mean=return_mean)
+
+    def finish(self, reason: StopReason, result: dict[str, Any], calls: int) -> None:
+        """Set what the run came to, which the next update writes.
+
+        Args:
+            reason: why training ended.
+            result: statistics of the held-out evaluation.
+            calls: that this evaluation made.
+        """
+        self.state.stop_reason, self.state.result = reason, Result.model_validate(result)
+        self.state.ledger = self.state.ledger.model_copy(update={"held_out_calls": calls})
+
     def update(self, **entries: Any) -> None:
-        """Note how the run stands."""
-        self.state |= {**entries, "updated": timestamp()}
-        write_json(self.files / STATE, self.state)
+        """Set fields of the state, and write it atomically.
+
+        Raises:
+            ValueError: the state has no such field, or it can't have the value.
+        """
+        for name, value in {**entries, "updated": timestamp()}.items():
+            if name not in RunState.model_fields:
+                raise ValueError(f"the state of a run has no field {name!r}")
+            setattr(self.state, name, value)
+        write_json(self.files / STATE, self.state.to_json())
+
+
+def _first_state(config: RunConfig, digest: str) -> RunState:
+    return RunState(
+        state="running",
+        started=timestamp(),
+        models={},
+        steps=0,
+        config_sha256=digest,
+        signature=signature(config.to_json()),
+        checkpoints=[],
+    )
 
 
 def _digest(path: SafePath) -> str:

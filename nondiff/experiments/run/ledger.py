@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
-
-from typing_extensions import TypedDict
 
 from nondiff.experiments.run.checkpoints import KEPT
 from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.schema import Calls, Checkpoint, Spent
 from nondiff.experiments.training.monitor import TrainingMonitor
 from nondiff.processes.cpu_time import cpu_seconds
-
-
-class Spent(TypedDict):
-    """Seconds that a training took.
-
-    `simulator_cpu_seconds` is None where there is no black box, or it runs in other processes.
-    """
-
-    seconds: float
-    cpu_seconds: float
-    simulator_cpu_seconds: float | None
 
 
 class Ledger:
@@ -42,14 +29,13 @@ class Ledger:
         self._run, self._monitor = run, monitor
         self._simulator_seconds = simulator_seconds
         self._started = time.perf_counter(), cpu_seconds()
-        self._earlier: dict[str, Any] = dict(run.state)  # as the session before left it
+        self._earlier = run.state.model_copy()  # as the session before left it
 
     def checkpoint_saved(self, steps: int) -> None:
         """Make a new checkpoint part of the run's record, atomically."""
         self.note()
-        entries = self._run.state.get("checkpoints", [])
-        before = [entry for entry in entries if entry["steps"] < steps]
-        kept = [*before, {"steps": steps, **self._spent()}][-KEPT:]
+        before = [entry for entry in self._run.state.checkpoints or () if entry.steps < steps]
+        kept = [*before, Checkpoint(steps=steps, **self._spent().to_json())][-KEPT:]
         self._run.update(checkpoint=steps, steps=steps, checkpoints=kept)
 
     def note(self) -> None:
@@ -57,41 +43,37 @@ class Ledger:
         if self._monitor.start is None:
             return  # training has not begun
         spent, state = self._spent(), self._run.state
-        state["steps"] = self._monitor.steps
-        state["seconds"], state["cpu_seconds"] = spent["seconds"], spent["cpu_seconds"]
-        state["ledger"] = {
-            "training_calls": self._monitor.steps,
-            "simulator_cpu_seconds": spent["simulator_cpu_seconds"],
-            "evaluation_calls": self._monitor.evaluation_calls,
-        }
+        state.steps = self._monitor.steps
+        state.seconds, state.cpu_seconds = spent.seconds, spent.cpu_seconds
+        state.ledger = Calls(
+            training_calls=self._monitor.steps,
+            simulator_cpu_seconds=spent.simulator_cpu_seconds,
+            evaluation_calls=self._monitor.evaluation_calls,
+        )
 
     def _spent(self) -> Spent:
         before, simulator = self._before(), self._simulator_seconds()
         if simulator is not None:
-            simulator = round((before["simulator_cpu_seconds"] or 0.0) + simulator, 3)
+            simulator = round((before.simulator_cpu_seconds or 0.0) + simulator, 3)
         wall, cpu = self._started
         return Spent(
-            seconds=round(before["seconds"] + time.perf_counter() - wall, 3),
-            cpu_seconds=round(before["cpu_seconds"] + cpu_seconds() - cpu, 3),
+            seconds=round(before.seconds + time.perf_counter() - wall, 3),
+            cpu_seconds=round(before.cpu_seconds + cpu_seconds() - cpu, 3),
             simulator_cpu_seconds=simulator,
         )
 
     def _before(self) -> Spent:
         """What was spent up to where this session began."""
         start, state = self._monitor.start, self._earlier
-        for entry in state.get("checkpoints", []):
-            if entry["steps"] == start:
-                return Spent(
-                    seconds=entry["seconds"],
-                    cpu_seconds=entry["cpu_seconds"],
-                    simulator_cpu_seconds=entry["simulator_cpu_seconds"],
-                )
+        for entry in state.checkpoints or ():
+            if entry.steps == start:
+                return entry
         if not start:
-            return Spent(seconds=0.0, cpu_seconds=0.0, simulator_cpu_seconds=None)
+            return Spent()
         return Spent(  # a run of version 0.1.0, which kept totals alone
-            seconds=state.get("seconds", 0.0),
-            cpu_seconds=state.get("cpu_seconds", 0.0),
-            simulator_cpu_seconds=state.get("ledger", {}).get("simulator_cpu_seconds"),
+            seconds=state.seconds,
+            cpu_seconds=state.cpu_seconds,
+            simulator_cpu_seconds=state.ledger.simulator_cpu_seconds,
         )
 
 
@@ -100,6 +82,6 @@ def committed(run: Run) -> int | None:
 
     None: every whole checkpoint is, as in a run of version 0.1.0.
     """
-    if "checkpoints" not in run.state:
+    if run.state.checkpoints is None:
         return None
-    return max((int(entry["steps"]) for entry in run.state["checkpoints"]), default=0)
+    return max((entry.steps for entry in run.state.checkpoints), default=0)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 from nondiff.agents.callback import Callback
-
-BY_CALLBACK: Literal["callback"] = "callback"  # what a run notes that such a function ended
 
 OnProgress = Callable[[int, float | None], object]  # steps, mean return
 OnEvaluation = Callable[[int, float | None, float], object]  # steps, success rate, mean return

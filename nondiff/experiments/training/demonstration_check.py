@@ -11,8 +11,6 @@ from nondiff.agents.strategy import Strategy
 from nondiff.errors import RunError
 from nondiff.experiments.run.folder import Run
 
-SHA256 = "demonstrations_sha256"
-
 
 def with_absolute_path(strategy: Strategy) -> Strategy:
     """The strategy, such that its demonstrations are found from any working directory."""
@@ -23,14 +21,14 @@ def with_absolute_path(strategy: Strategy) -> Strategy:
     return replace(strategy, **absolute)
 
 
-def checksums(strategy: Strategy) -> dict[str, str]:
-    """What a run notes of its demonstrations, if it has any.
+def demonstrations_sha256(strategy: Strategy) -> dict[str, str]:
+    """The field of a run's configuration for its demonstrations, if it has any.
 
     Raises:
         InvalidOptionError: they can't be read.
     """
     path = _path(strategy)
-    return {} if path is None else {SHA256: checksum(path)}
+    return {} if path is None else {"demonstrations_sha256": checksum(path)}
 
 
 def check_unchanged(run: Run, strategy: Strategy) -> None:
@@ -41,7 +39,7 @@ def check_unchanged(run: Run, strategy: Strategy) -> None:
         InvalidOptionError: they can't be read.
     """
     path = _path(strategy)
-    if path is not None and checksum(path) != run.config.get(SHA256):
+    if path is not None and checksum(path) != run.config.demonstrations_sha256:
         raise RunError(
             f"the demonstrations in {path} have changed since {run.folder} began: put back those "
             "that it began with, or begin a new run"

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import gymnasium
 import numpy as np
 from annotated_types import Ge
 
 from nondiff.agents.seeds import selection_seeds
-from nondiff.agents.strategy import TrainedPolicy
+from nondiff.agents.strategy import EndReason, TrainedPolicy
 from nondiff.experiments.evaluation.episodes import Episode, play
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.metrics import MetricsWriter, evaluation_calls
 from nondiff.experiments.stopping import Stop
-from nondiff.experiments.training.callbacks import BY_CALLBACK, Callbacks
+from nondiff.experiments.training.callbacks import Callbacks
 from nondiff.experiments.training.display import Display
 
 
 @dataclass(frozen=True)
-class ReviewPlan:
+class EvaluationPlan:
     """When and how a policy is evaluated during training.
 
     Args:
@@ -50,7 +50,7 @@ class TrainingMonitor:
         self,
         run: Run,
         env: gymnasium.Env[Any, Any],
-        plan: ReviewPlan,
+        plan: EvaluationPlan,
         display: Display,
         metrics: MetricsWriter,
         stop: Stop,
@@ -63,9 +63,11 @@ class TrainingMonitor:
         self._metrics = metrics
         self._stop = stop
         self._callbacks = callbacks
-        self._seeds = selection_seeds(run.config["seed"], max(plan.episodes, plan.confirm_episodes))
-        self._next_review = plan.every
+        seed = run.config.seed or 0
+        self._seeds = selection_seeds(seed, max(plan.episodes, plan.confirm_episodes))
+        self._next_evaluation = plan.every
         self._kept_at: int | None = None
+        self.reason: EndReason | None = None
         self._calls: dict[int, int] = {}  # of each evaluation, by its step
         self.start: int | None = None
         self.steps = 0
@@ -77,23 +79,23 @@ class TrainingMonitor:
 
     def begin(self, steps: int, evaluated: bool = True) -> bool:
         self.start = self.steps = steps
-        self._next_review = self._review_after(steps)
+        self._next_evaluation = self._evaluation_after(steps)
         self._calls = evaluation_calls(self._metrics.begin(steps, self.note))
         self._display.begin(steps)
         last = max((s for s in self._calls if s < steps + evaluated), default=0)
-        return self._review_after(last) <= steps
+        return self._evaluation_after(last) <= steps
 
     def after_step(self, steps: int, mean_return: float | None, success: float | None) -> bool:
         self.steps = steps
         self._display.update(steps, mean_return, success)
         self._stop.check()
         goes_on = self._callbacks.progress(steps, mean_return)
-        return steps >= self._next_review or not goes_on
+        return steps >= self._next_evaluation or not goes_on
 
-    def review(self, steps: int, policy: TrainedPolicy) -> bool:
+    def evaluate(self, steps: int, policy: TrainedPolicy) -> EndReason | None:
         if steps == self._kept_at:
-            return self._callbacks.ended_by is None
-        self._next_review = self._review_after(steps)
+            return self.reason
+        self._next_evaluation = self._evaluation_after(steps)
         episodes = self._evaluate(policy)
         success, mean_return = _success(episodes), _mean_return(episodes)
         score = (success or 0.0, mean_return)
@@ -101,23 +103,24 @@ class TrainingMonitor:
         best = self._run.score("best")
         is_best = best is None or score > best
         roles = ["best", "last"] if is_best else ["last"]
-        self._run.state["latest"] = {"success": success, "return_mean": mean_return}
+        self._run.note_evaluation(success, mean_return)
         self._run.save_model(policy, steps, roles, score)
         self._kept_at = steps
         self._record(steps, episodes)  # last: an evaluation with a row is one that is done
         self._callbacks.evaluation(steps, success, mean_return)
-        self._note_end(steps)
-        return self._callbacks.ended_by is None and not self._is_solved(episodes)
+        self.reason = self._end_reason(steps, episodes)
+        return self.reason
 
-    def _note_end(self, steps: int) -> None:
+    def _end_reason(self, steps: int, episodes: list[Episode]) -> EndReason | None:
         if self._callbacks.ended_by is not None:
-            self._run.state["stopped_by"] = BY_CALLBACK
             self.note(f"{self._callbacks.ended_by} ended the training at step {steps:,}")
+            return "callback"
+        return self._solved_by(episodes)
 
     def keep(self, steps: int, policy: TrainedPolicy) -> None:
         if steps == self._kept_at:
             return
-        roles = ["last"] if "best" in self._run.state["models"] else ["best", "last"]
+        roles = ["last"] if "best" in self._run.state.models else ["best", "last"]
         self._run.save_model(policy, steps, roles)
         self._kept_at = steps
 
@@ -127,28 +130,26 @@ class TrainingMonitor:
     def note(self, text: str) -> None:
         self._display.line(text)
 
-    def _review_after(self, steps: int) -> int:
+    def _evaluation_after(self, steps: int) -> int:
         return (steps // self._plan.every + 1) * self._plan.every
 
     def _evaluate(self, policy: TrainedPolicy) -> list[Episode]:
         first, more = self._plan.episodes, self._plan.confirm_episodes
         episodes = self._play(policy, self._seeds[:first])
-        if self._is_solved(episodes) and more > first:
+        if self._solved_by(episodes) and more > first:
             episodes += self._play(policy, self._seeds[first:more])
         return episodes
 
     def _play(self, policy: TrainedPolicy, seeds: list[int]) -> list[Episode]:
         return play(self._env, policy, seeds, on_step=lambda _: self._stop.check(), note=self.note)
 
-    def _is_solved(self, episodes: list[Episode]) -> bool:
+    def _solved_by(self, episodes: list[Episode]) -> Literal["success", "return"] | None:
         success, plan = _success(episodes), self._plan
         if plan.stop_at_return is not None and _mean_return(episodes) >= plan.stop_at_return:
-            return True
-        return (
-            success is not None
-            and plan.stop_at_success is not None
-            and success >= plan.stop_at_success
-        )
+            return "return"
+        if success is None or plan.stop_at_success is None or success < plan.stop_at_success:
+            return None
+        return "success"
 
     def _record(self, steps: int, episodes: list[Episode]) -> None:
         success, mean_return = _success(episodes), _mean_return(episodes)

@@ -20,14 +20,15 @@ from nondiff.experiments.run.checkpoints import CheckpointFolder
 from nondiff.experiments.run.file_names import CHECKPOINTS, CONFIG, CURVE, METRICS, TENSORBOARD
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.ledger import Ledger, committed
+from nondiff.experiments.run.schema import StopReason
 from nondiff.experiments.stopping import Interrupted, Stop
 from nondiff.experiments.terminal.shell_commands import shell_line
 from nondiff.experiments.training.callbacks import Callbacks
 from nondiff.experiments.training.display import Display
-from nondiff.experiments.training.monitor import ReviewPlan, TrainingMonitor
+from nondiff.experiments.training.monitor import EvaluationPlan, TrainingMonitor
 from nondiff.validation import first_fault
 
-NUMBERS = ("seed", "checkpoint_every", "judge_episodes", "threads")
+NUMBERS = ("seed", "checkpoint_every", "held_out_episodes", "threads")
 # What the disk, rather than a program, is at fault for.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 
@@ -36,11 +37,11 @@ def carry_on(
     run: Run,
     env: Any,
     strategy: Strategy,
-    plan: ReviewPlan,
+    plan: EvaluationPlan,
     stop: Stop,
     callbacks: Callbacks | None = None,
 ) -> None:
-    """Train a run to its end, and judge its best model.
+    """Train a run to its end, and evaluate its best model on held-out episodes.
 
     Args:
         run: a new run, or one that was interrupted.
@@ -57,29 +58,32 @@ def carry_on(
         RunError: the disk is full.
     """
     with _accounted(run), stop.no_other():
-        run.state.pop("stopped_by", None)
-        run.update(state="running", error=None)
+        run.begin_session()
         stop.check()
-        _train(run, env, strategy, plan, stop, callbacks or Callbacks())
-        _judge(run, env, stop)
+        reason = _train(run, env, strategy, plan, stop, callbacks or Callbacks())
+        _evaluate_best(run, env, stop, reason)
 
 
-def configured(run: Run) -> tuple[Strategy, ReviewPlan]:
+def configured(run: Run) -> tuple[Strategy, EvaluationPlan]:
     """The strategy and the plan of evaluations of a run.
 
     Raises:
         RunError: its configuration is damaged.
     """
     try:
-        numbers = {name: run.config[name] for name in NUMBERS} | {"budget": run.asked["budget"]}
+        config, asked = run.config, run.asked
+        numbers = {name: getattr(config, name) for name in NUMBERS} | {"budget": asked.budget}
         TypeAdapter(dict[str, NonNegativeInt]).validate_python(numbers)
-        TypeAdapter(Device).validate_python(run.config["device"])
-        kind = find_strategy(str(run.config["strategy"]))
-        hyperparameters = json.dumps(run.config["hyperparameters"])
+        TypeAdapter(Device).validate_python(config.device)
+        kind = find_strategy(config.strategy)
+        hyperparameters = json.dumps(config.hyperparameters)
         strategy = TypeAdapter(kind).validate_json(hyperparameters, strict=True)
-        stops = {name: run.asked[name] for name in ("stop_at_success", "stop_at_return")}
-        evaluation = json.dumps(run.config["evaluation"] | stops)
-        plan = TypeAdapter(ReviewPlan).validate_json(evaluation, strict=True)
+        stops = {
+            "stop_at_success": asked.stop_at_success,
+            "stop_at_return": asked.stop_at_return,
+        }
+        evaluation = json.dumps(config.evaluation | stops)
+        plan = TypeAdapter(EvaluationPlan).validate_json(evaluation, strict=True)
     except ValidationError as error:
         raise RunError(f"{run.folder / CONFIG} is damaged: {first_fault(error)}") from error
     except (LookupError, TypeError) as error:
@@ -106,9 +110,8 @@ def _accounted(run: Run) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
         with suppress(OSError):  # on a full disk the run is told from a running one by its lock
-            run.update(state="interrupted" if interrupted else "failed", error=str(error))
+            run.end_session(error, isinstance(error, Interrupted | KeyboardInterrupt))
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise RunError(f"{error.strerror} in {run.folder}; {what_is_kept(run)}") from error
         if isinstance(error, EnvironmentFailedError):
@@ -122,13 +125,13 @@ def _accounted(run: Run) -> Iterator[None]:
 
 def what_is_kept(run: Run) -> str:
     """Which models a run has, and where it can go on, for a message."""
-    models, checkpoint = run.state["models"], run.state.get("checkpoint")
+    models, checkpoint = run.state.models, run.state.checkpoint
     text = "no model had been kept yet"
     if "last" in models:
         last, best = models["last"], models["best"]
         text = (
-            f"the last good model, of step {last['steps']:,}, is {run.model_folder('last')}, "
-            f"and the best, of step {best['steps']:,}, {run.model_folder('best')}"
+            f"the last good model, of step {last.steps:,}, is {run.model_folder('last')}, "
+            f"and the best, of step {best.steps:,}, {run.model_folder('best')}"
         )
     place = "its start" if checkpoint is None else f"the checkpoint of step {checkpoint:,}"
     options = shell_line("--resume", run.folder, *run.trust_options())
@@ -139,21 +142,22 @@ def _train(
     run: Run,
     env: Any,
     strategy: Strategy,
-    plan: ReviewPlan,
+    plan: EvaluationPlan,
     stop: Stop,
     callbacks: Callbacks,
-) -> None:
+) -> StopReason:
+    """Train from the last checkpoint; returns why training ended."""
     from nondiff.experiments.plots.learning_curve import learning_curve
     from nondiff.experiments.run.metrics import MetricsWriter, read_metrics
 
-    config, budget = run.config, run.asked["budget"]
+    config, budget = run.config, run.asked.budget
     metrics = MetricsWriter(run.files / METRICS, run.files / TENSORBOARD)
     with closing(metrics), Display(budget) as display:
         display.line(f"training in {run.folder}")
         monitor = TrainingMonitor(run, env, plan, display, metrics, stop, callbacks)
-        training = Training(
-            run.recipe, budget, config["seed"], config["device"], config["checkpoint_every"]
-        )
+        assert config.seed is not None  # as `configured` has found
+        assert config.checkpoint_every is not None
+        training = Training(run.recipe, budget, config.seed, config.device, config.checkpoint_every)
         ledger = Ledger(run, monitor, lambda: training.simulator_seconds())
 
         def saved(steps: int) -> None:
@@ -165,29 +169,31 @@ def _train(
         )
         try:
             policy = strategy.train(training, monitor)
-            monitor.review(monitor.steps, policy)
+            reason = monitor.reason or "budget"
+            monitor.evaluate(monitor.steps, policy)
         finally:
             ledger.note()
     learning_curve(read_metrics(run.files / METRICS), run.folder.name, run.files / CURVE)
+    return reason
 
 
-def _judge(run: Run, env: Any, stop: Stop) -> None:
+def _evaluate_best(run: Run, env: Any, stop: Stop, reason: StopReason) -> None:
     from nondiff.experiments.evaluation.statistics import summarize
     from nondiff.experiments.run.card import write_card
 
-    seeds = judgement_seeds(run.config["judge_episodes"])
+    seeds = judgement_seeds(run.config.held_out_episodes or 1)
     policy = run.load_policy("best")
     with _held_out(run, env) as unseen:
         episodes = play(unseen, policy, seeds, on_step=lambda _: stop.check())
-    run.state["result"] = summarize(episodes).to_json()
-    run.state["ledger"]["judgement_calls"] = sum(episode.length for episode in episodes)
+    calls = sum(episode.length for episode in episodes)
+    run.finish(reason, summarize(episodes).to_json(), calls)
     write_card(run)
     run.update(state="finished", error=None)
 
 
 @contextmanager
 def _held_out(run: Run, env: Any) -> Iterator[Any]:
-    """The environment that a run is judged on: its own, where there is no data kept apart."""
+    """The environment of a run's held-out evaluation: its own, where it has no held-out data."""
     recipe = run.recipe.held_out()
     if recipe == run.recipe:
         yield env

@@ -23,6 +23,7 @@ from nondiff.experiments.plots.learning_curve import learning_curve
 from nondiff.experiments.run.file_names import METRICS, TENSORBOARD
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.metrics import MetricsWriter, Rows, read_metrics
+from nondiff.experiments.run.schema import RunConfig
 from nondiff.experiments.terminal.console import CELL_WIDTH
 from nondiff.files.safe_path import SafePath
 
@@ -63,14 +64,14 @@ def make(root: Path, name: str, sample: Sample) -> Run:
         "hyperparameters": sample.hyperparameters,
         "evaluation": {"stop_at_success": 0.99, "stop_at_return": None},
     }
-    with closing(Run.create(root, name, "", config)) as run:
+    with closing(Run.create(root, name, "", RunConfig.model_validate(config))) as run:
         write_metrics(run.folder, sample)
         notes: dict[str, Any] = {}
         if sample.returns:
             last = list(sample.returns.values())[-1]
             notes["latest"] = {"success": sample.success, "return_mean": last}
         if sample.state == "finished":
-            notes["result"] = SOLVED.to_json()
+            notes |= {"result": SOLVED.to_json(), "stop_reason": "budget"}
         run.update(state=sample.state, steps=sample.steps, **notes)
     return run
 
@@ -86,7 +87,7 @@ def write_metrics(folder: Path, sample: Sample) -> None:
 def imported(root: Path, name: str) -> None:
     """A run as `import` leaves it."""
     config = {"env": "Pendulum-v1", "env_arguments": {"g": 9.0}, "strategy": "sac"}
-    with closing(Run.create(root, name, "", config)) as run:
+    with closing(Run.create(root, name, "", RunConfig.model_validate(config))) as run:
         run.update(state="imported")
 
 
@@ -146,10 +147,16 @@ def test_every_run_stands_as_it_is(runs: Path, command: Command) -> None:
     assert line.startswith("runs/damaged: ")
     damaged = entries.pop("damaged")
     assert (damaged["environment"], damaged["steps"], damaged["success"]) == (None, None, None)
+    reasons = {name: entry["stop_reason"] for name, entry in entries.items()}
+    assert (reasons["finished"], reasons["killed"], reasons["trained"]) == (
+        "budget",
+        "killed",
+        None,
+    )
     finished = entries["finished"]
     assert (finished["run"], finished["seed"], finished["strategy"]) == ("runs/finished", 3, "ppo")
     assert (finished["steps"], finished["budget"]) == (100, 100)
-    # Of the judgement at the end, where there is one; of the latest evaluation otherwise.
+    # Of the held-out evaluation, where there is one; of the latest evaluation otherwise.
     assert (finished["success"], finished["return_mean"]) == (0.75, 10.0)
     killed = entries["killed"]
     assert (killed["success"], killed["return_mean"], killed["steps"]) == (0.25, 3.0, 64)
@@ -173,12 +180,18 @@ def test_the_table_says_the_same(runs: Path, command: Command) -> None:
     assert table.keys() == STATES.keys()
     *finished, changed = table["finished"]
     steps = "100 of 100, 100%"
-    assert finished == ["CartPole-v1", "ppo", "3", steps, "75.0%", "10", "finished"]
+    assert finished == ["CartPole-v1", "ppo", "3", steps, "75.0%", "10", "finished", "budget"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:]{8}", changed)
     killed = ["CartPole-v1 length=4 x=y z", "ppo", "0", "64 of 100, 64%", "25.0%", "3"]
-    assert table["killed"][:-1] == [*killed, "interrupted"]
-    assert table["trained"][3:-1] == ["0 of 100, 0%", "-", "-", "interrupted"]  # nobody holds it
-    assert table["damaged"] == ["-"] * 6 + ["damaged", "-"]
+    assert table["killed"][:-1] == [*killed, "interrupted", "killed"]
+    assert table["trained"][3:-1] == [
+        "0 of 100, 0%",
+        "-",
+        "-",
+        "interrupted",
+        "killed",
+    ]  # nobody holds it
+    assert table["damaged"] == ["-"] * 6 + ["damaged", "-", "-"]
 
 
 def test_listing_changes_nothing(runs: Path, command: Command) -> None:
@@ -224,13 +237,13 @@ def test_nothing_is_cut_on_a_narrow_terminal(
     answer = command("runs", ".")
     assert (answer.code, answer.err) == (0, "")
     lines = re.sub(r"\x1b\[[\d;]*m", "", answer.out).splitlines()
-    assert max(map(len, lines)) <= max(columns, 9 * CELL_WIDTH)
+    assert max(map(len, lines)) <= max(columns, 10 * CELL_WIDTH)
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
     whole = ["".join(pieces).replace(" ", "") for pieces in zip(*cells, strict=True)]
     shown = (name, "CartPole-v1text=[/b]:smile:[red]", "ppo", "0", "64of100,64%", "-", "3")
     assert whole[:7] == list(shown)
     assert whole[7] == "interrupted"
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d[\d:]{8}", whole[8])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d[\d:]{8}", whole[9])
 
 
 # Curves

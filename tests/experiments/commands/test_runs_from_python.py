@@ -49,7 +49,7 @@ def test_the_page_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     smaller = {
         **{"4096": "512", "2048": "256", "1024": "128", "episodes=50": "episodes=5"},
-        "TrainOptions(env": "TrainOptions(judge_episodes=5, env",
+        "TrainOptions(env": "TrainOptions(held_out_episodes=5, env",
     }
     page = re.sub("|".join(map(re.escape, smaller)), lambda found: smaller[found.group()], PAGE)
     names: dict[str, Any] = {}
@@ -101,13 +101,13 @@ def test_a_callback_ends_a_run_which_can_be_resumed(
     said = capsys.readouterr().err
     assert "on_evaluation ended the training at step " in said
     assert state_of(ended)["state"] == "finished"
-    assert state_of(ended)["stopped_by"] == "callback"
+    assert state_of(ended)["stop_reason"] == "callback"
     assert 64 <= state_of(ended)["steps"] < 1_024
     whole = nondiff.train_run(
         options(tmp_path, name="whole", budget=1_024), strategy, presets=False
     )
     resumed = nondiff.resume_run(str(ended.folder))
-    assert "stopped_by" not in state_of(resumed)
+    assert state_of(resumed)["stop_reason"] == "budget"
     first, second = (run.load_policy("last").tensors() for run in (whole, resumed))
     assert all(torch.equal(first[name], second[name]) for name in first)
 

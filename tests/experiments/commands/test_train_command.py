@@ -49,10 +49,11 @@ gymnasium.register("TheirEnv-v0", entry_point=TheirEnv)
 
 def test_the_last_lines_say_how_good_it_is_and_where_it_lies(reach: tuple[Path, Answer]) -> None:
     _, answer = reach
-    judged, trained, folder, look = answer.out.splitlines()
+    judged, folder, look, trained = answer.out.splitlines()
     assert judged.startswith("success ")
     assert "over 5 evaluation episodes" in judged
     assert trained.startswith("trained 640 steps in ")
+    assert trained.endswith("; stopped: the budget of 640 steps was spent")
     assert folder == "run folder: runs/reach"
     assert "evaluate.py runs/reach --video" in look
     assert "Warning" not in answer.err
@@ -66,10 +67,10 @@ def test_a_run_folder_is_whole(reach: tuple[Path, Answer]) -> None:
         *("models", "README.md", ".lock"),
     }
     run = Run.open(folder)
-    assert run.state["state"] == "finished"
-    assert run.state["steps"] == 640
-    assert run.state["result"]["episodes"] == 5
-    kept = {model["folder"] for model in run.state["models"].values()}
+    assert run.state.state == "finished"
+    assert run.state.steps == 640
+    assert run.state.result.episodes == 5
+    kept = {model.folder for model in run.state.models.values()}
     assert {path.name for path in (folder / "models").iterdir()} == kept
     for role in ("best", "last"):
         assert run.load_policy(role).description()["strategy"] == "ppo"
@@ -136,8 +137,8 @@ def test_hyperparameters_and_environment_arguments_are_taken(
     )
     assert answer.code == 0
     run = Run.open(tmp_path / "joints")
-    assert run.config["env_arguments"] == {"control_type": "joints", "horizon": 10}
-    hyperparameters = run.config["hyperparameters"]
+    assert run.config.env_arguments == {"control_type": "joints", "horizon": 10}
+    hyperparameters = run.config.hyperparameters
     assert (hyperparameters["learning_rate"], hyperparameters["net_arch"]) == (2e-3, [16, 16])
     assert hyperparameters["gamma"] == 0.7  # of the preset, which "joints" does not change
     assert run.load_policy().description()["action_space"]["shape"] == [7]
@@ -196,6 +197,6 @@ def test_an_interrupted_run_can_be_evaluated(command: Command, tmp_path: Path) -
     assert process.returncode == 130
     assert "interrupted" in err.splitlines()[-1]
     assert "Traceback" not in err
-    assert Run.open(folder).state["state"] == "interrupted"
+    assert Run.open(folder).state.state == "interrupted"
     answer = command("evaluate", folder, "--episodes", 2, "--random-episodes", 0)
     assert answer.code == 0

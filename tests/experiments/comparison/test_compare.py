@@ -95,9 +95,9 @@ def test_every_cell_is_trained_and_judged(done: Done) -> None:
     }
     for name in names:
         run = Run.open(done.options.folder / "runs" / name)
-        assert (run.status(), run.state["steps"]) == ("finished", 64)
-        assert run.config["evaluation"]["every"] == 7
-        assert run.config["hyperparameters"]["n_steps"] == 16
+        assert (run.status(), run.state.steps) == ("finished", 64)
+        assert run.config.evaluation["every"] == 7
+        assert run.config.hyperparameters["n_steps"] == 16
     assert [(row["strategy"], row["budget"]) for row in done.results["rows"]] == [
         ("ppo", 64),
         ("a2c", 64),
@@ -386,7 +386,7 @@ class Comparing:
 
     def _checkpoint(self) -> int:
         made = (self.run_folder / "config.json").exists()
-        return int(Run.open(self.run_folder).state.get("checkpoint", 0)) if made else 0
+        return (Run.open(self.run_folder).state.checkpoint or 0) if made else 0
 
 
 def slow(folder: Path) -> CompareOptions:
@@ -406,13 +406,13 @@ def test_nothing_outlives_a_kill_and_the_training_goes_on(tmp_path: Path) -> Non
             assert time.monotonic() < end
     run = Run.open(comparing.run_folder)
     assert run.status() == "interrupted"
-    at, started = run.state["checkpoint"], run.state["started"]
+    at, started = run.state.checkpoint, run.state.started
     assert 0 < at < 1200
 
     compare(slow(tmp_path / "killed"))
     run = Run.open(comparing.run_folder)
-    assert (run.status(), run.state["steps"]) == ("finished", 1200)
-    assert run.state["started"] == started  # the same run, which went on
+    assert (run.status(), run.state.steps) == ("finished", 1200)
+    assert run.state.started == started  # the same run, which went on
 
 
 @pytest.mark.slow
@@ -425,7 +425,7 @@ def test_ctrl_c_keeps_what_is_there_and_says_how_to_go_on(tmp_path: Path) -> Non
     assert "0 of 1 trainings are done and kept in" in err
     assert "go on with: nondiff compare --envs Pendulum-v1 --strategies ppo" in err
     run = Run.open(comparing.run_folder)
-    assert run.state["state"] == "interrupted"  # it ended cleanly
+    assert run.state.state == "interrupted"  # it ended cleanly
     plan = plan_of(slow(tmp_path / "stopped"))
     assert read_record(plan.record_path(plan.cells[0])) is None
 
@@ -479,7 +479,7 @@ def test_training_keeps_to_its_pool_and_the_end_is_judged_on_the_other(
         with EnvRecipe(WAVES, {"pool": pool}).opened() as env:
             means[pool] = sum(e.episode_return for e in play(env, policy, seeds)) / 3
     assert means["training"] != pytest.approx(means["held-out"], rel=1e-3)
-    assert run.state["result"]["return_mean"]["value"] == pytest.approx(means["held-out"])
+    assert run.state.result.return_mean.value == pytest.approx(means["held-out"])
     answer = command(
         "evaluate", tmp_path / "run", "--episodes", 3, "--random-episodes", 0, "--json"
     )

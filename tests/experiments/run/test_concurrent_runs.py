@@ -26,6 +26,7 @@ from slow_cases import some_slow
 
 from nondiff.errors import RunError
 from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.schema import RunConfig
 
 AT_ONCE = 8
 CARTPOLE = ("--env", "CartPole-v1", "--budget", 64, "--net-arch", 4, *FEW_EPISODES)
@@ -36,7 +37,7 @@ def create(start: Any, end: Any, root: str, name: str | None, number: int, answe
     config = {"env": "CartPole-v1", "env_arguments": {}, "strategy": "ppo", "number": number}
     start.wait(PATIENCE)
     try:
-        run = Run.create(Path(root), name, "stem", config)
+        run = Run.create(Path(root), name, "stem", RunConfig.model_validate(config))
     except RunError as error:
         answers.put((number, "refused", str(error)))
         return
@@ -69,7 +70,7 @@ def test_a_name_is_given_once(attempt: int, tmp_path: Path) -> None:
     for _, came, text in found:
         assert came == "created" or "exists already; choose another --name" in text
     assert [path.name for path in tmp_path.iterdir()] == ["same"]
-    assert Run.open(tmp_path / "same").config["number"] == winner
+    assert Run.open(tmp_path / "same").config.to_json()["number"] == winner
 
 
 @pytest.mark.parametrize("attempt", some_slow(range(3), [2]))
@@ -78,7 +79,7 @@ def test_names_that_are_made_differ(attempt: int, tmp_path: Path) -> None:
     assert {text for _, _, text in found} == {f"stem-{n}" for n in range(1, AT_ONCE + 1)}
     for number, came, name in found:
         assert came == "created"
-        assert Run.open(tmp_path / name).config["number"] == number
+        assert Run.open(tmp_path / name).config.to_json()["number"] == number
     assert leftovers(tmp_path) == []
 
 
@@ -148,4 +149,4 @@ def test_two_processes_that_go_on_with_a_run(tmp_path: Path) -> None:
         assert "is being trained by another process" in refused.err
         assert refused.err.count("\n") == 1
         assert trained.wait() == 0
-    assert Run.open(tmp_path / "run").state["steps"] == 2_000
+    assert Run.open(tmp_path / "run").state.steps == 2_000

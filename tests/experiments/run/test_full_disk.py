@@ -66,7 +66,7 @@ def check_full(answer: Answer, folder: Path) -> None:
 def check_whole(folder: Path, error: str) -> None:
     """Assert that a run's models and checkpoints load, and so do those that a message names."""
     run = Run.open(folder)
-    for role in run.state["models"]:
+    for role in run.state.models:
         run.load_policy(role)
     for model in re.findall(r"\S+/models/step-[\d-]+", error):
         load_policy(model)

@@ -338,7 +338,7 @@ def check_resuming(befallen: Damages, sandbox: Sandbox, budget: int = 40) -> Non
         after = whole_models(run)
         if answer.code == 0:
             assert after.keys() == {"best", "last"}
-            assert Run.open(run).state["state"] == "finished"
+            assert Run.open(run).state.state == "finished"
         else:
             assert after.keys() >= before.keys()
             assert answer.err.count("evaluation of") or before == after

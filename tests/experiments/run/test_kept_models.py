@@ -25,7 +25,7 @@ def test_the_last_model_is_the_policy_that_training_ended_with(
     assert train_here(*options, *more) == 0
     run = Run.open(tmp_path / "run")
     config = run.config
-    training = Training(run.recipe, config["budget"], config["seed"], "cpu", 20)
+    training = Training(run.recipe, config.budget, config.seed or 0, "cpu", 20)
     trained = configured(run)[0].train(training, _Recorder(None)).tensors()
     kept = run.load_policy("last").tensors()
     assert kept.keys() == trained.keys()

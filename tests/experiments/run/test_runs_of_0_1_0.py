@@ -21,7 +21,7 @@ def test_a_run_is_resumed_with_the_evaluation_that_was_cut(
     strategy: str, tmp_path: Path, command: Command
 ) -> None:
     folder = Path(shutil.copytree(RUNS / strategy, tmp_path / strategy))
-    steps = Run.open(folder).state["checkpoint"]
+    steps = Run.open(folder).state.checkpoint
     before = [row for row in read_metrics(folder / "metrics.csv") if row["steps"] <= steps]
     assert command("runs", tmp_path).code == 0
     assert command("evaluate", folder, "--episodes", 2).code == 0

@@ -192,7 +192,7 @@ def test_the_user_may_name_a_link_to_a_run(place: Path) -> None:
     (place / "home" / "link").symlink_to("../runs/good")
     assert nondiff(place / "home", "evaluate", "link", *FEW).code == 0
     assert nondiff(place / "home", "train", "--resume", "link", "--budget", 40).code == 0
-    assert Run.open(place / "runs" / "good").state["steps"] >= 40
+    assert Run.open(place / "runs" / "good").state.steps >= 40
 
 
 # Files that the user names to be written

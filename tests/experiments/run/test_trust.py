@@ -27,6 +27,7 @@ from nondiff.envs import ENVIRONMENTS
 from nondiff.errors import UntrustedError
 from nondiff.experiments.run import ownership
 from nondiff.experiments.run.folder import Run
+from nondiff.experiments.run.schema import RunConfig
 from nondiff.experiments.run.trust import DATA, FILES, is_data
 
 EVIL = """
@@ -166,7 +167,14 @@ def test_a_strangers_comparison_is_what_the_user_asks_for_or_refused(
     what = ("--envs", "CartPole-v1", "--strategies", "a2c", "--budgets", 16, "--seeds", 1)
     small = ("--train-arg=--n-steps=4", "--train-arg=--num-envs=1", "--episodes", 1, "--no-html")
     line = ("compare", *what, *small, "--folder", "c")
-    with closing(Run.create(tmp_path / "c" / "runs", "CartPole-v1-a2c-b16-s0", "", config())):
+    with closing(
+        Run.create(
+            tmp_path / "c" / "runs",
+            "CartPole-v1-a2c-b16-s0",
+            "",
+            RunConfig.model_validate(config()),
+        )
+    ):
         pass
     answer = nondiff(tmp_path, *line)
     assert answer.code == 2
@@ -334,7 +342,7 @@ def test_there_may_be_no_place_for_a_key(
     monkeypatch.setenv("XDG_STATE_HOME", place)
     monkeypatch.setenv("HOME", "" if place in ("", "relative") else str(tmp_path))
     assert ownership.signature({"a": 1}) is None
-    with closing(Run.create(tmp_path / "runs", "a", "", config())) as run:
+    with closing(Run.create(tmp_path / "runs", "a", "", RunConfig.model_validate(config()))) as run:
         assert run.recipe.id == "evil_package:Evil-v0"
     with pytest.raises(UntrustedError, match="--trust"):
         Run.open(run.folder).recipe  # noqa: B018

@@ -28,7 +28,7 @@ WORDS = {fill_the_disk: 2, press_ctrl_c: 130}
 
 def record(folder: Path) -> dict[str, str]:
     """Models, checkpoints, metrics, result and ledger, but for how long it took."""
-    ledger = dict(Run.open(folder).state["ledger"])
+    ledger = Run.open(folder).state.ledger.to_json()
     ledger.pop("simulator_cpu_seconds")
     models = sorted(path.name for path in (folder / "models").iterdir())
     return bits(folder) | {"ledger": json.dumps(ledger), "models": ", ".join(models)}

@@ -135,11 +135,11 @@ def test_a_larger_budget_ends_like_one_asked_for_at_once(
     whole = trained_once(*case)
     answer = command("train", *case, "--budget", first, "--runs", tmp_path, "--name", folder.name)
     assert answer.code == 0, answer.err
-    assert Run.open(folder).state["steps"] == first
+    assert Run.open(folder).state.steps == first
     answer = command("train", "--resume", folder, "--budget", case[place])
     assert answer.code == 0, answer.err
     assert final(folder).items() <= whole.items()
-    assert Run.open(folder).state["steps"] == case[place]
+    assert Run.open(folder).state.steps == case[place]
 
 
 def test_what_a_killed_start_left_goes_with_the_next(tmp_path: Path, command: Command) -> None:

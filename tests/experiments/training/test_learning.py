@@ -28,5 +28,5 @@ def test_a_preset_solves_its_environment(
     options = ["--env", env_id, "--strategy", strategy, "--seed", str(seed)]
     command = parse([*options, "--runs", str(tmp_path)], "train")
     run = train(command.options, command.hyperparameters)
-    assert run.state["result"]["success"]["value"] >= 0.9
-    assert run.state["steps"] < command.options.budget
+    assert run.state.result.success.value >= 0.9
+    assert run.state.steps < command.options.budget

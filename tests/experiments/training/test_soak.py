@@ -34,7 +34,7 @@ def sample(root: psutil.Process, folder: Path) -> Sample | None:
     try:
         tree = [root, *root.children(recursive=True)]
         return Sample(
-            int(Run.open(folder).state["steps"]),
+            int(Run.open(folder).state.steps),
             sum(process.memory_info().rss for process in tree),
             sum(process.num_fds() for process in tree),
             len(tree),

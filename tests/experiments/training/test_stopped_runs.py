@@ -64,10 +64,10 @@ def check_stopped(trainer: Trainer, folder: Path, signum: signal.Signals) -> Non
     if not folder.exists():  # and perhaps before Python had taken over the signal
         assert code in (128 + signum, -signum), err
     elif code == 0:  # it came when all was done
-        assert Run.open(folder).state["state"] == "finished"
+        assert Run.open(folder).state.state == "finished"
     else:
         assert code == 128 + signum, err
-        assert Run.open(folder).state["state"] == "interrupted"
+        assert Run.open(folder).state.state == "interrupted"
         interrupted, advice = err.splitlines()[-2:]
         assert f"interrupted by {signum.name}" in interrupted
         _, script, option, place = shlex.split(advice.removeprefix("go on with: "))
@@ -76,7 +76,7 @@ def check_stopped(trainer: Trainer, folder: Path, signum: signal.Signals) -> Non
 
 
 def check_goes_on(folder: Path, command: Command, *case: object) -> None:
-    if folder.exists() and Run.open(folder).state["state"] != "finished":
+    if folder.exists() and Run.open(folder).state.state != "finished":
         answer = command("train", "--resume", folder)
         assert answer.code == 0, answer.err
         assert bits(folder) == trained_once(*case)
@@ -140,7 +140,7 @@ def test_stopped_in_an_evaluation(signum: signal.Signals, tmp_path: Path) -> Non
         time.sleep(1)
         stop(trainer, signum)
         check_stopped(trainer, folder, signum)
-    assert Run.open(folder).state["models"]["last"]["steps"] == 192
+    assert Run.open(folder).state.models["last"].steps == 192
 
 
 @pytest.mark.parametrize(
