@@ -141,7 +141,7 @@ KNOWN: dict[str, SearchStrategy[str]] = {
     "vec_env": st.sampled_from(["serial", "threads"]),
     # A million episodes, or a thousand threads or environments, are what was asked for.
     **dict.fromkeys(
-        ("eval_episodes", "confirm_episodes", "judge_episodes", "episodes", "random_episodes"),
+        ("eval_episodes", "confirm_episodes", "held_out_episodes", "episodes", "random_episodes"),
         st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE, "nan", "1.0"]),
     ),
     # Of a comparison, whose trainings are processes: each takes seconds.

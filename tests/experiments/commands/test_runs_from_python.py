@@ -21,7 +21,7 @@ SMALL = {"n_steps": 16, "num_envs": 4, "n_epochs": 1, "net_arch": (4,)}
 
 
 def options(runs: Path | str, **more: Any) -> nondiff.TrainOptions:
-    few = {"eval_episodes": 2, "confirm_episodes": 2, "judge_episodes": 2}
+    few = {"eval_episodes": 2, "confirm_episodes": 2, "held_out_episodes": 2}
     return nondiff.TrainOptions(
         **{
             "env": DENSE,
