@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -69,8 +70,9 @@ class EnvRecipe:
         try:
             return gymnasium.spec(name)
         except gymnasium.error.Error:
+            own = _registered_by(module)
             raise UnknownNameError(
-                "environment", name, gymnasium.registry, list_all=False
+                "environment", name, own or gymnasium.registry, list_all=bool(own)
             ) from None
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
@@ -214,6 +216,19 @@ def _is_drawn(env: gymnasium.Env[Any, Any], render_mode: str) -> bool:
         return False
     env.unwrapped.set_render_mode(render_mode)
     return True
+
+
+def _registered_by(module: str) -> list[str]:
+    """The ids whose environments lie in the package of a module."""
+    package = module.partition(".")[0]
+    places = {name: _place(spec) for name, spec in gymnasium.registry.items()}
+    return [name for name, place in places.items() if re.match(re.escape(package) + "[.:]", place)]
+
+
+def _place(spec: EnvSpec) -> str:
+    """The module that an environment's entry point lies in, and a colon."""
+    entry = spec.entry_point
+    return f"{entry if isinstance(entry, str) else getattr(entry, '__module__', '')}:"
 
 
 def _check_arguments(spec: EnvSpec, arguments: Mapping[str, Any]) -> None:

@@ -29,10 +29,12 @@ class Interrupted(Exception):  # noqa: N818
 
     Args:
         signum: the signal.
+        what_is_left: of the command's work.
     """
 
-    def __init__(self, signum: int) -> None:
-        super().__init__(f"interrupted by {signal.Signals(signum).name}")
+    def __init__(self, signum: int, what_is_left: str = "") -> None:
+        text = f"interrupted by {signal.Signals(signum).name}"
+        super().__init__(f"{text}; {what_is_left}" if what_is_left else text)
         self.code = SHELL_CODE + signum
         self.run: Path | None = None  # the folder of the run that can go on
         self.options: list[str] = []  # that going on needs
@@ -48,10 +50,10 @@ class Stop:
         self.signum: int | None = None
         self._before: dict[signal.Signals, Any] = {}
 
-    def check(self) -> None:
-        """Raise `Interrupted` if a signal has come."""
+    def check(self, what_is_left: str = "") -> None:
+        """Raise `Interrupted` if a signal has come; its message says what is left, if given."""
         if self.signum is not None:
-            raise Interrupted(self.signum)
+            raise Interrupted(self.signum, what_is_left)
 
     @contextmanager
     def no_other(self) -> Iterator[None]:

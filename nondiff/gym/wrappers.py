@@ -16,8 +16,9 @@ Env = gymnasium.Env[Any, Any]
 class PlainAction(gymnasium.ActionWrapper[Any, Any, Any]):
     """Presents an action space as one that every strategy for its kind can act in.
 
-    Whole numbers of a Box are rounded from real ones; discrete choices are counted from 0; more
-    dimensions of choices become one; an unbounded Box gets bounds.
+    Whole numbers of a Box become real ones from -1 to 1, each of them an equal share of that;
+    discrete choices are counted from 0; more dimensions of choices become one; an unbounded Box
+    gets bounds.
 
     Args:
         env: an environment with Box, Discrete, MultiDiscrete or MultiBinary actions.
@@ -31,7 +32,10 @@ class PlainAction(gymnasium.ActionWrapper[Any, Any, Any]):
     def __init__(self, env: Env, low: float | None = None, high: float | None = None) -> None:
         super().__init__(env)
         self._space: Any = env.action_space
-        self.action_space = _plain(self._space, low, high)
+        self.action_space = plain = _plain(self._space, low, high)
+        if isinstance(plain, spaces.Box) and not _is_real(self._space):
+            self._low, self._high = plain.low.astype(float), plain.high.astype(float)
+            self.action_space = spaces.Box(-1.0, 1.0, plain.shape, np.float32)
 
     def action(self, action: Any) -> Any:
         """The environment's action for one of the plain space."""
@@ -43,8 +47,8 @@ class PlainAction(gymnasium.ActionWrapper[Any, Any, Any]):
         if isinstance(space, spaces.MultiBinary):
             return np.reshape(action, space.shape).astype(space.dtype)
         values = np.clip(action, self.action_space.low, self.action_space.high)  # type: ignore[attr-defined]
-        if not np.issubdtype(space.dtype, np.floating):
-            values = np.rint(values)
+        if not _is_real(space):
+            values = _whole(values, self._low, self._high)
         return values.reshape(space.shape).astype(space.dtype)
 
 
@@ -68,3 +72,14 @@ def _plain(space: spaces.Space[Any], low: float | None, high: float | None) -> s
     if not (least < largest).all():
         raise InvalidOptionError(f"PlainAction: low is not below high in every entry of {space}")
     return spaces.Box(least.astype(np.float32), largest.astype(np.float32), dtype=np.float32)
+
+
+def _is_real(space: Any) -> bool:
+    return np.issubdtype(space.dtype, np.floating)
+
+
+def _whole(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The whole numbers from `low` to `high` that equal shares of -1 to 1 stand for."""
+    shares = (values.astype(float) + 1) / 2 * (high - low + 1)
+    whole: np.ndarray = np.clip(low + np.floor(shares), low, high)
+    return whole

@@ -19,7 +19,7 @@ from nondiff.experiments.stopping import (
     ctrl_c_noted,
     raised_by_itself,
 )
-from nondiff.experiments.terminal.console import OutputClosed, err, out
+from nondiff.experiments.terminal.console import OutputClosed, err, out, show_warnings_plainly
 from nondiff.experiments.terminal.shell_commands import nondiff_line
 from nondiff.experiments.terminal.streams import separate_streams
 from nondiff.files.kinds import UnsafePathError
@@ -53,6 +53,7 @@ CLOSED = SHELL_CODE + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1
 def main() -> None:
     """Run `nondiff COMMAND`."""
     separate_streams()
+    show_warnings_plainly()
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
         exit_with(lambda: _usage(0 if arguments else 2), "nondiff")
@@ -65,6 +66,7 @@ def main() -> None:
 def script(command: str, prog: str) -> None:
     """Run a command as a script of a checkout."""
     separate_streams()
+    show_warnings_plainly()
     run_command(command, sys.argv[1:], prog)
 
 

@@ -87,8 +87,11 @@ def print_evaluation(options: EvaluateOptions) -> int:
     result, film = _evaluated(options)
     out_json(result.to_json()) if options.json else print_table(result)
     if options.video is not None:
-        film()
-        err(f"filmed {options.video_episodes} episodes in {options.video}")
+        film(note=err)
+        count = options.video_episodes
+        err(
+            f"filmed {count} episode{'s' * (count != 1)} in {options.video}; --video-episodes says how many"
+        )
     return _exit_code(options, result.summary)
 
 
@@ -119,7 +122,7 @@ def evaluate(options: EvaluateOptions | Path | str) -> Evaluation:
     return result
 
 
-def _evaluated(options: EvaluateOptions) -> tuple[Evaluation, Callable[[], None]]:
+def _evaluated(options: EvaluateOptions) -> tuple[Evaluation, Callable[..., None]]:
     """The result, and what films the first policy if a film is asked for."""
     import torch
 
@@ -227,12 +230,17 @@ def _random(recipe: EnvRecipe, options: EvaluateOptions) -> PolicyEvaluation:
     return PolicyEvaluation("random policy", episodes, summarize(episodes))
 
 
-def _film(options: EvaluateOptions, recipe: EnvRecipe, policy: TrainedPolicy) -> None:
+def _film(
+    options: EvaluateOptions,
+    recipe: EnvRecipe,
+    policy: TrainedPolicy,
+    note: Callable[[str], None] = lambda text: None,
+) -> None:
     from nondiff.experiments.evaluation.video import film
 
     if options.video is not None:
         seeds = judgement_seeds(options.video_episodes, options.seed)
-        film(recipe, policy, seeds, Path(options.video))
+        film(recipe, policy, seeds, Path(options.video), note)
 
 
 def _exit_code(options: EvaluateOptions, summary: Summary) -> int:

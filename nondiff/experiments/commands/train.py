@@ -159,7 +159,7 @@ def train(
         config = _config(options, strategy, plan, budget).model_copy(
             update={"checkpoint_every": every, **demonstrations_sha256(strategy)}
         )
-        stop.check()
+        stop.check("no run was begun, so there is nothing to go on with")
         stem = f"{recipe.spec().id.rpartition('/')[2]}-{options.strategy}-s{options.seed}"
         with closing(Run.create(Path(options.runs), options.name, stem, config)) as run:
             carry_on(run, env, strategy, plan, stop, callbacks)

@@ -75,11 +75,18 @@ def can_be_filmed(recipe: EnvRecipe) -> bool:
     return True
 
 
-def film(recipe: EnvRecipe, policy: Policy, seeds: list[int], path: Path) -> list[Episode]:
+def film(
+    recipe: EnvRecipe,
+    policy: Policy,
+    seeds: list[int],
+    path: Path,
+    note: Callable[[str], None] = lambda text: None,
+) -> list[Episode]:
     """Film one episode a seed into an mp4 or gif file, which is replaced atomically.
 
     An environment that renders several pictures a step is shown in slow motion, and a picture
-    stays as long as the environment's rate says.
+    stays as long as the environment's rate says. `note` is told of each episode, since some take a
+    minute to draw.
 
     Raises:
         InvalidOptionError: the path is none for a video, or the environment renders no pictures.
@@ -95,7 +102,11 @@ def film(recipe: EnvRecipe, policy: Policy, seeds: list[int], path: Path) -> lis
             Mp4(new) if path.suffix == ".mp4" else Gif(new) as file,
         ):
             reel = _Reel(recipe.id, env, LARGEST_WIDTH[path.suffix], file.append)
-            return [reel.shoot(policy, seed) for seed in seeds]
+            episodes = []
+            for number, seed in enumerate(seeds, 1):
+                note(f"filming episode {number} of {len(seeds)}")
+                episodes.append(reel.shoot(policy, seed))
+            return episodes
     except OSError as error:
         raise RunError(f"--video {path} can't be written: {error.strerror or error}") from error
 

@@ -146,7 +146,9 @@ class Run:
             RunError: there is no run, its files are damaged, or another process is writing to it.
             UntrustedError: it names what may run any code; nothing is touched.
         """
-        cls.open(folder, trust).check_trusted()
+        unlocked = cls.open(folder, trust)
+        unlocked._check_unaltered()
+        unlocked.check_trusted()
         lock = lock_folder(folder)
         try:
             run = cls.open(folder, trust)  # as whoever held the lock before has left it
@@ -159,11 +161,8 @@ class Run:
 
     def _clear_away(self, trust: bool) -> None:
         """Refuse a run that can't go on, and remove what a crash left in it."""
+        self._check_unaltered()
         self.check_trusted()
-        if self.state.config_sha256 != _digest(self.files / CONFIG):
-            raise RunError(
-                f"{self.folder / CONFIG} was altered since the run began: it can't go on"
-            )
         check_made(self.files)
         if trust:
             self.state.signature = signature(self.config.to_json())  # written as training begins
@@ -172,6 +171,13 @@ class Run:
                 (self.files / name).remove_file()
         clean(MODEL, self.files / MODELS)
         self._remove_other_models()
+
+    def _check_unaltered(self) -> None:
+        if self.state.config_sha256 != _digest(self.files / CONFIG):
+            raise RunError(
+                f"{self.folder / CONFIG} was altered since the run began, so that it can't go on, "
+                "with --trust neither: put it back as it was, or begin a new run"
+            )
 
     def close(self) -> None:
         """Let others write to the run."""

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, TextIO
 
@@ -94,6 +95,19 @@ def err_page(page: Page) -> None:
 
 def _joined(lines: Sequence[str]) -> str:
     return "".join(f"{visible(line, keep=TAB)}\n" for line in lines)
+
+
+def show_warnings_plainly() -> None:
+    """Let Python's warnings, whoever gives them, hold nothing that a terminal obeys.
+
+    Gymnasium colours its own, also where no terminal is.
+    """
+    usual = warnings.formatwarning
+
+    def plain(*parts: Any, **more: Any) -> str:
+        return visible(COLOURS.sub("", usual(*parts, **more)), keep="\n\t")
+
+    warnings.formatwarning = plain
 
 
 def error_console() -> Console:

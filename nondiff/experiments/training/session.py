@@ -129,9 +129,11 @@ def what_is_kept(run: Run) -> str:
     text = "no model had been kept yet"
     if "last" in models:
         last, best = models["last"], models["best"]
-        text = (
-            f"the last good model, of step {last.steps:,}, is {run.model_folder('last')}, "
-            f"and the best, of step {best.steps:,}, {run.model_folder('best')}"
+        text = f"the last good model, of step {last.steps:,}, is {run.model_folder('last')}"
+        text += (
+            ", which is also the best"
+            if last.folder == best.folder
+            else f", and the best, of step {best.steps:,}, {run.model_folder('best')}"
         )
     place = "its start" if checkpoint is None else f"the checkpoint of step {checkpoint:,}"
     options = shell_line("--resume", run.folder, *run.trust_options())

@@ -6,6 +6,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
+import gymnasium
 import pytest
 import torch
 from conftest import FEW_EPISODES, Answer, Command, script
@@ -187,3 +188,19 @@ def test_a_renderer_that_is_missing_is_named(command: Command, home: Path) -> No
     few = ("--episodes", 1, "--random-episodes", 0)
     answer = command("evaluate", home / "runs" / "pendulum", *few, "--video", "film.gif")
     check_error(answer, "pygame")
+
+
+def test_a_wrong_id_of_a_package_is_answered_with_its_ids(
+    home: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    (home / "their_ids.py").write_text(
+        "import gymnasium\ngymnasium.register('their/Rocket-v0', entry_point='their_ids:Rocket')\n"
+    )
+    monkeypatch.syspath_prepend(home)
+    try:
+        answer = command("train", "--env", "their_ids:their/Cart-v0")
+        check_error(answer, "unknown environment 'their/Cart-v0'; ")
+        assert "their/Rocket-v0" in answer.err
+        assert "CartPole" not in answer.err
+    finally:
+        gymnasium.registry.pop("their/Rocket-v0", None)

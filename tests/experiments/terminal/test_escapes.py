@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from conftest import Answer
 from fuzzing import LONG, SHORT, fuzz, nondiff, tiny
 from hypothesis import settings
 from hypothesis import strategies as st
+
+from nondiff.experiments.terminal.console import show_warnings_plainly
 
 ROOT = Path(__file__).parents[1] / "nondiff"
 # The places where text meets a stream; of those below `envs`, processes that nobody reads.
@@ -183,3 +186,12 @@ def test_there_is_one_place_that_prints() -> None:
         if (place := path.relative_to(ROOT).as_posix()) not in STREAMS and list(writers(path))
     }
     assert not found
+
+
+def test_warnings_hold_nothing_that_a_terminal_obeys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    show_warnings_plainly()
+    text = warnings.formatwarning("\x1b[33mWARN: \x07it\x1b[2J\x1b[0m", UserWarning, "a.py", 1, "")
+    assert text == "a.py:1: UserWarning: WARN: \\x07it\\x1b[2J\n"

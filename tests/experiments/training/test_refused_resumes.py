@@ -145,3 +145,12 @@ def test_an_altered_entry_of_the_state_never_ends_in_a_traceback(
     answer = command("train", "--resume", folder, "--budget", 140)
     if answer.code != 0:
         check_refused_in_the_end(answer, folder)
+
+
+def test_an_altered_configuration_is_refused_with_advice_that_holds(
+    folder: Path, command: Command
+) -> None:
+    config_with({"seed": 8})(folder)
+    for more in ((), ("--trust",)):
+        answer = command("train", "--resume", folder, "--budget", 200, *more)
+        check_refused(answer, "with --trust neither: put it back as it was")

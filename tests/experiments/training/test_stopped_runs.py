@@ -25,7 +25,9 @@ from processes import (
     unfinished,
 )
 
+from nondiff.agents.sb3.configs import A2C
 from nondiff.experiments.commands.resume import ResumeOptions, resume
+from nondiff.experiments.commands.train import TrainOptions, train
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.stopping import Interrupted, Stop
 
@@ -63,6 +65,7 @@ def check_stopped(trainer: Trainer, folder: Path, signum: signal.Signals) -> Non
     assert leftovers(folder.parent) == []
     if not folder.exists():  # and perhaps before Python had taken over the signal
         assert code in (128 + signum, -signum), err
+        assert "go on with" not in err
     elif code == 0:  # it came when all was done
         assert Run.open(folder).state.state == "finished"
     else:
@@ -193,3 +196,14 @@ def test_the_second_signal_ends_a_training_that_hangs(where: str, tmp_path: Path
         assert "Traceback" not in trainer.err
     assert Run.open(folder).status() == "interrupted"
     assert leftovers(folder.parent) == []
+
+
+def test_a_signal_before_a_run_was_begun_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Stop()
+    monkeypatch.setattr(stop, "signum", signal.SIGINT)  # as it came while the options were checked
+    options = TrainOptions(env="CartPole-v1", runs=tmp_path / "runs", budget=64)
+    with pytest.raises(Interrupted, match="interrupted by SIGINT; no run was begun"):
+        train(options, A2C(), stop)
+    assert not (tmp_path / "runs").exists()
