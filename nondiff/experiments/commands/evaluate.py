@@ -89,9 +89,7 @@ def print_evaluation(options: EvaluateOptions) -> int:
     if options.video is not None:
         film(note=err)
         count = options.video_episodes
-        err(
-            f"filmed {count} episode{'s' * (count != 1)} in {options.video}; --video-episodes says how many"
-        )
+        err(f"filmed {count} episode{'s' * (count != 1)} in {options.video} (--video-episodes)")
     return _exit_code(options, result.summary)
 
 

@@ -267,7 +267,7 @@ def test_evaluate_refuses_before_it_plays(
     answer = command("evaluate", "runs/a", *few, "--video", "film.mp4", "--trust")
     assert answer.code == 0, answer.err
     assert "filming episode 1 of 1\n" in answer.err
-    assert "filmed 1 episode in film.mp4; " in answer.err
+    assert "filmed 1 episode in film.mp4 (--video-episodes)" in answer.err
     drawn.pictures = (None,)
     answer = command("evaluate", "runs/a", *few, "--video", "film.gif", "--trust")
     assert (answer.code, answer.out) == (2, "")
