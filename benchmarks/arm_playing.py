@@ -7,7 +7,7 @@ from typing import Any
 
 import gymnasium
 
-from nondiff.agents.seeds import judgement_seeds
+from nondiff.agents.seeds import held_out_seeds
 from nondiff.agents.strategy import Policy
 from nondiff.envs import ENVIRONMENTS
 from nondiff.envs.arm.experts import EXPERTS
@@ -33,4 +33,4 @@ def episodes(
         arguments: of the environment.
     """
     with closing(gymnasium.make(env_id, **arguments)) as env:
-        return play(env, find_expert(env) if policy is None else policy, judgement_seeds(count))
+        return play(env, find_expert(env) if policy is None else policy, held_out_seeds(count))

@@ -28,7 +28,7 @@ import tyro
 from measuring import cpu_seconds, run
 from trainings import ONE_SEGMENT
 
-from nondiff.agents.seeds import judgement_seeds
+from nondiff.agents.seeds import held_out_seeds
 from nondiff.experiments.evaluation.episodes import RandomPolicy, play
 from nondiff.experiments.evaluation.statistics import bootstrapped
 
@@ -114,7 +114,7 @@ def train(env: str, seed: int, episodes: int, runs: Path) -> dict[str, Any]:
 def random_score(env: str, episodes: int) -> float:
     """The mean return of uniformly drawn actions on the same episodes."""
     with closing(gymnasium.make(f"nondiff:nondiff/{env}-v0")) as made:
-        played = play(made, RandomPolicy(made.action_space), judgement_seeds(episodes))
+        played = play(made, RandomPolicy(made.action_space), held_out_seeds(episodes))
     return float(np.mean([episode.episode_return for episode in played]))
 
 

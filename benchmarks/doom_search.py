@@ -21,7 +21,7 @@ import gymnasium
 import numpy as np
 import tyro
 
-from nondiff.agents.seeds import judgement_seeds
+from nondiff.agents.seeds import held_out_seeds
 
 WAIT, LEFT, RIGHT, ATTACK, LEFT_AND_ATTACK, RIGHT_AND_ATTACK = range(6)
 MOST_TICS = 32  # that the player moves before the shot
@@ -46,7 +46,7 @@ def main(options: Options) -> None:
     """Search, write and print."""
     found = {}
     for frame_skip in options.frame_skips:
-        best = [best_return(frame_skip, seed) for seed in judgement_seeds(options.episodes)]
+        best = [best_return(frame_skip, seed) for seed in held_out_seeds(options.episodes)]
         found[str(frame_skip)] = {"mean": float(np.mean(best)), "deviation": float(np.std(best))}
         print(f"{frame_skip} tics a step: {np.mean(best):.1f}")
     options.out.write_text(json.dumps({"episodes": options.episodes, "best": found}, indent=1))

@@ -35,7 +35,7 @@ DEVICES = ("cpu", "cuda", "auto")
 
 @dataclass
 class Result:
-    """What a training came to.
+    """The result of a training.
 
     Attributes:
         policy: acts with the trained network, and can be saved with `agents.model.save_policy`.

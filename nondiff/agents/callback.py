@@ -22,7 +22,7 @@ class Callback:
         self._function = function
 
     def __call__(self, *values: Any) -> bool:
-        """Whether the training goes on.
+        """Whether the training continues.
 
         Raises:
             CallbackFailedError: the function raised.

@@ -12,7 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from nondiff.agents.origin import origin_of, taking_up
+from nondiff.agents.origin import origin_of, restoring
 from nondiff.agents.policies.network import MLP, Activation, NetworkPolicy, non_finite_weight
 from nondiff.agents.seeds import generator_seed
 from nondiff.agents.strategy import Observer, State, Strategy, Training
@@ -171,7 +171,7 @@ def _state(learner: Learner, origin: dict[str, Any]) -> State:
 
 
 def _restore(learner: Learner, origin: dict[str, Any], state: State) -> None:
-    with taking_up(state, origin):
+    with restoring(state, origin):
         learner.module.load_state_dict(under(POLICY, state.tensors), strict=True)
         learner.calls, learner.iteration = state.steps, int(state.values["iteration"])
         learner.mean_return = state.values["mean_return"]

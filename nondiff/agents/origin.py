@@ -1,4 +1,4 @@
-"""What a checkpoint's bits depend on, and the refusal of one that is of another training."""
+"""What a checkpoint depends on, and the refusal of one of another training."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def origin_of(config: Strategy, training: Training, **more: Any) -> dict[str, An
 
 
 @contextmanager
-def taking_up(state: State, origin: dict[str, Any]) -> Iterator[None]:
-    """Take up a state within, whatever is wrong with it being the checkpoint's fault.
+def restoring(state: State, origin: dict[str, Any]) -> Iterator[None]:
+    """Restore a state within; whatever fails there is the checkpoint's fault.
 
     Raises:
         DamagedCheckpointError: the state is of another training, or does not fit this one.

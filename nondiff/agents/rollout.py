@@ -16,7 +16,7 @@ Operate = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass
 class Rollout:
-    """What episodes came to.
+    """The results of episodes.
 
     Attributes:
         returns: (n,) with a gradient.

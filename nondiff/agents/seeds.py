@@ -1,7 +1,7 @@
 """Seeds of environments, from three ranges that never meet.
 
 Training draws from [0, 2^30), evaluation during training (which chooses the best model) from
-[2^30, 3 * 2^29), and the final judgement from [3 * 2^29, 2^31).
+[2^30, 3 * 2^29), and the held-out evaluation from [3 * 2^29, 2^31).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def selection_seeds(run_seed: int, episodes: int) -> list[int]:
     return list(range(start, start + episodes))
 
 
-def judgement_seeds(episodes: int, number: int = 0) -> list[int]:
+def held_out_seeds(episodes: int, number: int = 0) -> list[int]:
     """The seeds of a list of held-out episodes.
 
     Args:

@@ -47,7 +47,7 @@ class Observer(Protocol):
     """What an experiment plugs into a training."""
 
     def begin(self, steps: int, evaluated: bool = True) -> bool:
-        """Note that training begins, or goes on, after so many steps.
+        """Note that training begins, or is resumed, after so many steps.
 
         Args:
             steps: environment steps done.
@@ -55,7 +55,7 @@ class Observer(Protocol):
                 not, an interruption may have come between them.
 
         Returns:
-            Whether the policy is to be evaluated before training goes on.
+            Whether the policy is to be evaluated before training continues.
         """
         ...
 
@@ -96,10 +96,10 @@ class State:
 
 
 class Checkpoints(Protocol):
-    """Where a training leaves its state, and takes it up again."""
+    """Where a training saves its state, and restores it from."""
 
     def save(self, state: State) -> None:
-        """Keep a state, so that it appears whole or not at all."""
+        """Keep a state, atomically."""
         ...
 
     def load(self) -> State | None:
@@ -127,7 +127,7 @@ class Training:
 
     It runs in segments. Each one begins with what `checkpoints` holds, whether or not the training
     was interrupted there, with environments reset and generators seeded by (seed, number of the
-    segment): so a training that was killed and goes on ends with the same bits.
+    segment): so a training that was killed and resumed has bit-identical results.
 
     Args:
         recipe: the environment.

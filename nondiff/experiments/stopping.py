@@ -36,8 +36,8 @@ class Interrupted(Exception):  # noqa: N818
         text = f"interrupted by {signal.Signals(signum).name}"
         super().__init__(f"{text}; {what_is_left}" if what_is_left else text)
         self.code = SHELL_CODE + signum
-        self.run: Path | None = None  # the folder of the run that can go on
-        self.options: list[str] = []  # that going on needs
+        self.run: Path | None = None  # the folder of the run that can be resumed
+        self.options: list[str] = []  # that resuming it needs
 
 
 class Stop:

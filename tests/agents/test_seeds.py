@@ -14,7 +14,7 @@ from nondiff.agents import find_strategy
 from nondiff.agents.seeds import (
     LARGEST_SEED,
     MOST_ENVS,
-    judgement_seeds,
+    held_out_seeds,
     selection_seeds,
     training_seed,
 )
@@ -41,7 +41,7 @@ def ranges(run_seed: int) -> list[range]:
 
 def test_ranges_never_meet() -> None:
     used = [ranges(run_seed) for run_seed in RUN_SEEDS]
-    judged = judgement_seeds(MOST_EPISODES)
+    judged = held_out_seeds(MOST_EPISODES)
     assert max(training.stop for training, _ in used) <= min(chosen.start for _, chosen in used)
     assert max(chosen.stop for _, chosen in used) <= judged[0]
     assert judged[-1] <= LARGEST_SEED
@@ -56,19 +56,19 @@ def test_runs_with_different_seeds_train_on_different_environments() -> None:
 
 @pytest.mark.parametrize("episodes", [1, 20, 100])
 def test_more_episodes_extend_the_list(episodes: int) -> None:
-    assert judgement_seeds(200)[:episodes] == judgement_seeds(episodes)
+    assert held_out_seeds(200)[:episodes] == held_out_seeds(episodes)
     assert selection_seeds(7, 200)[:episodes] == selection_seeds(7, episodes)
     assert len(set(selection_seeds(7, episodes))) == episodes
 
 
 def test_other_held_out_lists_meet_neither_the_first_nor_any_training() -> None:
-    first = judgement_seeds(MOST_EPISODES)
+    first = held_out_seeds(MOST_EPISODES)
     for number in (1, 2, 3, LARGEST_SEED):
-        other = judgement_seeds(MOST_EPISODES, number)
-        assert other == judgement_seeds(MOST_EPISODES, number)
+        other = held_out_seeds(MOST_EPISODES, number)
+        assert other == held_out_seeds(MOST_EPISODES, number)
         assert first[-1] < other[0]
         assert other[-1] <= LARGEST_SEED
-    assert len({judgement_seeds(1, number)[0] for number in range(50)}) == 50
+    assert len({held_out_seeds(1, number)[0] for number in range(50)}) == 50
 
 
 class SeedLog(GoTo):
@@ -94,4 +94,4 @@ def test_a_run_resets_its_environments_with_these_seeds(tmp_path: Path) -> None:
     )
     train(options, find_strategy("a2c")(num_envs=2))  # type: ignore[call-arg]
     training = [training_seed(9), training_seed(9) + 1]
-    assert SeedLog.seeds == {*training, *selection_seeds(9, 3), *judgement_seeds(4)}
+    assert SeedLog.seeds == {*training, *selection_seeds(9, 3), *held_out_seeds(4)}

@@ -35,9 +35,9 @@ class CMAES(Strategy):
     population: Several | None = None
     """Candidates a generation; None: 4 + 3 ln(number of weights)."""
     episodes: Count = 4
-    """Episodes that judge a candidate, the same for all of a generation."""
+    """Episodes on which a candidate is evaluated, the same for all of a generation."""
     most_steps: Count = 1_000
-    """Steps after which an episode of a judgement is broken off."""
+    """Steps after which such an episode is truncated."""
     full_up_to: Annotated[int, Ge(0), Le(MOST_SEARCHED)] = 300
     """Largest number of weights for which the full covariance matrix is kept."""
     net_arch: Layers = (128, 128)

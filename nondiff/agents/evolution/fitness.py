@@ -21,7 +21,7 @@ from nondiff.errors import EnvironmentFailedError, NonFiniteError, details_of, w
 from nondiff.gym.returns import parts
 
 
-class Judge(ABC):
+class Fitness(ABC):
     """Plays episodes within a budget of calls.
 
     Attributes:
@@ -40,7 +40,7 @@ class Judge(ABC):
         """Count on from where an interrupted training was, where no meter does."""
 
 
-class BlackBoxJudge(Judge):
+class BlackBoxFitness(Fitness):
     """Plays all of a candidate's episodes at once."""
 
     def __init__(self, box: BlackBox, training: Training, episodes: int, most_steps: int) -> None:
@@ -74,7 +74,7 @@ class BlackBoxJudge(Judge):
         return torch.from_numpy(self._meter.transition(*inputs)).to(action)
 
 
-class EnvironmentJudge(Judge):
+class EnvironmentFitness(Fitness):
     """Plays a candidate's episodes one after another."""
 
     def __init__(

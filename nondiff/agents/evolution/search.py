@@ -14,7 +14,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from nondiff.agents.capabilities import check_product, check_values
 from nondiff.agents.evolution.configs import CMAES
-from nondiff.agents.evolution.fitness import BlackBoxJudge, EnvironmentJudge, Judge
+from nondiff.agents.evolution.fitness import BlackBoxFitness, EnvironmentFitness, Fitness
 from nondiff.agents.iterations import Learner, Tensors, new_module, run
 from nondiff.agents.policies.network import NetworkPolicy
 from nondiff.agents.rehearsal import rehearse_network
@@ -52,12 +52,12 @@ def train(config: CMAES, training: Training, observer: Observer) -> NetworkPolic
         module = new_module(training, env, config.net_arch, config.activation)
         policy = NetworkPolicy(module, env.observation_space, env.action_space)
         box = find_black_box(env)
-        judge: Judge
+        fitness: Fitness
         if box is not None:
-            judge = BlackBoxJudge(box, training, config.episodes, config.most_steps)
+            fitness = BlackBoxFitness(box, training, config.episodes, config.most_steps)
         else:
-            judge = EnvironmentJudge(env, training, config.episodes, config.most_steps)
-        learner = EvolutionLearner(config, judge, policy, training)
+            fitness = EnvironmentFitness(env, training, config.episodes, config.most_steps)
+        learner = EvolutionLearner(config, fitness, policy, training)
         return run(config, training, observer, learner, policy)
 
 
@@ -68,10 +68,10 @@ class EvolutionLearner(Learner):
     """
 
     def __init__(
-        self, config: CMAES, judge: Judge, policy: NetworkPolicy, training: Training
+        self, config: CMAES, fitness: Fitness, policy: NetworkPolicy, training: Training
     ) -> None:
         super().__init__(policy.module, training)
-        self._judge, self._policy, self.meter = judge, policy, judge.meter
+        self._fitness, self._policy, self.meter = fitness, policy, fitness.meter
         mean = parameters_to_vector(self.module.parameters()).detach().cpu().double().numpy()
         kind = CMA if len(mean) <= config.full_up_to else SepCMA
         self._search = kind(mean, config.sigma, population_size=config.population, seed=0)
@@ -82,11 +82,11 @@ class EvolutionLearner(Learner):
         returns: list[float] = []
         for candidate in candidates:
             self._place(candidate)
-            judged = self._judge.mean_return(self._policy, self.iteration)
-            self.calls = self._judge.calls
-            if judged is None:
+            mean_return = self._fitness.mean_return(self._policy, self.iteration)
+            self.calls = self._fitness.calls
+            if mean_return is None:
                 break
-            returns.append(judged)
+            returns.append(mean_return)
             self.progress()
         metrics: dict[str, float] = {"search/sigma": float(self._search._sigma)}
         if len(returns) == len(candidates):
@@ -103,7 +103,7 @@ class EvolutionLearner(Learner):
         vector_to_parameters(vector.to(parameters[0].device), parameters)
 
     def is_over(self) -> bool:
-        return self._judge.calls >= self.training.budget
+        return self._fitness.calls >= self.training.budget
 
     def values(self) -> dict[str, Any]:
         return {
@@ -121,4 +121,4 @@ class EvolutionLearner(Learner):
                 raise ValueError(f"{name} has shape {array.shape}")
             setattr(self._search, name, array)
         self._search._sigma, self._search._g = float(values["sigma"]), int(values["generation"])
-        self._judge.go_on_from(self.calls)
+        self._fitness.go_on_from(self.calls)

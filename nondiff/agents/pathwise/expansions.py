@@ -53,8 +53,8 @@ class Expansions(Rows):
 class ExpansionLearner(Learner):
     """Each iteration calls the black box for some episodes, with Jacobians, and learns from all.
 
-    The policy's action in an episode that was played before is judged by the expansion around the
-    action taken then, as long as it is near: a call is used many times, not once.
+    The policy's action in an earlier episode is evaluated by the expansion around the action taken
+    then, as long as it is near: a call is used many times, not once.
     """
 
     def __init__(

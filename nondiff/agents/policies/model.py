@@ -26,7 +26,7 @@ LOADERS = {
 
 
 def save_policy(policy: TrainedPolicy, folder: Path | str | SafePath) -> None:
-    """Write a policy to a new folder, which appears whole or not at all.
+    """Write a policy to a new folder, atomically.
 
     Raises:
         OSError: the disk is full, or the folder exists.

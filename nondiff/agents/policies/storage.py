@@ -1,4 +1,4 @@
-"""Data on disk that appears whole or not at all: JSON, safetensors, and a manifest of checksums.
+"""Data on disk that is written atomically: JSON, safetensors, and a manifest of checksums.
 
 Nothing in it is executed on reading, so a stranger's files are safe to open.
 """

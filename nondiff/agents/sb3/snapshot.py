@@ -15,7 +15,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from torch import Tensor
 
-from nondiff.agents.origin import taking_up
+from nondiff.agents.origin import restoring
 from nondiff.agents.strategy import State
 from nondiff.errors import DamagedCheckpointError
 
@@ -77,7 +77,7 @@ def restore(algorithm: BaseAlgorithm, origin: dict[str, Any], state: State) -> N
     Raises:
         DamagedCheckpointError: the state is not one of this configuration.
     """
-    with taking_up(state, origin):
+    with restoring(state, origin):
         if state.values["counters"]["num_timesteps"] != state.steps:
             raise ValueError("its counter says another step")
         _restore(algorithm, state.values, state.tensors)

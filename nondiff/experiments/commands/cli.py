@@ -33,7 +33,7 @@ USAGE = """usage: nondiff COMMAND [OPTIONS]
 Train neural networks against objectives that have no gradient.
 
   train            train a policy on any registered environment
-  evaluate         judge trained policies, compare two, film one
+  evaluate         evaluate trained policies, compare two, film one
   compare          train several strategies at several budgets, and report how they compare
   check-gradients  compare the gradients that an environment offers with differences
   demonstrate      keep the episodes of a scripted expert as a Minari dataset

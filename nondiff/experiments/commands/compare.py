@@ -32,20 +32,20 @@ from nondiff.files.safe_path import SafePath
 from nondiff.files.untrusted_json import MAX_BYTES
 
 CELL_PROCESS = (
-    "nondiff.experiments.comparison.cell_process"  # the module that trains and judges a cell
+    "nondiff.experiments.comparison.cell_process"  # the module that trains and evaluates a cell
 )
 LOG_BYTES = 2**16  # at the end of a log, in which an error is looked for
-INCOMPLETE = 1  # exit code where a cell came to nothing
+INCOMPLETE = 1  # exit code where a cell has no result
 MOST_JOBS = MOST_SEEDS = 1000
 STOPPED = tuple(SHELL_CODE + number for number in (signal.SIGINT, signal.SIGTERM))
 
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """Train several strategies, judge them on held-out data, and report how they compare.
+    """Train several strategies, evaluate them on held-out data, and report how they compare.
 
     Every environment is trained on with every strategy, budget and seed. The same command again
-    goes on where it was stopped.
+    is resumed where it was stopped.
     """
 
     envs: tuple[str, ...]
@@ -61,7 +61,7 @@ class CompareOptions:
     jobs: int = 1
     """Trainings at a time, each in a process of its own."""
     episodes: int = 512
-    """Held-out episodes that judge the last model of a training."""
+    """Held-out episodes on which the last model of a training is evaluated."""
     targets: tuple[float, ...] = ()
     """Mean returns to which calls are counted; empty: quantiles of what was reached."""
     train_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -91,11 +91,11 @@ def print_comparison(options: CompareOptions, stop: Stop) -> int:
 
 
 def compare(options: CompareOptions, stop: Stop | None = None) -> Results:
-    """Train what is not trained yet, judge it, and write the report, as the command does.
+    """Train what is not trained yet, evaluate it, and write the report, as the command does.
 
     Raises:
         NondiffError: an option is wrong, a run folder there was made with others (nothing is
-            trained then), or no cell came to a result.
+            trained then), or no cell has a result.
         Interrupted: `stop` was asked for; what is finished stays.
     """
     _check(options)
@@ -128,7 +128,7 @@ def _report(plan: Plan, references: Sequence[Reference], options: CompareOptions
     results = collect(plan, references, options.targets)
     if not results.rows:
         first = results.missing[0]
-        raise RunError(f"no training came to a result; {first.cell}: {first.error}")
+        raise RunError(f"no training has a result; {first.cell}: {first.error}")
     write_report(plan, results, command_of(options), html=options.html)
     return results
 
@@ -215,11 +215,11 @@ def _training(plan: Plan, cell: Cell) -> CellTraining | None:
 
 
 def _ending(plan: Plan, job: Job[Cell], code: int) -> str:
-    """What a process came to, in words; a failure is noted, an interruption is not."""
+    """How a process ended, in words; a failure is recorded, an interruption is not."""
     if code == 0:
         record = read_record(plan.record_path(job.of))
         assert record is not None
-        assert record["state"] == "judged"
+        assert record["state"] == "evaluated"
         returns = record["returns"]
         return f"return {sum(returns) / len(returns):.4g} over {len(returns)} held-out episodes"
     if code < 0 or code in STOPPED:

@@ -23,7 +23,7 @@ from nondiff.experiments.stopping import Stop
 from nondiff.experiments.terminal.console import out
 from nondiff.experiments.terminal.parsing import parse_options
 
-LARGEST_SEED = 2**30 - MOST_EPISODES  # below the seeds that choose and judge models
+LARGEST_SEED = 2**30 - MOST_EPISODES  # below the seeds that select and evaluate models
 
 
 @dataclass(frozen=True)

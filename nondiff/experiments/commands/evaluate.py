@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import gymnasium
 import tyro
 
-from nondiff.agents.seeds import LARGEST_SEED, judgement_seeds
+from nondiff.agents.seeds import LARGEST_SEED, held_out_seeds
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.env_recipe import EnvRecipe, env_arguments
 from nondiff.errors import InvalidOptionError, UntrustedError
@@ -32,7 +32,7 @@ NOT_GOOD_ENOUGH = 1  # exit code where --min-success is missed
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Judge the policy of a run on fixed seeds, beside a random one; or compare two runs."""
+    """Evaluate the policy of a run on fixed seeds, beside a random one; or compare two runs."""
 
     runs: Annotated[tuple[Path | str, ...], tyro.conf.Positional, PATHS]
     """One run folder, or two to compare on the same seeds."""
@@ -132,7 +132,7 @@ def _evaluated(options: EvaluateOptions) -> tuple[Evaluation, Callable[..., None
     if options.video is not None:
         from nondiff.experiments.evaluation.video import check_film
 
-        check_film(recipe, Path(options.video), judgement_seeds(1, options.seed)[0])
+        check_film(recipe, Path(options.video), held_out_seeds(1, options.seed)[0])
     mode = "human" if options.render == "human" else None
     with recipe.opened(render_mode=mode) as env:
         for run, policy in zip(runs, policies, strict=True):
@@ -182,7 +182,7 @@ def _recipe(options: EvaluateOptions, runs: Sequence[Run]) -> EnvRecipe:
     if any(other != own for other in others):
         raise InvalidOptionError(
             f"the runs trained on different environments, {_named(own)} and {_named(others[0])}; "
-            "say with --env and --env-arg which one to judge them on"
+            "say with --env and --env-arg which one to evaluate them on"
         )
     steps = options.max_episode_steps or own.max_episode_steps
     arguments, wrappers = dict(own.arguments) | given, own.wrappers + tuple(options.wrapper)
@@ -216,14 +216,14 @@ def _play(
     import torch
 
     torch.manual_seed(0)
-    seeds = judgement_seeds(options.episodes, options.seed)
+    seeds = held_out_seeds(options.episodes, options.seed)
     episodes = play(env, policy, seeds, deterministic=not options.stochastic)
     return PolicyEvaluation(run.folder.name, episodes, summarize(episodes))
 
 
 def _random(recipe: EnvRecipe, options: EvaluateOptions) -> PolicyEvaluation:
     with recipe.opened() as env:
-        seeds = judgement_seeds(min(options.random_episodes, options.episodes), options.seed)
+        seeds = held_out_seeds(min(options.random_episodes, options.episodes), options.seed)
         episodes = play(env, RandomPolicy(env.action_space), seeds)
     return PolicyEvaluation("random policy", episodes, summarize(episodes))
 
@@ -237,7 +237,7 @@ def _film(
     from nondiff.experiments.evaluation.video import film
 
     if options.video is not None:
-        seeds = judgement_seeds(options.video_episodes, options.seed)
+        seeds = held_out_seeds(options.video_episodes, options.seed)
         film(recipe, policy, seeds, Path(options.video), note)
 
 

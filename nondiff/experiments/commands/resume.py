@@ -1,4 +1,4 @@
-"""The `train` command's --resume: goes on with a run where its last checkpoint is."""
+"""The `train` command's --resume: resumes a run from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STOPS = ("stop_at_success", "stop_at_return")
 
 @dataclass(frozen=True)
 class ResumeOptions:
-    """Go on with a run, to the same bits as if it had never stopped."""
+    """Resume a run, with bit-identical results to one that never stopped."""
 
     resume: AnyPath
     """The run folder."""
@@ -102,7 +102,7 @@ def _changes(options: ResumeOptions) -> dict[str, Any]:
 def _check(run: Run, changes: dict[str, Any]) -> None:
     """Refuse what would end at once, or before the run's present step."""
     if run.status() == "imported":
-        raise RunError(f"{run.folder} was imported: there is no training to go on with")
+        raise RunError(f"{run.folder} was imported: there is no training to resume")
     before, steps = run.asked, run.state.steps
     budget = changes.get("budget", before.budget)
     if budget < steps:
@@ -113,8 +113,8 @@ def _check(run: Run, changes: dict[str, Any]) -> None:
     spent = steps + step > before.budget
     if spent and steps + step > budget:
         raise RunError(
-            f"{run.folder} is finished: its budget of {budget:,} steps is spent; to go on, give a "
-            "larger --budget"
+            f"{run.folder} is finished: its budget of {budget:,} steps is spent; to resume it, "
+            "give a larger --budget"
         )
     stops = {name: getattr(before, name) for name in STOPS}
     reached = ", ".join(f"{name} {value}" for name, value in stops.items())
@@ -122,14 +122,15 @@ def _check(run: Run, changes: dict[str, Any]) -> None:
     if not spent and unchanged and run.stop_reason != "callback":
         raise RunError(
             f"{run.folder} is finished: at step {steps:,} it reached what it was to stop at "
-            f"({reached}); to go on, give another --stop-at-success or --stop-at-return, or None"
+            f"({reached}); to resume it, give another --stop-at-success or --stop-at-return, or "
+            "None"
         )
 
 
 def _check_fit(run: Run, env: Any) -> None:
     """Refuse an environment whose spaces are no longer those that the run was trained in."""
     if "last" in run.state.models:
-        with suppress(DamagedModelError):  # the run goes on from its checkpoint
+        with suppress(DamagedModelError):  # the run is resumed from its checkpoint
             check_spaces(str(run.folder), run.load_policy("last"), env)
 
 

@@ -19,7 +19,7 @@ from nondiff.agents.presets import (
     LEAST_EVAL_EVERY,
     preset_for,
 )
-from nondiff.agents.seeds import LARGEST_SEED, judgement_seeds, selection_seeds, training_seed
+from nondiff.agents.seeds import LARGEST_SEED, held_out_seeds, selection_seeds, training_seed
 from nondiff.agents.strategy import Strategy
 from nondiff.env_recipe import EnvRecipe, env_arguments
 from nondiff.errors import InvalidOptionError, NondiffError
@@ -54,7 +54,7 @@ class TrainOptions:
     budget: int | None = None
     """Environment steps, or calls of a black box; None: the preset's."""
     seed: int = 0
-    """Of everything that is drawn; the same seed gives the same bits on one machine."""
+    """Of every random number; the same seed gives bit-identical results on one machine."""
     env_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """KEY=VALUE, an argument of the environment; repeat for more."""
     wrapper: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -86,8 +86,8 @@ class TrainOptions:
     """Environment steps between checkpoints, at each of which environments are reset; None: the
     strategy's own, or ten episodes of each environment if those are more."""
     resume: Path | None = None
-    """Go on with this interrupted or finished run, to the same bits as if it had never stopped;
-    beside it, only --budget, --stop-at-success, --stop-at-return and --trust, for a run of
+    """Resume this interrupted or finished run; results are bit-identical to those of one that never
+    stopped. Beside it, only --budget, --stop-at-success, --stop-at-return and --trust, for a run of
     somebody else's, can be given."""
 
 
@@ -195,7 +195,7 @@ def _try_out(recipe: EnvRecipe, env: Any) -> None:
 
     tried = "reset"
     try:
-        env.reset(seed=judgement_seeds(1)[0])
+        env.reset(seed=held_out_seeds(1)[0])
         if has_checked_returns(env) and find_black_box(env) is None:
             tried = "stepped"
             actions = copy.deepcopy(env.action_space)
@@ -267,7 +267,7 @@ def _config(
         first_seeds_of_environments={
             "training": training_seed(options.seed),
             "evaluation during training": selection_seeds(options.seed, 1)[0],
-            "held-out evaluation": judgement_seeds(1)[0],
+            "held-out evaluation": held_out_seeds(1)[0],
         },
         hyperparameters=asdict(strategy),
         evaluation=asdict(plan),

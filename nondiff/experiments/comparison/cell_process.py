@@ -17,7 +17,7 @@ from nondiff.errors import NondiffError
 from nondiff.experiments.commands.cli import exit_with
 from nondiff.experiments.commands.resume import ResumeOptions, resume
 from nondiff.experiments.commands.train import TrainOptions, train
-from nondiff.experiments.comparison.cell_result import Refusal, judge, write_record
+from nondiff.experiments.comparison.cell_result import Refusal, evaluate_last, write_record
 from nondiff.experiments.comparison.cells import record_path, run_folder
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.stopping import Stop
@@ -89,7 +89,7 @@ def _run(order: Order) -> int:
         if order.training is not None:
             with Stop() as stop:
                 _train(order, order.training, stop)
-        _judge(order, record)
+        _evaluate(order, record)
     except (NondiffError, DependencyNotInstalled) as error:
         write_record(record, Refusal(state="failed", error=shortened(error)))
         raise
@@ -105,10 +105,10 @@ def _train(order: Order, training: CellTraining, stop: Stop) -> None:
         train(training.options, training.strategy, stop)
 
 
-def _judge(order: Order, record: SafePath) -> None:
+def _evaluate(order: Order, record: SafePath) -> None:
     import torch
 
     torch.set_num_threads(1)
     folder = run_folder(SafePath(Path(order.comparison)), order.cell)
     # It is trained by this process, or was compared with what the user asked for.
-    write_record(record, judge(Run.open(folder, trust=True), order.episodes))
+    write_record(record, evaluate_last(Run.open(folder, trust=True), order.episodes))

@@ -1,4 +1,4 @@
-"""Judges the last model of a run on data that training never saw, and keeps each episode."""
+"""Evaluates the last model of a run on held-out data, and records each episode."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from nondiff.agents.seeds import judgement_seeds
+from nondiff.agents.seeds import held_out_seeds
 from nondiff.errors import RunError
 from nondiff.experiments.evaluation.episodes import play
 from nondiff.experiments.ranges import MOST_STEPS, Return
@@ -24,13 +24,13 @@ Count = Annotated[int, Ge(0), Le(MOST_STEPS)]
 Seconds = Annotated[float, Ge(0), Le(1e12)]
 
 
-class Judgement(TypedDict):
-    """What a cell came to, as its record holds it.
+class CellResult(TypedDict):
+    """The result of a cell, as its record holds it.
 
-    The last model is judged, for choosing the best one costs calls that no budget counts.
+    The last model is evaluated, since selecting the best one costs calls that no budget counts.
     """
 
-    state: Literal["judged"]
+    state: Literal["evaluated"]
     model_steps: Count
     env_arguments: dict[str, Any]
     returns: list[Return]  # one an episode
@@ -51,8 +51,8 @@ class Refusal(TypedDict):
     error: str
 
 
-def judge(run: Run, episodes: int) -> Judgement:
-    """Play episodes on the judgement seeds with the last model of a run.
+def evaluate_last(run: Run, episodes: int) -> CellResult:
+    """Play episodes on the held-out seeds with the last model of a run.
 
     Raises:
         NondiffError: there is no model, it is damaged, or the environment failed.
@@ -62,10 +62,10 @@ def judge(run: Run, episodes: int) -> Judgement:
     policy, recipe = run.load_policy("last"), run.recipe.held_out()
     with recipe.opened() as env:
         check_spaces(str(run.folder), policy, env)
-        played = play(env, policy, judgement_seeds(episodes))
+        played = play(env, policy, held_out_seeds(episodes))
     rated = all(episode.success is not None for episode in played)
-    return Judgement(
-        state="judged",
+    return CellResult(
+        state="evaluated",
         model_steps=run.state.models["last"].steps,
         env_arguments=dict(recipe.arguments),
         returns=[episode.episode_return for episode in played],
@@ -80,14 +80,14 @@ def judge(run: Run, episodes: int) -> Judgement:
     )
 
 
-def write_record(path: SafePath, record: Judgement | Refusal) -> None:
-    """Note what a cell came to, durably."""
+def write_record(path: SafePath, record: CellResult | Refusal) -> None:
+    """Record the result of a cell, atomically and durably."""
     path.parent.make_folder()
     write_json(path, record)
 
 
-def read_record(path: Path | SafePath) -> Judgement | Refusal | None:
-    """What a cell came to; None: nothing yet.
+def read_record(path: Path | SafePath) -> CellResult | Refusal | None:
+    """The result of a cell; None: there is none yet.
 
     Raises:
         RunError: the file is damaged.
@@ -95,17 +95,20 @@ def read_record(path: Path | SafePath) -> Judgement | Refusal | None:
     path = SafePath.of_file(path)
     if path.kind() is None:
         return None
-    kinds: TypeAdapter[Judgement | Refusal] = TypeAdapter(Judgement | Refusal)
+    kinds: TypeAdapter[CellResult | Refusal] = TypeAdapter(CellResult | Refusal)
     try:
-        record = kinds.validate_python(read_json(path))
+        found = read_json(path)
+        if found.get("state") == "judged":  # as version 0.1.0 wrote it
+            found["state"] = "evaluated"
+        record = kinds.validate_python(found)
     except ValidationError as error:
         raise RunError(f"{path} is damaged: {first_fault(error)}; remove it") from error
-    if record["state"] == "judged":
+    if record["state"] == "evaluated":
         _check_lengths(path, record)
     return record
 
 
-def _check_lengths(path: SafePath, record: Judgement) -> None:
+def _check_lengths(path: SafePath, record: CellResult) -> None:
     lengths = {len(record["returns"]), len(record["lengths"]), len(record["failed"])}
     if record["success"] is not None:
         lengths.add(len(record["success"]))

@@ -20,7 +20,7 @@ from nondiff.experiments.run.locks import NAME
 from nondiff.files.safe_path import SafePath
 
 RUNS, RECORDS, LOGS = "runs", "cells", "logs"  # folders of a comparison
-REVIEWS = 10  # evaluations spread over a cell's budget
+EVALUATIONS = 10  # evaluations spread over a cell's budget
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Plan:
             seed=cell.seed,
             name=cell.name,
             runs=self.folder / RUNS,
-            eval_every=math.ceil(cell.budget / REVIEWS),
+            eval_every=math.ceil(cell.budget / EVALUATIONS),
             held_out_episodes=1,
             stop_at_success=None,
         )
@@ -85,7 +85,7 @@ class Plan:
         return run_folder(self.files, cell.name)
 
     def record_path(self, cell: Cell) -> SafePath:
-        """Where it is noted what a cell came to."""
+        """Where the result of a cell is recorded."""
         return record_path(self.files, cell.name)
 
     def log_path(self, cell: Cell) -> SafePath:
@@ -107,7 +107,7 @@ def run_folder(comparison: SafePath, name: str) -> SafePath:
 
 
 def record_path(comparison: SafePath, name: str) -> SafePath:
-    """Where it is noted what the cell of a name came to."""
+    """Where the result of the cell of a name is recorded."""
     return comparison / RECORDS / f"{name}.json"
 
 

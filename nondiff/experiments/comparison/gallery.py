@@ -48,8 +48,10 @@ def gallery(plan: Plan, results: Results, env: str) -> list[list[Answer]]:
 
 
 def _median_cell(results: Results, env: str, strategy: str) -> Cell:
-    cells = largest(results.judged, env, strategy)
-    return sorted(cells, key=lambda cell: np.mean(results.judged[cell]["returns"]))[len(cells) // 2]
+    cells = largest(results.evaluated, env, strategy)
+    return sorted(cells, key=lambda cell: np.mean(results.evaluated[cell]["returns"]))[
+        len(cells) // 2
+    ]
 
 
 def _answer(box: BlackBox, policy: Policy, row: int, cell: Cell) -> Picture:

@@ -21,7 +21,7 @@ from nondiff.validation import first_fault
 
 @dataclass(frozen=True)
 class Reference:
-    """What something that is no cell came to.
+    """The result of something that is no cell.
 
     Args:
         name: what it is called.

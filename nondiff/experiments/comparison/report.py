@@ -1,4 +1,4 @@
-"""Writes what a comparison came to: JSON, a table, plots, and one page that holds all of it."""
+"""Writes the report of a comparison: JSON, a table, plots, and one page that holds all of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from nondiff.experiments.comparison.cells import REVIEWS, Plan
+from nondiff.experiments.comparison.cells import EVALUATIONS, Plan
 from nondiff.experiments.comparison.gallery import Answer, gallery
 from nondiff.experiments.comparison.headline import headlines
 from nondiff.experiments.comparison.outputs import PLOTS, REPORT, RESULTS, TABLE
@@ -70,15 +70,15 @@ def _write(path: SafePath, text: str) -> None:
 
 
 def _provenance(plan: Plan, results: Results, command: str) -> dict[str, Any]:
-    runs = [Run.open(plan.run_folder(cell)).config for cell in results.judged]
+    runs = [Run.open(plan.run_folder(cell)).config for cell in results.evaluated]
     kinds: dict[str, Any] = {}
-    for cell in results.judged:
+    for cell in results.evaluated:
         kinds.setdefault(f"{cell.strategy} on {cell.env}", plan.wanted(cell)["hyperparameters"])
     return {
         "command": command,
         "written": timestamp(),
         "headlines": headlines(results),
-        "held_out_episodes": len(next(iter(results.judged.values()))["returns"]),
+        "held_out_episodes": len(next(iter(results.evaluated.values()))["returns"]),
         **versions(),
         "revisions_of_trainings": sorted({str(run.git_revision) for run in runs}),
         "hyperparameters": kinds,
@@ -144,7 +144,7 @@ def _page(plan: Plan, results: Results, sections: list[Section], provenance: dic
         provenance=provenance,
         budgets=sorted({row.budget for row in results.rows}),
         seeds=len({cell.seed for cell in plan.cells}),
-        reviews=REVIEWS,
+        evaluations=EVALUATIONS,
         resamples=RESAMPLES,
         quantiles=TARGET_QUANTILES,
         shown=PARAGRAPH,

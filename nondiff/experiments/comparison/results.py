@@ -1,4 +1,4 @@
-"""What a comparison came to: a row for each environment, strategy and budget."""
+"""The results of a comparison: a row for each environment, strategy and budget."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nondiff.experiments.comparison.cell_result import Judgement, read_record
+from nondiff.experiments.comparison.cell_result import CellResult, read_record
 from nondiff.experiments.comparison.cells import Cell, Plan, as_json
 from nondiff.experiments.comparison.references import Reference, ReferenceRow, sum_up
 from nondiff.experiments.evaluation.statistics import Estimate, median_calls, pooled, stratified
@@ -79,7 +79,7 @@ class Reached:
 
 @dataclass(frozen=True)
 class Missing:
-    """A cell that came to nothing, or not yet."""
+    """A cell without a result."""
 
     cell: Cell
     state: str
@@ -94,7 +94,7 @@ class Results:
     references: list[ReferenceRow]
     reached: list[Reached]
     missing: list[Missing]
-    judged: dict[Cell, Judgement]
+    evaluated: dict[Cell, CellResult]
     evaluations: dict[Cell, Rows]
 
     def envs(self) -> list[str]:
@@ -111,7 +111,7 @@ class Results:
 
     def curves(self, env: str, strategy: str) -> list[Rows]:
         """The metrics of each seed at the largest budget."""
-        return [self.evaluations[cell] for cell in largest(self.judged, env, strategy)]
+        return [self.evaluations[cell] for cell in largest(self.evaluated, env, strategy)]
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON types, without single episodes, which the records of cells hold."""
@@ -127,41 +127,41 @@ class Results:
 
 
 def collect(plan: Plan, references: Sequence[Reference], targets: Sequence[float]) -> Results:
-    """Sum up what the cells of a comparison came to.
+    """Summarize the cells of a comparison.
 
     Raises:
         RunError: a record or a table of metrics is damaged.
     """
-    judged: dict[Cell, Judgement] = {}
+    evaluated: dict[Cell, CellResult] = {}
     missing: list[Missing] = []
     for cell in plan.cells:
         record = read_record(plan.record_path(cell))
         if record is None:
-            missing.append(Missing(cell, "interrupted", "the same command goes on with it"))
+            missing.append(Missing(cell, "interrupted", "the same command resumes it"))
         elif record["state"] == "failed":
             missing.append(Missing(cell, record["state"], record["error"]))
         else:
-            judged[cell] = record
-    evaluations = {cell: read_metrics(plan.run_folder(cell) / METRICS) for cell in judged}
+            evaluated[cell] = record
+    evaluations = {cell: read_metrics(plan.run_folder(cell) / METRICS) for cell in evaluated}
     # Environments and strategies as they were given, budgets as they grow.
     kinds = sorted(
-        dict.fromkeys((cell.env, cell.strategy, cell.budget) for cell in judged),
+        dict.fromkeys((cell.env, cell.strategy, cell.budget) for cell in evaluated),
         key=lambda kind: (_place(plan, "env", kind[0]), _place(plan, "strategy", kind[1]), kind[2]),
     )
-    rows = [_row(*kind, judged) for kind in kinds]
+    rows = [_row(*kind, evaluated) for kind in kinds]
     pairs = list(dict.fromkeys((row.env, row.strategy) for row in rows))
     reached = [
-        _reached(env, strategy, target, judged, evaluations)
+        _reached(env, strategy, target, evaluated, evaluations)
         for env, strategy in pairs
-        for target in targets or _targets(env, judged, evaluations)
+        for target in targets or _targets(env, evaluated, evaluations)
     ]
     summed = [sum_up(reference) for reference in references]
-    return Results(rows, summed, reached, missing, judged, evaluations)
+    return Results(rows, summed, reached, missing, evaluated, evaluations)
 
 
-def largest(judged: dict[Cell, Judgement], env: str, strategy: str) -> list[Cell]:
+def largest(evaluated: dict[Cell, CellResult], env: str, strategy: str) -> list[Cell]:
     """The cells of a strategy on an environment at its largest budget."""
-    own = [cell for cell in judged if (cell.env, cell.strategy) == (env, strategy)]
+    own = [cell for cell in evaluated if (cell.env, cell.strategy) == (env, strategy)]
     budget = max(cell.budget for cell in own)
     return [cell for cell in own if cell.budget == budget]
 
@@ -170,9 +170,9 @@ def _place(plan: Plan, name: str, value: str) -> int:
     return [getattr(cell, name) for cell in plan.cells].index(value)
 
 
-def _row(env: str, strategy: str, budget: int, judged: dict[Cell, Judgement]) -> Row:
+def _row(env: str, strategy: str, budget: int, evaluated: dict[Cell, CellResult]) -> Row:
     kind = (env, strategy, budget)
-    own = [j for c, j in judged.items() if (c.env, c.strategy, c.budget) == kind]
+    own = [j for c, j in evaluated.items() if (c.env, c.strategy, c.budget) == kind]
     returns = np.array([one["returns"] for one in own])  # (seeds, episodes)
     scores = returns.mean(axis=1)
     rated = [one["success"] for one in own if one["success"] is not None]
@@ -192,10 +192,12 @@ def _row(env: str, strategy: str, budget: int, judged: dict[Cell, Judgement]) ->
     )
 
 
-def _targets(env: str, judged: dict[Cell, Judgement], evaluations: dict[Cell, Rows]) -> list[float]:
+def _targets(
+    env: str, evaluated: dict[Cell, CellResult], evaluations: dict[Cell, Rows]
+) -> list[float]:
     """Mean returns of some and not of all evaluations, over all strategies alike."""
-    strategies = dict.fromkeys(cell.strategy for cell in judged if cell.env == env)
-    cells = [cell for strategy in strategies for cell in largest(judged, env, strategy)]
+    strategies = dict.fromkeys(cell.strategy for cell in evaluated if cell.env == env)
+    cells = [cell for strategy in strategies for cell in largest(evaluated, env, strategy)]
     returns = [value for cell in cells for value in series(evaluations[cell], RETURN)[1]]
     return np.unique(np.quantile(returns, TARGET_QUANTILES)).tolist() if returns else []
 
@@ -204,12 +206,12 @@ def _reached(
     env: str,
     strategy: str,
     target: float,
-    judged: dict[Cell, Judgement],
+    evaluated: dict[Cell, CellResult],
     evaluations: dict[Cell, Rows],
 ) -> Reached:
-    cells = largest(judged, env, strategy)
+    cells = largest(evaluated, env, strategy)
     calls = [_first(evaluations[cell], target) for cell in cells]
-    spent = [judged[cell]["steps"] for cell in cells]
+    spent = [evaluated[cell]["steps"] for cell in cells]
     return Reached(env, strategy, target, calls, spent, median_calls(calls, spent))
 
 

@@ -23,7 +23,7 @@ LONG, ENDLESS = 10_000, 1_000_000
 
 @dataclass(frozen=True)
 class Episode:
-    """What one episode came to."""
+    """The result of one episode."""
 
     seed: int
     episode_return: float
@@ -62,7 +62,7 @@ def play(
         deterministic: take the most likely action rather than a drawn one.
         on_step: called with the present seed after each reset and each step.
         options: given to each reset.
-        note: told of an episode that goes on and on.
+        note: told of an episode that does not end.
 
     Raises:
         NonFiniteError: a reward or an observation is NaN or infinite.

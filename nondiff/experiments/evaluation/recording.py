@@ -66,7 +66,7 @@ def _stacked(rows: list[Any]) -> Any:
 def write_dataset(
     folder: Path, env: gymnasium.Env[Any, Any], episodes: Iterable[Values], facts: Values
 ) -> None:
-    """Write episodes as a Minari dataset into a new folder, which appears whole or not at all.
+    """Write episodes as a Minari dataset into a new folder, atomically.
 
     `minari.MinariDataset(folder / "data")` reads it.
 

@@ -31,7 +31,7 @@ TEMPLATE = """# {env} trained with {strategy}
 
 Look at it with {command}.
 
-<!-- {mark}, which replaces this file when the run goes on; write your own into another. -->
+<!-- {mark}, which replaces this file when the run is resumed; write your own into another. -->
 """
 
 

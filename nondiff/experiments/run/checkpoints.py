@@ -25,7 +25,7 @@ CHECKPOINT = Layout(
 
 
 class CheckpointFolder:
-    """Keeps the last `KEPT` states of a training, each in a folder that appears whole.
+    """Keeps the last `KEPT` states of a training, each in a folder that is written atomically.
 
     Args:
         folder: holds them.
@@ -75,7 +75,7 @@ class CheckpointFolder:
             try:
                 return _read(path)
             except DamagedCheckpointError as error:
-                self._report(f"{error}; going on from the one before it")
+                self._report(f"{error}; the one before it is used")
                 damaged = True
         if damaged:
             self._report("there is no whole checkpoint before it: training starts over")

@@ -1,4 +1,4 @@
-"""The run folder: what was asked, on what, what came of it, and the models."""
+"""The run folder: configuration, state and models."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ from nondiff.files.untrusted_json import MAX_BYTES
 class Run:
     """A run folder, whose own path may be a link; no link in it is followed.
 
-    `config.json` is what was asked and never changes; `run.json` is where the run stands, replaced
-    whole at each change; `models/` holds the best and the latest model, each in a folder of its own
-    that appears whole; `run.json` says which is which. Whoever writes to a run holds its lock.
+    `config.json` holds the configuration and never changes; `run.json` holds the state, and each of
+    its changes is atomic; `models/` holds the best and the latest model, each in a folder that is
+    written atomically; `run.json` says which is which. Whoever writes to a run holds its lock.
     """
 
     def __init__(self, files: SafePath, config: RunConfig, state: RunState) -> None:
@@ -138,7 +138,7 @@ class Run:
 
     @classmethod
     def open_to_write(cls, folder: Path, trust: bool = False) -> Run:
-        """Open a run that this process goes on with, and clear away what a crash left in it.
+        """Open a run to resume it, and remove what a crash left in it.
 
         A run that the user trusts is the user's own from then on.
 
@@ -160,7 +160,7 @@ class Run:
         return run
 
     def _clear_away(self, trust: bool) -> None:
-        """Refuse a run that can't go on, and remove what a crash left in it."""
+        """Refuse a run that can't be resumed, and remove what a crash left in it."""
         self._check_unaltered()
         self.check_trusted()
         check_made(self.files)
@@ -175,8 +175,8 @@ class Run:
     def _check_unaltered(self) -> None:
         if self.state.config_sha256 != _digest(self.files / CONFIG):
             raise RunError(
-                f"{self.folder / CONFIG} was altered since the run began, so that it can't go on, "
-                "with --trust neither: put it back as it was, or begin a new run"
+                f"{self.folder / CONFIG} was altered since the run began, so that it can't be "
+                "resumed, with --trust neither: put it back as it was, or begin a new run"
             )
 
     def close(self) -> None:
@@ -329,7 +329,7 @@ class Run:
         self.state.latest = Latest(success=success, return_mean=return_mean)
 
     def finish(self, reason: StopReason, result: dict[str, Any], calls: int) -> None:
-        """Set what the run came to, which the next update writes.
+        """Set the result, which the next update writes.
 
         Args:
             reason: why training ended.

@@ -45,7 +45,7 @@ class MetricsWriter:
         self._columns = [STEPS]
         self._folder = SafePath.of_file(tensorboard)
         self._board: EventFile | None = None
-        self._there: Rows = []  # rows of the step where training goes on
+        self._there: Rows = []  # rows of the step from which training is resumed
 
     def begin(self, steps: int, report: Callable[[str], None]) -> Rows:
         """Go on after so many steps: rows of later ones are dropped, for they come again.

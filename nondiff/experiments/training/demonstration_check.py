@@ -32,7 +32,7 @@ def demonstrations_sha256(strategy: Strategy) -> dict[str, str]:
 
 
 def check_unchanged(run: Run, strategy: Strategy) -> None:
-    """Refuse to go on with a run whose demonstrations are no longer those it began with.
+    """Refuse to resume a run whose demonstrations have changed.
 
     Raises:
         RunError: they have changed.

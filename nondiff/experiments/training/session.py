@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 
 from nondiff.agents import find_strategy
-from nondiff.agents.seeds import judgement_seeds
+from nondiff.agents.seeds import held_out_seeds
 from nondiff.agents.strategy import Strategy, Training
 from nondiff.errors import EnvironmentFailedError, InvalidOptionError, NondiffError, RunError
 from nondiff.experiments.evaluation.episodes import play
@@ -124,7 +124,7 @@ def _accounted(run: Run) -> Iterator[None]:
 
 
 def what_is_kept(run: Run) -> str:
-    """Which models a run has, and where it can go on, for a message."""
+    """Which models a run has, and from where it can be resumed, for a message."""
     models, checkpoint = run.state.models, run.state.checkpoint
     text = "no model had been kept yet"
     if "last" in models:
@@ -183,7 +183,7 @@ def _evaluate_best(run: Run, env: Any, stop: Stop, reason: StopReason) -> None:
     from nondiff.experiments.evaluation.statistics import summarize
     from nondiff.experiments.run.card import write_card
 
-    seeds = judgement_seeds(run.config.held_out_episodes or 1)
+    seeds = held_out_seeds(run.config.held_out_episodes or 1)
     policy = run.load_policy("best")
     with _held_out(run, env) as unseen:
         episodes = play(unseen, policy, seeds, on_step=lambda _: stop.check())

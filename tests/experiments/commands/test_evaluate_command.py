@@ -11,7 +11,7 @@ import pytest
 from conftest import FEW_EPISODES, Answer, Command, script
 from PIL import Image
 
-from nondiff.agents.seeds import judgement_seeds
+from nondiff.agents.seeds import held_out_seeds
 
 SHORT_FILM = ("--episodes", 1, "--random-episodes", 0, "--env-arg", "horizon=3")
 
@@ -42,7 +42,7 @@ def test_json_repeats_itself_to_the_byte(run: Path, command: Command) -> None:
     answers = [command("evaluate", run, "--episodes", 6, "--json") for _ in range(2)]
     assert answers[0] == answers[1]
     data = json.loads(answers[0].out)
-    assert data["first_seed"] == judgement_seeds(1)[0]
+    assert data["first_seed"] == held_out_seeds(1)[0]
     policy, at_random = data["policies"]
     assert (policy["name"], at_random["name"]) == ("reach", "random policy")
     assert policy["episodes"] == at_random["episodes"] == 6
@@ -57,7 +57,7 @@ def test_another_number_draws_another_held_out_list(run: Path, command: Command)
     found = [judged(command, run, *few, "--seed", number) for number in (0, 7, 7)]
     assert found[1] == found[2]
     assert found[0] == judged(command, run, *few)
-    assert found[1]["first_seed"] == judgement_seeds(1, 7)[0] != found[0]["first_seed"]
+    assert found[1]["first_seed"] == held_out_seeds(1, 7)[0] != found[0]["first_seed"]
     assert found[1]["policies"] != found[0]["policies"]
     refused = command("evaluate", run, "--seed", -1)
     assert (refused.code, "--seed -1 is not from 0 to" in refused.err) == (2, True)

@@ -117,7 +117,7 @@ def test_numbers_are_those_of_the_last_models(done: Done) -> None:
             assert score == pytest.approx(sum(returns) / 8)
             record = read_record(done.options.folder / "cells" / f"{name}.json")
             assert record is not None
-            assert record["state"] == "judged"
+            assert record["state"] == "evaluated"
             assert record["returns"] == pytest.approx(returns)
         assert (row["episodes"], row["failed"], row["test_calls"]) == (16, 0, 0)
         assert row["calls"] == 64
@@ -338,7 +338,7 @@ def test_a_refused_training_is_noted_and_the_rest_goes_on(tmp_path: Path, comman
     assert (again.code, again.err) == (1, "2 of 2 trainings are there already\n")
     alone = command("compare", *arguments[:3], "sac", *arguments[5:])
     assert alone.code == 2
-    assert alone.err.splitlines()[-1].startswith("error: no training came to a result; sac on")
+    assert alone.err.splitlines()[-1].startswith("error: no training has a result; sac on")
 
 
 SLOW = {"budgets": (1200,), "strategies": ("ppo",), "seeds": 1, "episodes": 4}
@@ -449,7 +449,7 @@ def test_inversions_are_judged_on_held_out_data_and_drawn(tmp_path: Path) -> Non
     plan = plan_of(options)
     record = read_record(plan.record_path(plan.cells[0]))
     assert record is not None
-    assert record["state"] == "judged"
+    assert record["state"] == "evaluated"
     assert record["env_arguments"] == {"pool": "held-out"}
     page = (tmp_path / "waves" / REPORT).read_text()
     assert page.count("Instance ") == 3
@@ -519,3 +519,11 @@ def test_options_of_trainings_are_of_the_fields_types(
     options = TrainOptions(env="CartPole-v1", strategy="ppo")
     found = with_train_args(options, [TrainArg.parse(arg) for arg in args])
     assert [getattr(one, name) for one in found if hasattr(one, name)] == [value]
+
+
+def test_a_record_of_version_0_1_0_is_read(done: Done, tmp_path: Path) -> None:
+    record = next((done.folder / "cells").glob("*.json"))
+    old = json.loads(record.read_text())
+    assert old["state"] == "evaluated"
+    (tmp_path / "old.json").write_text(json.dumps(old | {"state": "judged"}))
+    assert read_record(tmp_path / "old.json") == read_record(record)
