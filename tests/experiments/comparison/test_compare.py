@@ -522,7 +522,7 @@ def test_options_of_trainings_are_of_the_fields_types(
 
 
 def test_a_record_of_version_0_1_0_is_read(done: Done, tmp_path: Path) -> None:
-    record = next((done.folder / "cells").glob("*.json"))
+    record = next((done.options.folder / "cells").glob("*.json"))
     old = json.loads(record.read_text())
     assert old["state"] == "evaluated"
     (tmp_path / "old.json").write_text(json.dumps(old | {"state": "judged"}))
