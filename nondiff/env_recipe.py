@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,8 +20,9 @@ from nondiff.errors import (
     NondiffError,
     UnknownNameError,
 )
+from nondiff.gym.named_modules import folder_of, import_named
 from nondiff.gym.returns import checked
-from nondiff.gym.wrapping import import_named, parsed, wrapped
+from nondiff.gym.wrapping import parsed, wrapped
 
 TRAINING, HELD_OUT = "training", "held-out"  # values of an environment's argument `pool`
 
@@ -35,12 +36,26 @@ class EnvRecipe:
         arguments: keyword arguments for its constructor.
         wrappers: that it is put in, the innermost first; see `wrapping.wrapped`.
         max_episode_steps: after which an episode is truncated; None: as it is registered.
+        folder: where a module that `id` or a wrapper names lies; None: it is installed.
     """
 
     id: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     wrappers: tuple[str, ...] = ()
     max_episode_steps: int | None = None
+    folder: str | None = None
+
+    @classmethod
+    def typed(
+        cls,
+        id: str,
+        arguments: Mapping[str, Any],
+        wrappers: Sequence[str] = (),
+        max_episode_steps: int | None = None,
+    ) -> EnvRecipe:
+        """The environment that a user typed, whose modules may lie in the working folder."""
+        modules = [id.rpartition(":")[0], *(name.partition(":")[0] for name in wrappers)]
+        return cls(id, arguments, tuple(wrappers), max_episode_steps, folder_of(modules))
 
     def more(self) -> dict[str, Any]:
         """What it says beside id and arguments, as JSON types; nothing where that is as usual."""
@@ -66,7 +81,7 @@ class EnvRecipe:
         """
         module, _, name = self.id.rpartition(":")
         if module:
-            import_named(module, f"environment {self.id!r}")
+            import_named(module, f"environment {self.id!r}", self.folder)
         try:
             return gymnasium.spec(name)
         except gymnasium.error.Error:
@@ -103,7 +118,7 @@ class EnvRecipe:
         try:
             env = gymnasium.make(spec, max_episode_steps=self.max_episode_steps, **arguments)
             for name in self.wrappers:
-                env = wrapped(env, name)
+                env = wrapped(env, name, self.folder)
             return checked(env, bool(self.wrappers))
         except NondiffError:
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from nondiff.black_box.call_trace import CallTrace
 from nondiff.black_box.contract import Array, BlackBox, Start
 from nondiff.black_box.guarded import GuardedFunction, numbers
 from nondiff.errors import EnvironmentFailedError, InvalidOptionError
@@ -136,6 +138,15 @@ class FunctionBox(BlackBox):
     def last_failure(self) -> str:
         """What the last row that failed was given, and what went wrong."""
         return self._function.last_failure
+
+    def trace(self, parameters: Vector, keep: Path | None = None) -> CallTrace:
+        """Make one call, which nothing counts, and keep all that was written and read.
+
+        Args:
+            parameters: (parameter,) in the function's own units.
+            keep: a new folder, for a copy of the one that a program ran in.
+        """
+        return self._function.trace(np.asarray(parameters, np.float64), keep)
 
     def close(self) -> None:
         """End what runs for the function."""

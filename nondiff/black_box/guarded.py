@@ -5,13 +5,15 @@ from __future__ import annotations
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nondiff.black_box.call_trace import CallTrace, Traceable, trace_function
 from nondiff.black_box.contract import Array, failed_rows
-from nondiff.errors import EnvironmentFailedError, NondiffError
+from nondiff.errors import EnvironmentFailedError, InvalidOptionError, NondiffError
 
 Vector = NDArray[np.float64]
 
@@ -99,6 +101,20 @@ class GuardedFunction:
             raise
         except Exception as error:
             return error
+
+    def trace(self, parameters: Vector, keep: Path | None) -> CallTrace:
+        """Make one call, which nothing counts, and keep all that was written and read.
+
+        Raises:
+            InvalidOptionError: `keep` is given, and no program runs in a folder.
+        """
+        if isinstance(self._function, Traceable):
+            return self._function.trace(parameters, keep)
+        if keep is not None:
+            raise InvalidOptionError("--keep: this is a function, which runs in no folder to keep")
+        if self._batched:
+            return trace_function(lambda row: numbers(self._function(row[None]))[0], parameters)
+        return trace_function(self._function, parameters)
 
     def close(self) -> None:
         """End what runs for the function."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-from types import ModuleType
 from typing import Any
 
 import gymnasium
 from gymnasium import wrappers
 
 from nondiff.errors import InvalidOptionError, MissingDependencyError, NondiffError
+from nondiff.gym.named_modules import import_named
 
 Env = gymnasium.Env[Any, Any]
 FORM = "MODULE:CLASS or MODULE:CLASS,KEY=VALUE,..."
@@ -35,13 +34,14 @@ def parsed(text: str) -> Any:
         return text
 
 
-def wrapped(env: Env, name: str) -> Env:
+def wrapped(env: Env, name: str, folder: str | None = None) -> Env:
     """An environment in the wrapper of a name.
 
     Args:
         env: the environment.
         name: MODULE:CLASS, with the wrapper's arguments as ",KEY=VALUE"; a value is JSON if it can
             be, otherwise text.
+        folder: see `import_named`.
 
     Raises:
         InvalidOptionError: there is no such wrapper, or it refuses its arguments or the
@@ -50,7 +50,7 @@ def wrapped(env: Env, name: str) -> Env:
     """
     path, *pairs = name.split(",")
     arguments = dict(_pair(name, pair) for pair in pairs)
-    kind = _found(name, path)
+    kind = _found(name, path, folder)
     try:
         made = kind(env, **arguments)
     except NondiffError:
@@ -73,30 +73,14 @@ def _pair(name: str, pair: str) -> tuple[str, Any]:
     return key, parsed(text)
 
 
-def _found(name: str, path: str) -> Any:
+def _found(name: str, path: str, folder: str | None) -> Any:
     module, _, attribute = path.partition(":")
     if not (module and attribute):
         raise InvalidOptionError(f"the wrapper {name!r} is not of the form {FORM}")
-    kind = getattr(import_named(module, f"the wrapper {name!r}"), attribute, None)
+    kind = getattr(import_named(module, f"the wrapper {name!r}", folder), attribute, None)
     if not callable(kind):
         raise InvalidOptionError(f"the wrapper {name!r}: {module} has no {attribute}")
     return kind
-
-
-def import_named(module: str, what: str) -> ModuleType:
-    """Import a module that the user named.
-
-    Raises:
-        InvalidOptionError: it can't be imported, whatever it raises meanwhile.
-    """
-    try:
-        return importlib.import_module(module)
-    except (Exception, SystemExit) as error:
-        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise InvalidOptionError(
-            f"{what}: can't import {module!r} ({said}); "
-            "install it, put its folder on PYTHONPATH, or mend it"
-        ) from error
 
 
 def changing_wrapper(env: Env, steps: int) -> str | None:

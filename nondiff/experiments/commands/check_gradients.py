@@ -56,7 +56,7 @@ def print_check(options: CheckGradientsOptions) -> int:
         EnvironmentFailedError: the black box failed at all points.
     """
     check_ranges({"max_disagreeing": (options.max_disagreeing or 0, 0, 1)})
-    recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
+    recipe = EnvRecipe.typed(options.env, env_arguments(options.env_arg))
     check = _checked(recipe, options.points, options.seed, options.step, options.tolerance)
     if options.json:
         data = {"env": recipe.id, "env_arguments": dict(recipe.arguments), "seed": options.seed}

@@ -37,6 +37,7 @@ Train neural networks against objectives that have no gradient.
   compare          train several strategies at several budgets, and report how they compare
   check-gradients  compare the gradients that an environment offers with differences
   demonstrate      keep the episodes of a scripted expert as a Minari dataset
+  try              make one call of a simulator and show all of it
   doctor           say what is installed, and how to get what is not
   runs             list runs, and draw the learning curves of several
   export           write a policy as a zip of Stable-Baselines3
@@ -203,6 +204,12 @@ def _import(arguments: list[str], prog: str) -> int:
     return import_run(parse_import(arguments, prog))
 
 
+def _try(arguments: list[str], prog: str) -> int:
+    from nondiff.experiments.commands.try_call import parse, try_calls
+
+    return try_calls(parse(arguments, prog))
+
+
 def _doctor(arguments: list[str], prog: str) -> int:
     from nondiff.experiments.commands.doctor import examine, parse
 
@@ -229,6 +236,7 @@ COMMANDS: dict[str, Callable[[list[str], str], int]] = {
     "compare": _compare,
     "check-gradients": _check_gradients,
     "demonstrate": _demonstrate,
+    "try": _try,
     "doctor": _doctor,
     "runs": _runs,
     "export": _export,

@@ -80,7 +80,7 @@ def demonstrate(options: DemonstrateOptions, stop: Stop) -> int:
             "action_noise": (options.action_noise, 0.0, 1.0),
         }
     )
-    recipe = EnvRecipe(options.env, env_arguments(options.env_arg))
+    recipe = EnvRecipe.typed(options.env, env_arguments(options.env_arg))
     count = Count()
     with recipe.opened() as env:
         expert = find_expert(env)

@@ -108,7 +108,7 @@ def _try(env_ids: tuple[str, ...]) -> int:
     code = 0
     for env_id in env_ids:
         try:
-            with EnvRecipe(env_id).opened() as env:
+            with EnvRecipe.typed(env_id, {}).opened() as env:
                 env.reset(seed=0)
             out(f"{env_id} was made and reset")
         except Exception as error:  # whatever somebody's environment raises

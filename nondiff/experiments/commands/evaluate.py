@@ -25,6 +25,7 @@ from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.trust import is_data, options_for
 from nondiff.experiments.terminal.console import err, out_json
 from nondiff.experiments.terminal.parsing import AnyPath, parse_options
+from nondiff.gym.named_modules import folder_of
 
 PATHS = tyro.conf.arg(metavar="[PATH [PATH ...]]")
 NOT_GOOD_ENOUGH = 1  # exit code where --min-success is missed
@@ -177,7 +178,7 @@ def _recipe(options: EvaluateOptions, runs: Sequence[Run]) -> EnvRecipe:
     given = env_arguments(options.env_arg)
     if options.env is not None:  # which the user trusts, and nothing of what the runs name
         wrappers, steps = tuple(options.wrapper), options.max_episode_steps
-        return EnvRecipe(options.env, given, wrappers, steps).held_out()
+        return EnvRecipe.typed(options.env, given, wrappers, steps).held_out()
     own, *others = [_own_recipe(run, given) for run in runs]
     if any(other != own for other in others):
         raise InvalidOptionError(
@@ -186,7 +187,14 @@ def _recipe(options: EvaluateOptions, runs: Sequence[Run]) -> EnvRecipe:
         )
     steps = options.max_episode_steps or own.max_episode_steps
     arguments, wrappers = dict(own.arguments) | given, own.wrappers + tuple(options.wrapper)
-    return EnvRecipe(own.id, arguments, wrappers, steps).held_out()
+    given_modules = [name.partition(":")[0] for name in options.wrapper]
+    return replace(
+        own,
+        arguments=arguments,
+        wrappers=wrappers,
+        max_episode_steps=steps,
+        folder=own.folder or folder_of(given_modules),
+    ).held_out()
 
 
 def _own_recipe(run: Run, given: Mapping[str, Any]) -> EnvRecipe:

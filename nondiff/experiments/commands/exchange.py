@@ -100,7 +100,7 @@ def import_run(options: ImportOptions) -> int:
     """
     from nondiff.agents.sb3.exchange.importing import import_zip
 
-    recipe = EnvRecipe(options.env, env_arguments(options.env_arg), tuple(options.wrapper))
+    recipe = EnvRecipe.typed(options.env, env_arguments(options.env_arg), options.wrapper)
     with recipe.opened() as env:
         policy = import_zip(
             options.file, options.strategy, env, options.statistics, options.activation
@@ -130,4 +130,5 @@ def _config(options: ImportOptions, recipe: EnvRecipe) -> RunConfig:
         strategy=options.strategy,
         imported_from=str(options.file),
         statistics=None if options.statistics is None else str(options.statistics),
+        env_folder=recipe.folder,
     )

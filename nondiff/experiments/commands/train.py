@@ -168,10 +168,10 @@ def train(
 
 def recipe_of(options: TrainOptions) -> EnvRecipe:
     """The environment that the options name."""
-    return EnvRecipe(
+    return EnvRecipe.typed(
         options.env,
         env_arguments(options.env_arg),
-        tuple(options.wrapper),
+        options.wrapper,
         options.max_episode_steps,
     )
 
@@ -257,10 +257,12 @@ def planned(options: TrainOptions, strategy: Strategy) -> RunConfig:
 def _config(
     options: TrainOptions, strategy: Strategy, plan: EvaluationPlan, budget: int
 ) -> RunConfig:
+    recipe = recipe_of(options)
     return RunConfig(
         env=options.env,
         env_arguments=env_arguments(options.env_arg),
-        **recipe_of(options).more(),
+        **recipe.more(),
+        env_folder=recipe.folder,
         strategy=options.strategy,
         budget=budget,
         seed=options.seed,

@@ -238,7 +238,11 @@ class Run:
     def _recipe(self) -> EnvRecipe:
         config = self.config
         return EnvRecipe(
-            config.env, config.env_arguments, tuple(config.wrappers), config.max_episode_steps
+            config.env,
+            config.env_arguments,
+            tuple(config.wrappers),
+            config.max_episode_steps,
+            config.env_folder,
         )
 
     @property

@@ -46,6 +46,7 @@ class RunConfig(JsonObject):
     env_arguments: dict[str, Any]
     wrappers: list[Name] = []
     max_episode_steps: Annotated[int, Ge(1), Le(MOST_STEPS)] | None = None
+    env_folder: Annotated[str, MaxLen(4096)] | None = None
     strategy: Name
     budget: Steps = 0
     seed: Annotated[int, Ge(0), Le(LARGEST_SEED)] | None = None

@@ -22,7 +22,7 @@ from nondiff.processes.sandbox.failures import CallFailed
 from nondiff.processes.sandbox.limits import Limits
 from nondiff.processes.sandbox.program_files import Content, write_files
 from nondiff.processes.sandbox.spawner import isolation, send
-from nondiff.processes.sandbox.trees import OPEN_FOLDER, remove_tree
+from nondiff.processes.sandbox.trees import OPEN_FOLDER, copy_tree, remove_tree
 
 END_SECONDS = 10.0  # for a keeper to end what it keeps; more only if the kernel is stuck
 PREFIX = "nondiff-program-"  # of the folders
@@ -84,6 +84,11 @@ class Launched(NeverCopied):
                 inside = os.open(folder, OPEN_FOLDER, dir_fd=inside)
                 held.callback(os.close, inside)
             return os.open(last, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=inside)
+
+    def copy_folder(self, to: Path) -> None:
+        """Copy its folder's files to a new folder; links and special files are left out."""
+        if self._inside is not None:
+            copy_tree(self._inside, to)
 
     def starter(self) -> int | None:
         """The number of the process that the program is a child of, once that is known."""

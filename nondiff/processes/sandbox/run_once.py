@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from nondiff.processes.sandbox.failures import CallFailed, end_in_words
 from nondiff.processes.sandbox.launch import Launched, launch
@@ -45,6 +46,7 @@ def run_once(
     accept: Collection[int] | None = (0,),
     environment: Mapping[str, str] | None = None,
     inspect: Callable[[Sequence[str]], None] | None = None,
+    keep: Path | None = None,
 ) -> Output:
     """Run a program to its end, in a folder of its own that is gone afterwards.
 
@@ -59,6 +61,7 @@ def run_once(
         environment: variables beside PATH, LANG, HOME and TMPDIR.
         inspect: is given what it wrote, to its output, its error output and the files of `reads`,
             before its exit code counts; it may raise `CallFailed`.
+        keep: a new folder for a copy of the program's, made when it has ended or failed.
 
     Raises:
         CallFailed: a start failure, a timeout, a crash, or a file that it did not leave.
@@ -84,6 +87,9 @@ def run_once(
                     raise text
         except CallFailed as failure:
             raise failure.with_said(streams[2].tail(), streams[1].tail()) from None
+        finally:
+            if keep is not None:
+                launched.copy_folder(keep)
         found = {name: str(text) for name, text in texts.items()}
         return Output(code, stdout, streams[2].tail(), found, launched.cpu_seconds)
 

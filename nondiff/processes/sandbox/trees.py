@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 BLOCK = 512  # bytes that st_blocks counts by
+COPIED_DEPTH = 20  # folders in each other
 Enough = Callable[[int, int], bool]  # of bytes and files
 
 
@@ -132,3 +136,44 @@ def _measure_folder(folder: int, path: str, waiting: list[str]) -> tuple[int, in
     finally:
         os.close(folder)
     return size, number
+
+
+def copy_tree(inside: int, to: Path) -> None:
+    """Copy the regular files of a folder, links and special files left out.
+
+    What lies deeper than `COPIED_DEPTH` is left out too, so that no path becomes too long.
+
+    Args:
+        inside: a descriptor of the folder.
+        to: a new folder, made with those above it.
+    """
+    to.mkdir(parents=True)
+    _copy_level(inside, to, COPIED_DEPTH)
+
+
+def _copy_level(inside: int, to: Path, depth: int) -> None:
+    with os.scandir(inside) as entries:
+        found = [
+            (e.name, e.is_dir(follow_symlinks=False), e.is_file(follow_symlinks=False))
+            for e in entries
+        ]
+    for name, is_folder, is_file in found:
+        if is_file:
+            _copy_file(inside, name, to / name)
+        inner = _opened(name, inside) if is_folder and depth else None
+        if inner is not None:
+            try:
+                (to / name).mkdir()
+                _copy_level(inner, to / name, depth - 1)
+            finally:
+                os.close(inner)
+
+
+def _copy_file(inside: int, name: str, to: Path) -> None:
+    number = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=inside)
+    with os.fdopen(number, "rb") as source:
+        found = os.fstat(number)
+        if stat.S_ISREG(found.st_mode):  # still
+            with to.open("xb") as target:
+                shutil.copyfileobj(source, target)
+            to.chmod(stat.S_IMODE(found.st_mode) & 0o777 | 0o600)

@@ -179,3 +179,42 @@ def test_programs_of_an_environment_import_what_lies_beside_them(tmp_path: Path)
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+
+
+MINE = (
+    "import gymnasium\n"
+    "gymnasium.register('Mine-v0', 'gymnasium.envs.classic_control.cartpole:CartPoleEnv',\n"
+    "                   max_episode_steps=9)\n"
+)
+A2C = ("--strategy", "a2c", "--budget", "40", "--n-steps", "4", "--name", "a", *SMALL)
+
+
+@pytest.mark.parametrize("place", ["mine.py", "mine/__init__.py"])
+def test_a_module_of_it_that_the_user_names_and_no_other(
+    run: Run, tmp_path: Path, place: str
+) -> None:
+    folder = tmp_path / "folder"
+    (folder / place).parent.mkdir(exist_ok=True)
+    (folder / place).write_text(MINE + ("from mine import parts\n" if "/" in place else ""))
+    (folder / "mine").mkdir(exist_ok=True)
+    (folder / "mine" / "parts.py").touch()
+    run(NONDIFF, "train", "--env", "mine:Mine-v0", "--vec-env", "processes", *A2C)
+    run(NONDIFF, "train", "--resume", "runs/a", "--budget", "80")
+    (tmp_path / "folder" / "elsewhere").mkdir()
+    few = ("--episodes", "1", "--random-episodes", "0")
+    evaluate = ["evaluate", str(folder / "runs" / "a"), *few]
+    done = subprocess.run(
+        [NONDIFF, *evaluate], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr  # the run notes where its module lies
+    run(NONDIFF, "try", "mine:Mine-v0")
+
+
+def test_a_module_of_it_that_only_a_run_names_is_not_imported(run: Run, tmp_path: Path) -> None:
+    own, folder = tmp_path / "own", tmp_path / "folder"
+    own.mkdir()
+    (own / "mine.py").write_text(MINE)
+    run(NONDIFF, "train", "--env", "mine:Mine-v0", *A2C, path=str(own))
+    (folder / "mine.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'a').write('mine')\n")
+    done = run(NONDIFF, "evaluate", "runs/a", code=2)
+    assert "can't import 'mine'" in done.stderr
