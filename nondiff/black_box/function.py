@@ -56,6 +56,8 @@ class FunctionBox(BlackBox):
             is charged for one call.
         parameter_names: what pictures call the parameters, with their units; None: by number.
         outcome_names: what they call the entries of an outcome.
+        context_names: by which requests name the entries of a context; None: the outcome's names,
+            without units, where contexts are requested outcomes.
 
     Raises:
         InvalidOptionError: an argument of the wrong shape, or outside its choices.
@@ -82,6 +84,7 @@ class FunctionBox(BlackBox):
         twin: Callable[[Tensor], Tensor] | None = None,
         parameter_names: Sequence[str] | None = None,
         outcome_names: Sequence[str] | None = None,
+        context_names: Sequence[str] | None = None,
     ) -> None:
         self.low, self.high = _bounds(low, high)
         everything = _contexts(contexts)
@@ -98,11 +101,22 @@ class FunctionBox(BlackBox):
         self.failure_reward = float(failure_reward)  # type: ignore[misc]  # of this box alone
         self.parameter_names = _names(parameter_names, "parameter", len(self.low))
         self.outcome_names = _names(outcome_names, "outcome", self.outcomes)
+        self.context_names = self._names_of_contexts(context_names, reward, everything.shape[1])
         self._function = GuardedFunction(function, self.outcomes, batched)
         self._reward = reward
         self._scale_observations(everything)
         self.action_space = spaces.Box(-1.0, 1.0, self.low.shape, np.float32)
         self._offer(jacobian, vjp, gradient_cost, twin)
+
+    def _names_of_contexts(self, given: Any, reward: Any, width: int) -> list[str]:
+        if given is None and reward is None:
+            return [name.partition(" [")[0] for name in self.outcome_names]
+        return _names(given, "context", width)
+
+    @property
+    def context_bounds(self) -> tuple[Array, Array]:
+        """The least and the largest entries (context,) of all contexts."""
+        return self._least.copy(), self._largest.copy()
 
     def _scale_observations(self, everything: Array) -> None:
         """By all contexts, so that a policy sees held-out ones as it saw those for training."""

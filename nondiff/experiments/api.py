@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from numpy.typing import NDArray
 
 from nondiff.agents.api import torch_threads, with_preset
 from nondiff.agents.policies import model as models
 from nondiff.agents.strategy import Strategy, TrainedPolicy
 from nondiff.errors import InvalidOptionError, RunError
+from nondiff.experiments.commands.answer import opened_box
 from nondiff.experiments.commands.resume import ResumeOptions, resume
 from nondiff.experiments.commands.train import TrainOptions, recipe_of, train
 from nondiff.experiments.run.file_names import CONFIG
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.training.callbacks import Callbacks, OnEvaluation, OnProgress
 from nondiff.files.safe_path import SafePath
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nondiff.agents.answers import Answer
 
 
 def train_run(
@@ -74,8 +83,56 @@ def resume_run(
         return resume(options, callbacks=Callbacks(on_progress, on_evaluation))
 
 
+class RunPolicy:
+    """A policy of a run, which also answers requests in the user's units."""
+
+    def __init__(self, policy: TrainedPolicy, run: Run) -> None:
+        self._policy, self._run = policy, run
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._policy, name)
+
+    def predict(self, observation: Any, deterministic: bool = True) -> NDArray[Any]:
+        """The action for one observation."""
+        return self._policy.predict(observation, deterministic)
+
+    def description(self) -> dict[str, Any]:
+        """See `TrainedPolicy`."""
+        return self._policy.description()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `TrainedPolicy`."""
+        return self._policy.tensors()
+
+    def answer(
+        self,
+        requests: Mapping[str, float] | Sequence[Mapping[str, float]],
+        call: bool = True,
+        refine: int = 0,
+    ) -> list[Answer]:
+        """Propose parameters for requests, as the command `answer` does.
+
+        Args:
+            requests: one, or several: each entry of a context by its name.
+            call: whether the function or program may be called, once for each request.
+            refine: calls more for each request, to improve its answer with.
+
+        Raises:
+            UntrustedError: the run is not known to be the user's own.
+            UnknownNameError, InvalidOptionError: a request that the environment can't have, or an
+                environment that has none.
+        """
+        from nondiff.agents.answers import answer
+
+        several = [requests] if isinstance(requests, Mapping) else requests
+        with opened_box(self._run, self._policy) as box:
+            return answer(self._policy, box, several, call, refine)
+
+
 def load_policy(folder: Path | str, model: Literal["best", "last"] = "best") -> TrainedPolicy:
     """Load a policy, which predicts byte for byte like the one that was saved.
+
+    That of a run has also `answer`; see `RunPolicy`.
 
     Args:
         folder: a run folder, or one that `save_policy` wrote.
@@ -87,7 +144,8 @@ def load_policy(folder: Path | str, model: Literal["best", "last"] = "best") -> 
     """
     files = SafePath.of_folder(folder)
     if (files / CONFIG).is_anything():
-        return Run.open(files).load_policy(model)
+        run = Run.open(files)
+        return RunPolicy(run.load_policy(model), run)
     if not (files / models.MODEL.values).is_anything():
         raise RunError(
             f"{folder} is neither a run folder nor a model: it has neither {CONFIG} nor "

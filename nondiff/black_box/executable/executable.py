@@ -68,7 +68,8 @@ class Executable(FunctionBox):
             that can be run stays one.
         environment: variables beside PATH, LANG, HOME and TMPDIR.
         most_failures: failures in a row that end a training; None: any number.
-        scale, reward, failure_reward, pool, jacobian, vjp, gradient_cost, twin: see `FunctionBox`.
+        scale, reward, failure_reward, pool, jacobian, vjp, gradient_cost, twin, context_names: see
+            `FunctionBox`.
 
     Raises:
         InvalidOptionError: names the argument that can't be used, and what can.
@@ -102,6 +103,7 @@ class Executable(FunctionBox):
         vjp: Callable[[Vector, Vector], Any] | None = None,
         gradient_cost: int = 1,
         twin: Callable[[Tensor], Tensor] | None = None,
+        context_names: Sequence[str] | None = None,
     ) -> None:
         self.inputs = quantities(parameters, "parameters")
         self.results = quantities(outputs, "outputs")
@@ -151,6 +153,7 @@ class Executable(FunctionBox):
             twin=twin,
             parameter_names=_labels(self.inputs),
             outcome_names=_labels(self.results),
+            context_names=context_names,
         )
 
 

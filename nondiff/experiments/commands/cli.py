@@ -39,6 +39,7 @@ Train neural networks against objectives that have no gradient.
   demonstrate      keep the episodes of a scripted expert as a Minari dataset
   try              make one call of a simulator and show all of it
   doctor           say what is installed, and how to get what is not
+  answer           ask a trained policy for parameters, in your units
   runs             list runs, and draw the learning curves of several
   export           write a policy as a zip of Stable-Baselines3
   import           make a run of such a zip, of which nothing is executed
@@ -178,6 +179,12 @@ def _evaluate(arguments: list[str], prog: str) -> int:
     return print_evaluation(parse(arguments, prog))
 
 
+def _answer(arguments: list[str], prog: str) -> int:
+    from nondiff.experiments.commands.answer import parse, print_answers
+
+    return print_answers(parse(arguments, prog))
+
+
 def _compare(arguments: list[str], prog: str) -> int:
     from nondiff.experiments.commands.compare import parse, print_comparison
 
@@ -233,6 +240,7 @@ def _demonstrate(arguments: list[str], prog: str) -> int:
 COMMANDS: dict[str, Callable[[list[str], str], int]] = {
     "train": _train,
     "evaluate": _evaluate,
+    "answer": _answer,
     "compare": _compare,
     "check-gradients": _check_gradients,
     "demonstrate": _demonstrate,
