@@ -9,13 +9,16 @@ DEV := dev
 # What is imported is compiled once, whatever the system says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: train test test-slow check clean simulators
+.PHONY: train test test-thorough test-slow check clean simulators
 
 train: .venv/installed
 	$(PY) train.py --env nondiff/PandaReachDense-v0 --strategy ppo --seed 0
 
 test: .venv/installed-dev
 	$(PYTEST)
+
+test-thorough: .venv/installed-dev
+	$(PYTEST) -m "thorough and not slow"
 
 test-slow: .venv/installed-dev
 	$(PYTEST) -m slow

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +79,22 @@ def script(name: str, *arguments: object, cwd: Path, pythonpath: str = "") -> An
 
 @pytest.fixture(scope="session")
 def reach(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
-    """A short training of train.py on PandaReachDense: its run folder, and what it printed."""
-    home = tmp_path_factory.mktemp("home")
+    """A short training of train.py on PandaReachDense: its run folder, and what it printed.
+
+    The processes of pytest-xdist share it.
+    """
+    root = tmp_path_factory.getbasetemp()
+    home = (root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root) / "reach"
+    home.mkdir(exist_ok=True)
+    said = home / "answer.json"
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            said.write_text(json.dumps(asdict(_train_reach(home))))
+    return home / "runs" / "reach", Answer(**json.loads(said.read_text()))
+
+
+def _train_reach(home: Path) -> Answer:
     answer = script(
         "train.py",
         *("--env", "nondiff/PandaReachDense-v0", "--name", "reach", "--seed", 5),
@@ -86,7 +102,7 @@ def reach(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
         cwd=home,
     )
     assert answer.code == 0, answer.err
-    return home / "runs" / "reach", answer
+    return answer
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_every_file_in_the_readme_exists() -> None:
     assert [path for path in paths if not (ROOT / path.partition("#")[0]).exists()] == []
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_example_of_a_function_learns() -> None:
     example = next(
         block
@@ -76,7 +76,7 @@ def test_the_example_of_a_function_learns() -> None:
     assert max(believed[-3:]) > believed[0]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_strategies_page_trains_one_network_after_another(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -90,7 +90,7 @@ def test_the_strategies_page_trains_one_network_after_another(
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_plain_stable_baselines3_example_learns() -> None:
     example = next(
         block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "PPO(" in block
@@ -109,6 +109,7 @@ def test_the_plain_stable_baselines3_example_learns() -> None:
     assert successes >= 45
 
 
+@pytest.mark.thorough
 def test_the_generated_parts_of_the_pages_are_up_to_date() -> None:
     lacking = [need.install for need in NEEDS.values() if not need.is_met()]
     if lacking and not os.environ.get("CI"):
@@ -116,3 +117,13 @@ def test_the_generated_parts_of_the_pages_are_up_to_date() -> None:
     command = [sys.executable, ROOT / "docs" / "make_pages.py", "--check"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_ci_runs_every_target_that_it_names_whichever_fails() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    targets = re.findall(r"^make ([\w-]+) \|\| status=1$", script, re.M)
+    assert targets == ["test", "check", "test-thorough"]
+    assert script.endswith("exit $status\n")
+    makefile = (ROOT / "Makefile").read_text()
+    assert [name for name in targets if f"\n{name}: " not in makefile] == []
+    assert "\nmake test " in README

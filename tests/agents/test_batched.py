@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_boxes import Bowl, Track
 from stable_baselines3 import PPO
+from thorough_cases import diagonal
 from watcher import trained
 
 from nondiff.agents import find_strategy
@@ -21,8 +22,7 @@ from nondiff.errors import EnvironmentFailedError, InvalidOptionError
 torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("name", ["ppo", "sac"])
-@pytest.mark.parametrize("kind", [Bowl, Track])
+@pytest.mark.parametrize(("kind", "name"), diagonal([Bowl, Track], ["ppo", "sac"]))
 def test_batched_environments_train_to_the_same_bits(kind: type, name: str) -> None:
     strategy = replace(find_strategy(name)(), num_envs=4)
     if name == "ppo":

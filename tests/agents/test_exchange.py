@@ -20,6 +20,7 @@ from sb3_zips import ALGORITHMS, REACH, imported, learned, members, one, options
 from stable_baselines3 import A2C, HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
+from thorough_cases import some_thorough, thin
 from watcher import trained
 
 from nondiff.agents import find_strategy
@@ -113,9 +114,10 @@ OTHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "quantiles": ("tqc", "Pendulum-v1", options_of("tqc", n_quantiles=5, n_critics=1)),
     "schedule": ("ppo", "Pendulum-v1", {"learning_rate": lambda left: left * 1e-3}),
 }
+RESEMBLED = ("discrete a2c", "noise of states, off policy", "default layers")
 
 
-@pytest.mark.parametrize("case", OTHERS)
+@pytest.mark.parametrize("case", some_thorough(OTHERS, RESEMBLED))
 def test_other_spaces_and_networks(case: str, tmp_path: Path) -> None:
     strategy, env_id, options = OTHERS[case]
     round_trip(learned(strategy, env_id, **options), strategy, env_id, tmp_path)
@@ -158,6 +160,7 @@ def test_what_is_trained_here_is_exported(env_id: str, tmp_path: Path) -> None:
     check_same(model, imported(path, "trpo", statistics, env_id), env_id)
 
 
+EXPORTED = [("ppo", "td3"), tuple(ALGORITHMS)]
 STRANGER = """
 import sys
 sys.modules["nondiff"] = None
@@ -184,12 +187,15 @@ except ImportError:
 """
 
 
-def test_plain_stable_baselines_loads_exports_without_nondiff(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategies", thin(EXPORTED, EXPORTED[:1]), ids="-".join)
+def test_plain_stable_baselines_loads_exports_without_nondiff(
+    strategies: tuple[str, ...], tmp_path: Path
+) -> None:
     (batch, *_) = observations("Pendulum-v1")
     np.save(tmp_path / "batch.npy", batch)
     expected = {}
-    for strategy, kind in ALGORITHMS.items():
-        normalized = strategy == "ppo"
+    for strategy in strategies:
+        kind, normalized = ALGORITHMS[strategy], strategy == "ppo"
         env = one("Pendulum-v1")
         with closing(VecNormalize(env) if normalized else env) as venv:
             folder = tmp_path / strategy

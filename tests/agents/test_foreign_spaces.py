@@ -80,7 +80,7 @@ SMALL: dict[str, tuple[object, ...]] = {
     **dict.fromkeys(("sac", "td3", "tqc"), OFF_POLICY),
     "cma-es": ("--budget", 64, "--population", 4, "--episodes", 1),
 }
-QUICK = {  # of each kind of fault, the rest is left to the slow tests
+QUICK = {  # of each kind of fault, the rest is left to the thorough tests
     ("ppo", "observed", "DiscreteStart"),
     ("ppo", "observed", "DictDot"),
     ("ppo", "observed", "ChannelMiddle"),
@@ -103,7 +103,7 @@ def cases() -> Iterator[Any]:
         for role, known in (("observed", OBSERVED), ("acted", ACTED)):
             for name in known:
                 slow = (strategy, role, name) not in QUICK
-                marks = (pytest.mark.slow,) if slow else ()
+                marks = (pytest.mark.thorough,) if slow else ()
                 yield pytest.param(strategy, role, name, marks=marks)
 
 

@@ -9,8 +9,8 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from slow_cases import some_slow
 from small_boxes import Bowl, Plain, Track
+from thorough_cases import thin
 from torch import nn
 from watcher import quick
 
@@ -32,8 +32,6 @@ torch.set_num_threads(1)
 
 NEEDY = [name for name in STRATEGIES if find_strategy(name).needs is not None]
 REINFORCEMENT = [name for name in STRATEGIES if hasattr(find_strategy(name), "num_envs")]
-# One algorithm stands for its kind in the quick tests; the others are left to the slow ones.
-MOST = some_slow(STRATEGIES, ("a2c", "trpo", "td3", "tqc"))
 # What a row is charged at the most: what a budget may leave unspent is less.
 ROW_COST = {"surrogate": 2, "manual": 2, "finite-difference": 5}
 
@@ -78,7 +76,7 @@ LEARNING: dict[str, tuple[dict[str, Any], int]] = {
 }
 
 
-@pytest.mark.parametrize("name", MOST)
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_trains_the_same_network_on_a_bowl(name: str) -> None:
     options, budget = LEARNING[name]
     strategy = (
@@ -96,8 +94,8 @@ def test_every_strategy_trains_the_same_network_on_a_bowl(name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("budget", [97, 300])
-@pytest.mark.parametrize("name", MOST)
+@pytest.mark.parametrize("budget", thin([97, 300], [97]))
+@pytest.mark.parametrize("name", thin(STRATEGIES, ["ppo", "sac", *NEEDY, "cma-es"]))
 def test_the_budget_is_kept_to_the_call(name: str, budget: int) -> None:
     box = Bowl()
     strategy = quick(name) if name not in REINFORCEMENT else find_strategy(name)()
@@ -140,7 +138,7 @@ def test_failed_rows_cost_and_poison_nothing(name: str) -> None:
     assert all(torch.isfinite(weight).all() for weight in module.parameters())
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_surrogate_learns_where_it_fails_and_the_policy_keeps_away() -> None:
     def failing(module: nn.Module, box: Plain) -> float:
         start = box.initial(500, np.random.default_rng(7))
@@ -190,7 +188,8 @@ def test_what_the_surrogate_believes_and_what_is_true_are_reported_side_by_side(
     assert all("surrogate/believed_return" in row for row in rounds)
 
 
-@pytest.mark.parametrize("name", MOST)
+# Of the others a seed is tested on another environment, in `test_strategies.py`.
+@pytest.mark.parametrize("name", thin(STRATEGIES, NEEDY))
 def test_a_seed_gives_the_same_bits_on_a_black_box_used_again_and_on_a_new_one(name: str) -> None:
     strategy = quick(name) if name not in REINFORCEMENT else find_strategy(name)(network="nondiff")
     box = Bowl()
@@ -205,26 +204,28 @@ def test_a_seed_gives_the_same_bits_on_a_black_box_used_again_and_on_a_new_one(n
     assert any(not torch.equal(first[key], weights[3][key]) for key in first)
 
 
-@pytest.mark.parametrize("name", NEEDY)
-def test_what_is_missing_is_named_with_the_strategies_that_would_do(name: str) -> None:
-    for env_id in (
+@pytest.mark.parametrize(
+    "env_id",
+    [
         "small_boxes:Plain-v0",
         "small_boxes:Bowl-v0",
         "CartPole-v1",
         "nondiff/PandaReach-v0",  # whose reward has no gradient
-    ):
-        env = gymnasium.make(env_id)
-        suited = supported(env)
-        fits, message = [], ""
-        for other in STRATEGIES:
-            try:
-                find_strategy(other)().check(env)
-                fits.append(other)
-            except IncompatibleStrategyError as error:
-                if other == name:
-                    message = str(error)
-        assert fits == suited
-        assert name in fits or message.endswith(f"these can: {', '.join(suited)}")
+    ],
+)
+def test_what_is_missing_is_named_with_the_strategies_that_would_do(env_id: str) -> None:
+    env = gymnasium.make(env_id)
+    suited = supported(env)
+    fits, refusals = [], {}
+    for name in STRATEGIES:
+        try:
+            find_strategy(name)().check(env)
+            fits.append(name)
+        except IncompatibleStrategyError as error:
+            refusals[name] = str(error)
+    assert fits == suited
+    for name in refusals.keys() & NEEDY:
+        assert refusals[name].endswith(f"these can: {', '.join(suited)}")
 
 
 @pytest.mark.parametrize("name", ["manual", "finite-difference", "autodiff"])
@@ -273,17 +274,17 @@ class Own(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "name", some_slow(["ppo", "sac", "td3", "surrogate", "manual", "cma-es"], ["sac"])
+    "name", thin(["ppo", "sac", "td3", "surrogate", "manual", "cma-es"], ["ppo", "surrogate"])
 )
 def test_any_network_can_be_trained(name: str) -> None:
     torch.manual_seed(0)
     module, box = Own(), Bowl()
     before = copy.deepcopy(module.state_dict())
-    options = {} if name in REINFORCEMENT else {"n_steps": 32} if name == "ppo" else {}
+    options = {"n_steps": 32} if name == "ppo" else {}
     strategy: Strategy = (
-        quick(name, **options) if name not in REINFORCEMENT else find_strategy(name)()
+        quick(name) if name not in REINFORCEMENT else find_strategy(name)(**options)
     )
-    result = train(module, box, strategy, 256 if name != "ppo" else 2048)
+    result = train(module, box, strategy, 256)
     assert any(not torch.equal(before[key], value) for key, value in module.state_dict().items())
     assert result.policy is not None
     with pytest.raises(InvalidOptionError, match="Own can't be kept"):

@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from slow_cases import some_slow
+from thorough_cases import some_thorough, thin
 from watcher import Watcher, quick, trained
 
 from nondiff.agents import STRATEGIES, find_strategy
@@ -44,7 +44,7 @@ def observations(env_id: str, count: int = 32) -> list[Any]:
 
 @pytest.mark.parametrize(
     "env_id",
-    [pytest.param("Pendulum-v1", marks=pytest.mark.slow), "nondiff/PandaReachDense-v0"],
+    [pytest.param("Pendulum-v1", marks=pytest.mark.thorough), "nondiff/PandaReachDense-v0"],
 )
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_seed_gives_the_same_bits_and_the_model_on_disk_predicts_them(
@@ -59,21 +59,11 @@ def test_a_seed_gives_the_same_bits_and_the_model_on_disk_predicts_them(
         assert loaded.predict(observation).tobytes() == policy.predict(observation).tobytes()
 
 
-SPARSE_TOO = {  # presets of tasks by dense rewards that have one by sparse rewards
-    (name, env_id)
-    for name, env_id in PRESETS
-    if "Dense" in env_id and (name, env_id.replace("Dense", "")) in PRESETS
-}
+# One of each strategy; the others differ in numbers, or in the environment, alone.
+FIRST = [next(key for key in PRESETS if key[0] == name) for name in {name for name, _ in PRESETS}]
 
 
-# Presets of PPO that differ in numbers alone from those of tasks like them.
-LIKE_OTHERS = {
-    ("ppo", f"nondiff/{task}-v0")
-    for task in ("DoomBasic", "SurfaceWaves", "PandaSlide", "PandaStack")
-}
-
-
-@pytest.mark.parametrize("key", some_slow(PRESETS, SPARSE_TOO | LIKE_OTHERS), ids=str)
+@pytest.mark.parametrize("key", thin(PRESETS, FIRST), ids=str)
 def test_a_preset_fits_its_environment(key: tuple[str, str]) -> None:
     name, env_id = key
     strategy = PRESETS[key].strategy
@@ -89,7 +79,7 @@ def test_a_preset_fits_its_environment(key: tuple[str, str]) -> None:
         assert env.action_space.contains(policy.predict(env.reset(seed=0)[0]))
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", thin(PLAIN, ["a2c", "td3", "cma-es"]))
 def test_the_whole_budget_is_learned_from(name: str) -> None:
     watcher = Watcher(every=1)
     policy = trained(quick(name), "Pendulum-v1", BUDGET, watcher=watcher)
@@ -98,7 +88,8 @@ def test_the_whole_budget_is_learned_from(name: str) -> None:
     assert any(not torch.equal(initial[key], final[key]) for key in final)
 
 
-@pytest.mark.parametrize("name", some_slow(PLAIN, ("trpo", "tqc")))
+@pytest.mark.thorough  # each learns on a bowl in `test_pathwise.py`
+@pytest.mark.parametrize("name", PLAIN)
 def test_learns_to_go_where_the_observation_says(name: str) -> None:
     targets = np.random.default_rng(0).uniform(-1, 1, (100, 2)).astype(np.float32)
     distances: list[float] = []
@@ -159,7 +150,7 @@ def test_training_ends_when_the_observer_says_so() -> None:
     assert watcher.steps == 30
 
 
-@pytest.mark.parametrize("name", some_slow(HINDSIGHT, ("td3", "tqc")))
+@pytest.mark.parametrize("name", some_thorough(HINDSIGHT, ("td3", "tqc")))
 def test_hindsight_is_used_where_there_are_goals(name: str, tmp_path: Path) -> None:
     weights = {
         her: saved(
@@ -172,7 +163,7 @@ def test_hindsight_is_used_where_there_are_goals(name: str, tmp_path: Path) -> N
     assert weights[None] != weights[False]
 
 
-@pytest.mark.parametrize("name", HINDSIGHT)
+@pytest.mark.parametrize("name", thin(HINDSIGHT, ["td3"]))
 def test_hindsight_works_on_several_environments(name: str) -> None:
     watcher = Watcher()
     strategy = replace(find_strategy(name)(), num_envs=4)

@@ -158,13 +158,12 @@ def counted(examples: Path, monkeypatch: pytest.MonkeyPatch) -> list[Counted]:
     return counters
 
 
-# One algorithm stands for its kind in the quick tests, and learns on one of the two; "manual" and
-# "autodiff" learn on a bowl, in `test_pathwise.py`.
-QUICK = {"Cannon-v0": ("cma-es", "finite-difference"), "Beam-v0": ("ppo", "surrogate")}
+# The others learn on a bowl, in `test_pathwise.py`.
+QUICK = {"Cannon-v0": ("finite-difference",), "Beam-v0": ()}
 
 
 def learner(env_id: str, name: str) -> Any:
-    return pytest.param(env_id, name, marks=() if name in QUICK[env_id] else pytest.mark.slow)
+    return pytest.param(env_id, name, marks=() if name in QUICK[env_id] else pytest.mark.thorough)
 
 
 @pytest.mark.parametrize(
@@ -302,6 +301,7 @@ def test_a_program_that_is_missing_says_how_to_compile_it(examples: Path, tmp_pa
         gymnasium.make("Beam-v0", program=tmp_path / "forward")
 
 
+@pytest.mark.thorough
 def test_the_tutorial_works_as_it_stands(
     examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: list[Counted]
 ) -> None:
@@ -336,7 +336,7 @@ def test_the_tutorials_links_exist() -> None:
     assert [path for path in paths if not (ROOT / "docs" / path).exists()] == []
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("env_id", ["compiled_program:Beam-v0", "python_function:Cannon-v0"])
 def test_the_command_line_trains_on_the_examples(
     env_id: str, examples: Path, tmp_path: Path
@@ -352,7 +352,7 @@ def test_the_command_line_trains_on_the_examples(
     assert (tmp_path / "runs" / "own" / "run.json").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", ["python_function.py", "compiled_program/compiled_program.py"])
 def test_the_examples_run_as_scripts(path: str, examples: Path) -> None:
     command = [sys.executable, examples / path]

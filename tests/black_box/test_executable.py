@@ -45,6 +45,7 @@ def template(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.thorough
 def test_the_tutorial_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", TUTORIAL, re.S)

@@ -129,7 +129,7 @@ READINGS: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("text", "reads"), READINGS)
 @pytest.mark.parametrize(
-    "encoding", ["ascii", "utf-8-sig", pytest.param("utf-16", marks=pytest.mark.slow)]
+    "encoding", ["ascii", "utf-8-sig", pytest.param("utf-16", marks=pytest.mark.thorough)]
 )
 def test_every_way_of_reading_reads_them(text: str, reads: Any, encoding: str) -> None:
     octal = "".join(f"\\{byte:03o}" for byte in text.encode(encoding))

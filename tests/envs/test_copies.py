@@ -19,11 +19,11 @@ from arm_episodes import HORIZON, MakeArm, follow, grasping
 from arm_episodes import random_actions as arm_actions
 from gymnasium.vector import VectorEnv
 from simulators import needs, skip_without
-from slow_cases import some_slow
 from small_boxes import Bowl
 from stable_baselines3.common.vec_env import SubprocVecEnv
 from test_envs import Record, differ_by_the_reward_alone, play, random_actions, signed
 from test_envs import follow as follow_any
+from thorough_cases import some_thorough
 
 from nondiff.black_box import BlackBoxEnv, BlackBoxVectorEnv, FunctionBox
 from nondiff.black_box.executable import Executable
@@ -75,7 +75,7 @@ def everything(env: Env, actions: list[Any]) -> Record:
 
 
 @pytest.mark.parametrize(
-    "env_id", some_slow(ENVIRONMENTS, differ_by_the_reward_alone() | RESEMBLED)
+    "env_id", some_thorough(ENVIRONMENTS, differ_by_the_reward_alone() | RESEMBLED)
 )
 def test_a_copy_goes_on_alone(env_id: str, elsewhere: ProcessPoolExecutor) -> None:
     skip_without(env_id)
@@ -295,7 +295,7 @@ def test_the_black_box_of_an_arm_is_copied(make: MakeArm) -> None:
 # Stable-Baselines3's processes, which are sent an environment that lives
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_environments_that_live_go_to_processes_of_stable_baselines3(make_push: MakeArm) -> None:
     env = make_push()
     env.reset(seed=6)

@@ -17,8 +17,8 @@ from gymnasium import wrappers
 from gymnasium.vector import AutoresetMode
 from minari import DataCollector
 from simulators import skip_without
-from slow_cases import some_slow
-from test_envs import affordable, differ_by_the_reward_alone, random_actions
+from test_envs import RESEMBLED, affordable, differ_by_the_reward_alone, random_actions
+from thorough_cases import some_thorough
 
 from nondiff.agents.api import recipe_of
 from nondiff.envs import ENVIRONMENTS, needs_of
@@ -29,17 +29,17 @@ LIMITS: dict[str, tuple[dict[str, Any], int]] = {
     "nondiff/PandaReach-v0": ({"horizon": 80}, 80),
     "nondiff/DoomBasic-v0": ({"frame_skip": 7}, 43),
 }
-# One of each way in which a step is made; the others are slow.
+# One of each way in which a step is made; the others are thorough.
 SAMPLE = ("PandaReach-v0", "SurfaceWaves6-v0", "OpAmp-v0", "DoomBasic-v0")
 FEW = 3
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "env_id" in metafunc.fixturenames:
-        slow = differ_by_the_reward_alone()
+        resembled = differ_by_the_reward_alone() | RESEMBLED
         if "mode" in metafunc.fixturenames:
-            slow = {one for one in ENVIRONMENTS if not one.endswith(SAMPLE)}
-        metafunc.parametrize("env_id", some_slow(ENVIRONMENTS, slow), indirect=True)
+            resembled = {one for one in ENVIRONMENTS if not one.endswith(SAMPLE)}
+        metafunc.parametrize("env_id", some_thorough(ENVIRONMENTS, resembled), indirect=True)
 
 
 def kinds(info: dict[str, Any]) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def test_the_spec_makes_the_same_again(env: gymnasium.Env) -> None:
 
 
 @pytest.mark.parametrize(
-    "mode", ["sync", "vector_entry_point", pytest.param("async", marks=pytest.mark.slow)]
+    "mode", ["sync", "vector_entry_point", pytest.param("async", marks=pytest.mark.thorough)]
 )
 def test_a_limit_that_is_asked_for_holds_in_each_mode(env_id: str, mode: str) -> None:
     if mode == "vector_entry_point" and gymnasium.spec(env_id).vector_entry_point is None:

@@ -18,7 +18,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
-from slow_cases import some_slow
+from thorough_cases import some_thorough
 
 from nondiff.envs import ENVIRONMENTS, needs_of
 from nondiff.errors import InvalidActionError, InvalidOptionError
@@ -40,11 +40,20 @@ def differ_by_the_reward_alone() -> set[str]:
     return found
 
 
+RESEMBLED = {  # by others of their family, with another task, robot or size
+    *(f"nondiff/Panda{task}-v0" for task in ("Slide", "PickAndPlace", "Stack")),
+    *("nondiff/KukaReach-v0", "nondiff/SurfaceWaves-v0", "nondiff/DoomDefendTheCenter-v0"),
+}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "env_id" not in metafunc.fixturenames:
         return
-    slow = set() if "goal_env" in metafunc.fixturenames else differ_by_the_reward_alone()
-    metafunc.parametrize("env_id", some_slow(ENVIRONMENTS, slow), indirect=True)
+    every = {mark.name for mark in metafunc.definition.iter_markers()} & {"every_env"}
+    resembled = set() if every else RESEMBLED
+    if "goal_env" not in metafunc.fixturenames:
+        resembled = resembled | differ_by_the_reward_alone()
+    metafunc.parametrize("env_id", some_thorough(ENVIRONMENTS, resembled), indirect=True)
 
 
 @pytest.fixture
@@ -130,13 +139,14 @@ def test_gymnasium_makes_it_by_module_and_id(env_id: str) -> None:
     gymnasium.make(f"nondiff:{env_id}").close()
 
 
+@pytest.mark.every_env
 def test_gymnasium_checker(env: gymnasium.Env) -> None:
     # Mode "human" needs a display; test_render_modes opens the others either way.
     hidden = "human" in env.metadata["render_modes"] and not os.environ.get("DISPLAY")
     check_env(env.unwrapped, skip_render_check=hidden)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="xvfb-run is not installed")
 def test_gymnasium_checker_with_a_display(env_id: str) -> None:
     check = f"check_env(gymnasium.make('nondiff:{env_id}').unwrapped)"
@@ -172,6 +182,7 @@ def test_episodes_end(env: gymnasium.Env) -> None:
 # Determinism
 
 
+@pytest.mark.every_env
 def test_seed_fixes_every_bit_whatever_came_before(env: gymnasium.Env) -> None:
     actions = random_actions(env)
     expected = play(env, actions, seed=3)

@@ -134,8 +134,8 @@ def test_a_return_at_the_first_step_is_refused_before_a_run_is_made(
     ("strategy", "more"),
     [
         ("ppo", ()),
-        pytest.param("ppo", ("--vec-env", "processes"), marks=pytest.mark.slow),
-        pytest.param("sac", (), marks=pytest.mark.slow),
+        pytest.param("ppo", ("--vec-env", "processes"), marks=pytest.mark.thorough),
+        pytest.param("sac", (), marks=pytest.mark.thorough),
         ("cma-es", ()),
     ],
 )

@@ -14,9 +14,8 @@ from faulty_envs import Breaks
 from foreign_envs import Giving
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from simulators import skip_without
-from slow_cases import some_slow
 from small_boxes import Bowl, Track
-from test_envs import differ_by_the_reward_alone
+from thorough_cases import some_thorough
 
 from nondiff.agents.sb3.vec_envs.batched import BatchedVecEnv
 from nondiff.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
@@ -29,7 +28,7 @@ Vector = VectorEnv[Any, Any, Any]
 MODES = list(AutoresetMode)
 COUNT = 3
 VECTORISED = [i for i in ENVIRONMENTS if gymnasium.spec(i).vector_entry_point is not None]
-RESEMBLED = {*VECTORISED} - {"nondiff/PandaPush-v0", "nondiff/YagiAntenna-v0"}
+RESEMBLED = {*VECTORISED} - {"nondiff/PandaPush-v0"}
 
 
 def equal(ours: Any, theirs: Any) -> bool:
@@ -72,7 +71,7 @@ def follows(ours: Vector, theirs: Vector, mode: AutoresetMode, steps: int) -> in
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("env_id", some_slow(VECTORISED, RESEMBLED | differ_by_the_reward_alone()))
+@pytest.mark.parametrize("env_id", some_thorough(VECTORISED, RESEMBLED))
 def test_every_mode_is_gymnasiums(env_id: str, mode: AutoresetMode) -> None:
     skip_without(env_id)
     arguments = {"horizon": 4} if "Panda" in env_id or "Kuka" in env_id else {}
@@ -154,9 +153,9 @@ def test_trainings_refuse_the_other_modes(make: Callable[..., Vector]) -> None:
         BatchedVecEnv(make(autoreset_mode="NextStep"))
 
 
-@pytest.mark.parametrize("mode", ["sync", pytest.param("async", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mode", ["sync", pytest.param("async", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(
-    "env_id", some_slow(ENVIRONMENTS, {*ENVIRONMENTS} - {"nondiff/PandaReach-v0"})
+    "env_id", some_thorough(ENVIRONMENTS, {*ENVIRONMENTS} - {"nondiff/PandaReach-v0"})
 )
 def test_gymnasiums_own_vectors_take_every_environment(env_id: str, mode: str) -> None:
     skip_without(env_id)

@@ -430,11 +430,11 @@ def check_bomb(bomb: str) -> None:
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_what_processes_use_together_is_bounded(level: Isolation, bomb: str) -> None:
     if bomb not in QUICK[level]:
-        pytest.skip("among the slow ones")
+        pytest.skip("among the thorough ones")
     check_bomb(bomb)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_it_is_at_every_level(level: Isolation, bomb: str) -> None:
     if bomb == "a bomb" and level == "supervised" and os.geteuid() == 0:
@@ -528,11 +528,11 @@ def check_left(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", LEFT)
 def test_nothing_is_left_of_a_folder(level: Isolation, kind: str, tmp_path: Path) -> None:
     if level != "sandbox" and kind in ("deep", "many"):  # on a disk that takes seconds
-        pytest.skip("among the slow ones")
+        pytest.skip("among the thorough ones")
     check_left(kind, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["deep", "deep and shut", "many"])
 def test_nothing_is_left_at_any_level(level: Isolation, kind: str, tmp_path: Path) -> None:
     check_left(kind, tmp_path)

@@ -22,6 +22,7 @@ import torch
 from conftest import SUPPORT, Command
 from fakesim_env import FAKESIM, fakesim
 from processes import Trainer, contained, started_in
+from thorough_cases import diagonal, thin
 
 from nondiff.agents.api import _Recorder
 from nondiff.agents.evolution.configs import CMAES
@@ -68,9 +69,9 @@ KINDS = {
 }
 MODES = {"per call": False, "persistent": True}
 CASES = [
-    pytest.param(fault, mode, kinds[persistent], id=f"{fault}, {mode}")
-    for fault, kinds in KINDS.items()
-    for mode, persistent in MODES.items()
+    pytest.param(*(fault, mode, KINDS[fault][MODES[mode]]), id=f"{fault}, {mode}", marks=case.marks)
+    for case in diagonal([*KINDS], [*MODES])
+    for fault, mode in [case.values]
 ]
 
 
@@ -172,10 +173,11 @@ def check_training(fault: str, mode: str, way: str, monkeypatch: pytest.MonkeyPa
     assert all(torch.isfinite(weight).all() for weight in network.parameters())
 
 
-@pytest.mark.parametrize(("fault", "way", "mode"), QUICK)
+@pytest.mark.parametrize("case", thin(QUICK, QUICK[::2]), ids=", ".join)
 def test_training_survives_faults(
-    fault: str, way: str, mode: str, monkeypatch: pytest.MonkeyPatch
+    case: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fault, way, mode = case
     check_training(fault, mode, way, monkeypatch)
 
 
@@ -238,11 +240,11 @@ def test_a_program_that_breaks_ends_the_run_at_a_checkpoint_from_which_it_goes_o
     ("signum", "way"),
     [
         (signal.SIGKILL, "processes"),
-        pytest.param(signal.SIGTERM, "serial", marks=pytest.mark.slow),
-        pytest.param(signal.SIGKILL, "serial", marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, "processes", marks=pytest.mark.slow),
-        pytest.param(signal.SIGINT, "serial", marks=pytest.mark.slow),
-        pytest.param(signal.SIGINT, "processes", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, "serial", marks=pytest.mark.thorough),
+        pytest.param(signal.SIGKILL, "serial", marks=pytest.mark.thorough),
+        pytest.param(signal.SIGTERM, "processes", marks=pytest.mark.thorough),
+        pytest.param(signal.SIGINT, "serial", marks=pytest.mark.thorough),
+        pytest.param(signal.SIGINT, "processes", marks=pytest.mark.thorough),
     ],
 )
 def test_nothing_is_left_of_a_training_that_is_killed_in_a_call(
@@ -393,8 +395,7 @@ def without_namespaces() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("fault", ["escape", "deaf", "daemon"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("fault", "mode"), diagonal(["escape", "deaf", "daemon"], [*MODES]))
 @pytest.mark.usefixtures("without_namespaces")
 def test_without_namespaces_nothing_escapes_either(fault: str, mode: str) -> None:
     assert isolation() == "supervised"

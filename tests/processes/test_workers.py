@@ -528,8 +528,8 @@ def test_nothing_leaks(tmp_path: Path) -> None:
 
     use("exit")
     before = count()
-    for turn in range(20):
-        use("exit" if turn % 5 == 0 else "raise")
+    for turn in range(8):
+        use("exit" if turn % 4 == 0 else "raise")
     assert count() == before
 
 

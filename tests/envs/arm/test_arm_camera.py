@@ -212,7 +212,7 @@ def test_a_state_restores_the_picture(seen: Seen) -> None:
     assert follow(env, actions[6:]) == expected
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_worker_processes_take_the_same_pictures(seen: Seen) -> None:
     camera = {"width": 24, "height": 24, "beside": "nothing"}
     many = ParallelVectorEnv(panda_push, 3, processes=2, camera=camera)

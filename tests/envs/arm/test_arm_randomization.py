@@ -311,7 +311,7 @@ def test_gradients_are_refused_with_the_reason(
 # Many at once, and from the command line
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_worker_processes_draw_the_same(arm: Make) -> None:
     many = ParallelVectorEnv(panda_stack, 2, processes=1, randomization=ALL, horizon=3)
     alone = [panda_stack(randomization=ALL, horizon=3) for _ in range(2)]
@@ -334,7 +334,7 @@ def test_worker_processes_draw_the_same(arm: Make) -> None:
         env.close()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_it_trains_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:

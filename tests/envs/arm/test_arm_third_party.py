@@ -85,7 +85,7 @@ def test_the_page_quotes_the_example() -> None:
     assert [block for block in blocks if block not in text] == []
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_command_line_trains_on_it(tmp_path: Any) -> None:
     answer = script(
         "train.py",

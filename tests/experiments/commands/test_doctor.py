@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, Command
 from simulators import needs
-from slow_cases import some_slow
+from thorough_cases import some_thorough
 
 from nondiff.agents.policies.model import load_policy
 from nondiff.env_recipe import EnvRecipe
@@ -58,7 +58,7 @@ def test_a_missing_program_is_said_with_the_command_that_installs_it(
 
 @pytest.mark.parametrize(
     "name",
-    some_slow(
+    some_thorough(
         [n.name for n in NEEDS.values() if "[" in n.install and n.name != "minari"], ["vizdoom"]
     ),
 )

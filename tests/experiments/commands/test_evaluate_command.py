@@ -70,7 +70,7 @@ def test_the_judgement_of_training_is_the_same(run: Path, command: Command) -> N
 
 
 def test_the_exit_code_follows_the_lower_bound(run: Path, command: Command) -> None:
-    options = ("--episodes", 6, "--random-episodes", 0)
+    options = ("--episodes", 3, "--random-episodes", 0)
     low = judged(command, run, *options)["policies"][0]["success"]["low"]
     for bound, code in ((low, 0), (low + 1e-6, 1), (1.0, 1), (0.0, 0)):
         answer = command("evaluate", run, *options, "--min-success", bound)
@@ -82,7 +82,7 @@ def test_two_runs_are_compared_seed_by_seed(run: Path, command: Command, tmp_pat
     other = tmp_path / "other"
     train = ("--env", "nondiff/PandaReachDense-v0", "--budget", 128, "--seed", 6, *FEW_EPISODES)
     assert command("train", *train, "--runs", tmp_path, "--name", other.name).code == 0
-    options = ("--episodes", 6, "--random-episodes", 0)
+    options = ("--episodes", 3, "--random-episodes", 0)
     data = judged(command, run, other, *options)
     first, second = data["policies"]
     assert [first["name"], second["name"]] == ["reach", "other"]
@@ -109,7 +109,7 @@ def test_another_environment_and_drawn_actions(run: Path, command: Command) -> N
     assert shorter["policies"][0]["length_mean"]["value"] <= 3
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_gif_shows_every_step(run: Path, command: Command, tmp_path: Path) -> None:
     film = tmp_path / "film.gif"
     arguments = (run, *SHORT_FILM, "--video-episodes", 2, "--video", film)

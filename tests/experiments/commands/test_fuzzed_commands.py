@@ -17,6 +17,7 @@ from fuzzing import LONG, SHORT, Sandbox, check_answer, fuzz, nondiff, tiny
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from thorough_cases import some_thorough
 
 from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.sb3.configs import OffPolicy
@@ -381,17 +382,30 @@ CHECKS: dict[str, Callable[[Sandbox, list[str], object, Line], None]] = {
 }
 
 
-ALIKE = ("train a2c", "train trpo", "train td3", "train tqc")  # left to the slow tests
+SHARE = 3  # of the examples that the thorough test tries
+# Their options are those of the others.
+ALIKE = ("train a2c", "train trpo", "train sac", "train td3", "train tqc", "train autodiff")
 
 
-@pytest.mark.parametrize("command", [command for command in FUZZED if command not in ALIKE])
-def test_any_line_gets_a_proper_answer(command: str, sandbox: Sandbox) -> None:
+def check_lines(command: str, sandbox: Sandbox, share: int) -> None:
+    """Check a share of the examples of a command."""
     examples = FEW_EXAMPLES.get(command, 6 if command.startswith("train ") else 50)
     fuzz(
         lambda line: check_line(line, sandbox),
         FUZZED[command],
-        settings(SHORT, max_examples=examples),
+        settings(SHORT, max_examples=max(1, examples // share)),
     )
+
+
+@pytest.mark.parametrize("command", some_thorough(FUZZED, ALIKE))
+def test_any_line_gets_a_proper_answer(command: str, sandbox: Sandbox) -> None:
+    check_lines(command, sandbox, SHARE)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("command", FUZZED)
+def test_more_lines_get_a_proper_answer(command: str, sandbox: Sandbox) -> None:
+    check_lines(command, sandbox, 1)
 
 
 @pytest.mark.slow

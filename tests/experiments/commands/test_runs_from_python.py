@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, Answer, Command
+from thorough_cases import thin
 
 import nondiff
 
@@ -44,6 +45,7 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", page, re.S)
 
 
+@pytest.mark.thorough
 def test_the_page_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for its comparison, with smaller numbers."""
     monkeypatch.chdir(tmp_path)
@@ -61,7 +63,7 @@ def test_the_page_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert names["action"].shape == (3,)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_comparison_of_the_page_works_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,12 +90,15 @@ def test_callbacks_are_told_of_steps_and_evaluations(tmp_path: Path) -> None:
     assert all(success is not None and value < 0 for _, success, value in evaluations)
 
 
-@pytest.mark.parametrize("strategy", [nondiff.PPO(**SMALL), nondiff.CMAES(population=2)])
+ENDED = [nondiff.PPO(**SMALL), nondiff.CMAES(population=2, episodes=1)]
+
+
+@pytest.mark.parametrize("strategy", thin(ENDED, ENDED[:1]), ids=lambda one: one.name)
 def test_a_callback_ends_a_run_which_can_be_resumed(
     strategy: nondiff.Strategy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended = nondiff.train_run(
-        options(tmp_path, name="ended", budget=1_024),
+        options(tmp_path, name="ended", budget=512),
         strategy,
         on_evaluation=lambda steps, success, mean_return: steps < 64,
         presets=False,
@@ -102,10 +107,8 @@ def test_a_callback_ends_a_run_which_can_be_resumed(
     assert "on_evaluation ended the training at step " in said
     assert state_of(ended)["state"] == "finished"
     assert state_of(ended)["stop_reason"] == "callback"
-    assert 64 <= state_of(ended)["steps"] < 1_024
-    whole = nondiff.train_run(
-        options(tmp_path, name="whole", budget=1_024), strategy, presets=False
-    )
+    assert 64 <= state_of(ended)["steps"] < 512
+    whole = nondiff.train_run(options(tmp_path, name="whole", budget=512), strategy, presets=False)
     resumed = nondiff.resume_run(str(ended.folder))
     assert state_of(resumed)["stop_reason"] == "budget"
     first, second = (run.load_policy("last").tensors() for run in (whole, resumed))
@@ -125,7 +128,7 @@ def test_progress_that_returns_false_ends_a_run_with_an_evaluation(
     assert state_of(run)["models"]["best"]["steps"] == 100
 
 
-@pytest.mark.parametrize("name", ["on_progress", "on_evaluation"])
+@pytest.mark.parametrize("name", thin(["on_progress", "on_evaluation"], ["on_evaluation"]))
 def test_what_a_callback_raises_is_the_users_error_and_the_models_stay(
     name: str, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from thorough_cases import thin
 
 from nondiff.processes.main_module import GUARD
 
@@ -60,14 +61,14 @@ def test_a_script_needs_no_guard_for_our_environments(file: Path) -> None:
     assert done.stdout == "made here\n(2, 3)\n"  # once
 
 
-@pytest.mark.parametrize("arguments", [("-",), ("-c", MADE + VECTOR), ("-i", "-")])
+@pytest.mark.parametrize("arguments", thin([("-",), ("-c", MADE + VECTOR), ("-i", "-")], [("-",)]))
 def test_nor_does_what_is_in_no_file(arguments: tuple[str, ...]) -> None:
     done = run(*arguments, script=MADE + VECTOR)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "made here\n(2, 3)\n"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("env_id", ["nondiff:nondiff/PandaReachDense-v0", "CartPole-v1"])
 def test_a_training_in_processes_needs_no_guard(file: Path, env_id: str) -> None:
     script = MADE + TRAINING.format(env_id=env_id)
@@ -77,7 +78,7 @@ def test_a_training_in_processes_needs_no_guard(file: Path, env_id: str) -> None
         assert done.stdout == "made here\n32\n"
 
 
-@pytest.mark.parametrize("use", [OWN_VECTOR, pytest.param(TRAINING, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("use", [OWN_VECTOR, pytest.param(TRAINING, marks=pytest.mark.thorough)])
 def test_what_a_script_defines_needs_the_guard(file: Path, use: str) -> None:
     use = use.format(env_id="Own-v0")
     file.write_text(OWN + use)
@@ -90,7 +91,7 @@ def test_what_a_script_defines_needs_the_guard(file: Path, use: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("use", [OWN_VECTOR, pytest.param(TRAINING, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("use", [OWN_VECTOR, pytest.param(TRAINING, marks=pytest.mark.thorough)])
 def test_what_is_defined_in_no_file_needs_one(use: str) -> None:
     use = use.format(env_id="Own-v0")
     for arguments in (("-",), ("-c", OWN + use)):

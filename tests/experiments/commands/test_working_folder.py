@@ -10,10 +10,12 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from thorough_cases import thin
 
 from nondiff.experiments.commands.cli import COMMANDS
 
 NONDIFF = str(Path(sys.executable).with_name("nondiff"))
+STARTS = [(NONDIFF,), (sys.executable, "-m", "nondiff")]
 # What libraries try to import if it is there, and what Python itself looks for.
 OPTIONAL = ("sitecustomize", "usercustomize", "cuda", "cupy", "jax", "mujoco", "pandas", "vizdoom")
 SHORT = ("--eval-episodes", "1", "--confirm-episodes", "1", "--judge-episodes", "1")
@@ -59,7 +61,7 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
-@pytest.mark.parametrize("start", [(NONDIFF,), (sys.executable, "-m", "nondiff")])
+@pytest.mark.parametrize("start", thin(STARTS, STARTS[1:]))
 def test_help_of_every_command(run: Run, start: tuple[str, ...]) -> None:
     run(*start, "--help")
     if start == (NONDIFF,):  # the other is started in the same way, whatever the command
@@ -69,7 +71,7 @@ def test_help_of_every_command(run: Run, start: tuple[str, ...]) -> None:
             run(*start, command, "--help")
 
 
-STARTS = """
+WORKER = """
 import os, subprocess, sys
 from nondiff.processes.python_processes import SAFE_PATH, module_command
 from nondiff.env_recipe import EnvRecipe
@@ -93,13 +95,13 @@ if __name__ == "__main__":
 def test_the_processes_that_are_started(run: Run, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
-    (own / "starts.py").write_text(STARTS)
+    (own / "starts.py").write_text(WORKER)
     (own / "starts_more.py").write_text("import psutil, sys\nmain = lambda: print(sys.argv[1:])\n")
     done = run(sys.executable, str(own / "starts.py"), path=str(own))
     assert done.stdout.splitlines() == ["False True", "['a']"]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_worker_processes_and_pictures(run: Run, tmp_path: Path) -> None:
     (tmp_path / "folder" / "matplotlibrc").write_text("text.usetex: True\naxes.grid: True\n")
     (tmp_path / "folder" / "runs").mkdir()
@@ -109,8 +111,8 @@ def test_worker_processes_and_pictures(run: Run, tmp_path: Path) -> None:
     run(NONDIFF, "evaluate", "runs/a", "--episodes", "1", "--random-episodes", "0")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("start", [(NONDIFF,), (sys.executable, "-m", "nondiff")])
+@pytest.mark.thorough
+@pytest.mark.parametrize("start", STARTS)
 def test_a_comparison(run: Run, tmp_path: Path, start: tuple[str, ...]) -> None:
     own = tmp_path / "own"  # what a user puts on PYTHONPATH is imported
     own.mkdir()
@@ -130,10 +132,10 @@ def test_a_comparison(run: Run, tmp_path: Path, start: tuple[str, ...]) -> None:
     "env",
     [
         "nondiff/OpAmp-v0",
-        pytest.param("nondiff/YagiAntenna-v0", marks=pytest.mark.slow),
-        pytest.param("nondiff/DoomBasic-v0", marks=pytest.mark.slow),
-        pytest.param("nondiff/SurfaceWaves6-v0", marks=pytest.mark.slow),
-        pytest.param("nondiff/PandaReach-v0", marks=pytest.mark.slow),
+        pytest.param("nondiff/YagiAntenna-v0", marks=pytest.mark.thorough),
+        pytest.param("nondiff/DoomBasic-v0", marks=pytest.mark.thorough),
+        pytest.param("nondiff/SurfaceWaves6-v0", marks=pytest.mark.thorough),
+        pytest.param("nondiff/PandaReach-v0", marks=pytest.mark.thorough),
     ],
 )
 def test_environments_that_start_programs(run: Run, env: str) -> None:
@@ -154,7 +156,7 @@ def test_numba_takes_no_settings_of_the_working_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "evil").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_programs_of_an_environment_import_what_lies_beside_them(tmp_path: Path) -> None:
     """The workers are started with a variable that those programs must not inherit."""
     (tmp_path / "starts.py").write_text(

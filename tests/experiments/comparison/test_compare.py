@@ -316,7 +316,7 @@ def test_the_first_seed_of_everything_comes_first(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_refused_training_is_noted_and_the_rest_goes_on(tmp_path: Path, command: Command) -> None:
     few = ("--train-arg=--eval-episodes=1", "--train-arg=ppo:--n-steps=16")
     arguments = (
@@ -393,6 +393,7 @@ def slow(folder: Path) -> CompareOptions:
     return asked(folder, envs=("Pendulum-v1",), train_arg=SLOW_ARGS, **SLOW)
 
 
+@pytest.mark.thorough
 def test_nothing_outlives_a_kill_and_the_training_goes_on(tmp_path: Path) -> None:
     with Comparing(tmp_path / "killed") as comparing:
         comparing.wait_for_checkpoint()
@@ -415,7 +416,7 @@ def test_nothing_outlives_a_kill_and_the_training_goes_on(tmp_path: Path) -> Non
     assert run.state.started == started  # the same run, which went on
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_ctrl_c_keeps_what_is_there_and_says_how_to_go_on(tmp_path: Path) -> None:
     with Comparing(tmp_path / "stopped") as comparing:
         comparing.wait_for_checkpoint()
@@ -441,7 +442,7 @@ def plan_of(options: CompareOptions) -> Plan:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_inversions_are_judged_on_held_out_data_and_drawn(tmp_path: Path) -> None:
     pytest.importorskip("disba")
     options = asked(tmp_path / "waves", envs=(WAVES,), strategies=("ppo",), seeds=1)

@@ -22,7 +22,7 @@ from processes import (
     train_here,
     trained_once,
 )
-from slow_cases import some_slow
+from thorough_cases import thin
 
 from nondiff.errors import RunError
 from nondiff.experiments.run.folder import Run
@@ -63,7 +63,7 @@ def created(root: Path, names: Sequence[str | None]) -> list[tuple[int, str, str
     return found
 
 
-@pytest.mark.parametrize("attempt", some_slow(range(3), [2]))
+@pytest.mark.parametrize("attempt", thin(range(3), [0]))
 def test_a_name_is_given_once(attempt: int, tmp_path: Path) -> None:
     found = created(tmp_path, ["same"] * AT_ONCE)
     (winner,) = [number for number, came, _ in found if came == "created"]
@@ -73,7 +73,7 @@ def test_a_name_is_given_once(attempt: int, tmp_path: Path) -> None:
     assert Run.open(tmp_path / "same").config.to_json()["number"] == winner
 
 
-@pytest.mark.parametrize("attempt", some_slow(range(3), [2]))
+@pytest.mark.parametrize("attempt", thin(range(3), [0]))
 def test_names_that_are_made_differ(attempt: int, tmp_path: Path) -> None:
     found = created(tmp_path, [None] * AT_ONCE)
     assert {text for _, _, text in found} == {f"stem-{n}" for n in range(1, AT_ONCE + 1)}
@@ -107,7 +107,7 @@ def started(stack: ExitStack, home: Path, count: int, *arguments: object) -> lis
     return [stack.enter_context(Trainer(home, *arguments)) for _ in range(count)]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_eight_processes_with_one_name(tmp_path: Path) -> None:
     with ExitStack() as stack:
         trainers = started(stack, tmp_path, AT_ONCE, *CARTPOLE, "--name", "same")
@@ -121,7 +121,7 @@ def test_eight_processes_with_one_name(tmp_path: Path) -> None:
     assert bits(tmp_path / "runs" / "same") == trained_once(*CARTPOLE)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_eight_processes_without_a_name(tmp_path: Path) -> None:
     with ExitStack() as stack:
         for trainer in started(stack, tmp_path, AT_ONCE, *CARTPOLE):
@@ -136,7 +136,7 @@ def test_eight_processes_without_a_name(tmp_path: Path) -> None:
             assert Run.open(folder).load_policy(role).description()["strategy"] == "ppo"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_two_processes_that_go_on_with_a_run(tmp_path: Path) -> None:
     assert train_here(*PENDULUM, "--budget", 40, "--runs", tmp_path, "--name", "run") == 0
     with ExitStack() as stack:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from conftest import Command
 from processes import PENDULUM, final, train_here, trained_once, unfinished
-from slow_cases import some_slow
+from thorough_cases import diagonal, thin
 
 from nondiff.agents.policies.storage import MANIFEST
 from nondiff.experiments.run.checkpoints import CHECKPOINT
@@ -65,10 +65,7 @@ def check_whole(folder: Path) -> None:
 # Of another run
 
 
-MUCH_ALIKE = ("another network", "another learning rate")
-
-
-@pytest.mark.parametrize("case", some_slow(FOREIGN, MUCH_ALIKE))
+@pytest.mark.parametrize("case", thin(FOREIGN, ["another strategy"]))
 def test_a_checkpoint_of_another_run_is_refused(
     case: str, folder: Path, tmp_path: Path, command: Command
 ) -> None:
@@ -115,8 +112,7 @@ def weapons(place: Path) -> Iterator[bytes]:
     yield file.getvalue()
 
 
-@pytest.mark.parametrize("weapon", range(4))
-@pytest.mark.parametrize("part", ["values", "tensors"])
+@pytest.mark.parametrize(("part", "weapon"), diagonal(["values", "tensors"], range(4)))
 def test_nothing_in_a_checkpoint_is_executed(
     part: str, weapon: int, folder: Path, tmp_path: Path, command: Command
 ) -> None:
@@ -167,8 +163,12 @@ def check_odd(folder: Path, values: Any, command: Command) -> None:
     assert answer.code == 0 or answer.err.splitlines()[-1].startswith("error: ")
 
 
-@pytest.mark.parametrize("odd", [float("inf"), "x", []], ids=repr)
-@pytest.mark.parametrize("name", ["steps", "segment", "counters", "episodes", "num_timesteps"])
+@pytest.mark.parametrize(
+    ("name", "odd"),
+    diagonal(
+        ["steps", "segment", "counters", "episodes", "num_timesteps"], [float("inf"), "x", []]
+    ),
+)
 def test_an_odd_value_never_ends_in_a_traceback(
     name: str, odd: Any, folder: Path, command: Command
 ) -> None:

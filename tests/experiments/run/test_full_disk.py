@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import Answer, Command, script
 from processes import PENDULUM, bits, leftovers, trained_once
+from thorough_cases import thin
 
 from nondiff.agents.policies.model import load_policy
 from nondiff.experiments.run.checkpoints import CheckpointFolder
@@ -104,11 +105,12 @@ def check_levels(levels: Iterator[int], disk: Path, command: Command) -> None:
 # In the KiB that each state of the run needs: from its creation to its learning curve.
 
 
-@pytest.mark.parametrize("free", [0, 12, 40, 88])
+@pytest.mark.parametrize("free", thin([0, 12, 40, 88], [0, 40]))
 def test_a_full_disk_ends_a_run_in_a_line(free: int, disk: Path, command: Command) -> None:
     check_levels(iter([free]), disk, command)
 
 
+@pytest.mark.thorough
 def test_a_process_leaves_no_traceback_either(disk: Path, command: Command) -> None:
     filler, folder = leave(disk, 60), Path("disk", "run")
     check_full(script("train.py", *PENDULUM, *ARGUMENTS, cwd=disk.parent), folder)

@@ -19,6 +19,7 @@ from fuzzing import LONG, SHORT, Sandbox, check_answer, fuzz, nondiff, tiny
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from thorough_cases import thin
 
 from nondiff.agents.policies.model import MODEL
 from nondiff.agents.policies.storage import MANIFEST
@@ -304,7 +305,7 @@ def check_export(home: Path, is_run: bool) -> None:
             path.unlink()
 
 
-# Each with its number of examples in a default run.
+# Each with its number of examples, of which a default run tries a third.
 READINGS: dict[str, tuple[Callable[[Path, bool], None], int]] = {
     "runs": (check_listing, 40),
     "runs --plot": (check_drawing, 15),
@@ -368,9 +369,12 @@ def fuzz_resuming(sandbox: Sandbox, how: settings) -> None:
     fuzz(lambda befallen: check_resuming(befallen, sandbox), examples, how)
 
 
+@pytest.mark.parametrize("share", thin([3, 1], [3]))
 @pytest.mark.parametrize("command", READINGS)
-def test_a_damaged_run_is_read_or_said_to_be_damaged(command: str, sandbox: Sandbox) -> None:
-    fuzz_reading(sandbox, command, settings(SHORT, max_examples=READINGS[command][1]))
+def test_a_damaged_run_is_read_or_said_to_be_damaged(
+    command: str, share: int, sandbox: Sandbox
+) -> None:
+    fuzz_reading(sandbox, command, settings(SHORT, max_examples=READINGS[command][1] // share))
 
 
 @pytest.mark.slow
@@ -379,8 +383,9 @@ def test_a_damaged_run_is_read_at_length(command: str, sandbox: Sandbox) -> None
     fuzz_reading(sandbox, command, LONG)
 
 
-def test_a_damaged_run_goes_on_or_keeps_its_models(sandbox: Sandbox) -> None:
-    fuzz_resuming(sandbox, settings(SHORT, max_examples=25))
+@pytest.mark.parametrize("examples", thin([8, 25], [8]))
+def test_a_damaged_run_goes_on_or_keeps_its_models(examples: int, sandbox: Sandbox) -> None:
+    fuzz_resuming(sandbox, settings(SHORT, max_examples=examples))
 
 
 @pytest.mark.slow

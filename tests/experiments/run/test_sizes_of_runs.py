@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from conftest import SUPPORT
 from fuzzing import check_answer, nondiff, tiny
-from slow_cases import some_slow
 from test_strangers_folders import COMMANDS
+from thorough_cases import some_thorough
 
 from nondiff.agents.policies.model import MODEL
 from nondiff.agents.policies.storage import MANIFEST, Layout
@@ -200,7 +200,7 @@ QUICK = {
 }
 
 
-@pytest.mark.parametrize("name", some_slow(SMALL, {*SMALL} - QUICK))
+@pytest.mark.parametrize("name", some_thorough(SMALL, {*SMALL} - QUICK))
 def test_what_is_large_or_deep_is_said_in_a_line(name: str, trained: Path, tmp_path: Path) -> None:
     home = inflicted(trained, tmp_path, SMALL[name])
     for command in ("runs", "evaluate", "resume"):

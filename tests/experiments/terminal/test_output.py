@@ -19,6 +19,7 @@ import pytest
 from conftest import FEW_EPISODES, SUPPORT, Command
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough_cases import thin
 
 from nondiff.experiments.commands.cli import COMMANDS
 from nondiff.experiments.run.folder import Run
@@ -105,7 +106,7 @@ def check_streams(case: str, command: str, home: Path) -> None:
         assert done.stderr == said
 
 
-@pytest.mark.parametrize("case", ["closed error output", "all closed"])
+@pytest.mark.parametrize("case", thin(["closed error output", "all closed"], ["all closed"]))
 def test_workers_without_an_error_output_say_in_the_run_what_failed(
     case: str, home: Path, tmp_path: Path
 ) -> None:
@@ -133,7 +134,7 @@ def test_streams_that_fail_do_no_harm_to_any_command(case: str, command: str, ho
     check_streams(case, command, home)
 
 
-@pytest.mark.parametrize("case", ["all closed", "all full"])
+@pytest.mark.parametrize("case", thin(["all closed", "all full"], ["all full"]))
 def test_a_training_outlives_its_streams(case: str, home: Path, tmp_path: Path) -> None:
     check_streams(case, f"{shlex.join(TRAIN)} --runs {shlex.quote(str(tmp_path))} --name a", home)
     assert Run.open(tmp_path / "a").status() == "finished"
@@ -148,7 +149,7 @@ def test_any_training_outlives_its_streams(case: str, how: str, home: Path, tmp_
     assert Run.open(tmp_path / "a").status() == "finished"
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", thin(["ascii", "cp1252"], ["ascii"]))
 def test_what_an_encoding_lacks_is_written_as_escapes(encoding: str, home: Path) -> None:
     line = "$nondiff runs 'r\u00fcns \u2192'; $nondiff runs --help"
     done = shell(home, line, PYTHONIOENCODING=encoding)
@@ -196,13 +197,13 @@ class Terminal:
         return data.decode()
 
 
-@pytest.mark.parametrize("columns", [0, 1, 5])
+@pytest.mark.parametrize("columns", thin([0, 1, 5], [1]))
 def test_a_narrow_terminal_shows_all(columns: int, home: Path) -> None:
     text = Terminal(home, columns, "runs").read()
     assert "\x1b[" in text
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("variable", ["NO_COLOR", "TERM"])
 def test_escape_codes_can_be_left_out(variable: str, home: Path, tmp_path: Path) -> None:
     variables = {variable: "dumb"}
@@ -211,7 +212,7 @@ def test_escape_codes_can_be_left_out(variable: str, home: Path, tmp_path: Path)
     assert "\x1b" not in Terminal(home, 80, "evaluate", "--help", **variables).read()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_training_shows_a_bar_on_a_terminal(home: Path, tmp_path: Path) -> None:
     assert "\x1b" in Terminal(home, 80, *TRAIN, "--runs", str(tmp_path)).read()
 
@@ -234,7 +235,7 @@ def test_help_ends_at_any_width(
     assert command("train", "--no-such-option").code == 2
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", thin([signal.SIGINT, signal.SIGTERM], [signal.SIGINT]))
 def test_a_signal_ends_the_parsing_at_once(signum: signal.Signals, home: Path) -> None:
     code = (
         "import os, time, nondiff.experiments.commands.train as train\n"
@@ -312,11 +313,17 @@ def follow(home: Path, text: str, start: str, **variables: str) -> None:
 ODD_RUNS = "-my \"runs'\n: $HOME \u00fc\u202e*"
 
 
-def test_what_is_printed_can_be_typed(tmp_path: Path) -> None:
-    line = f"{shlex.join(TRAIN)} --runs={shell_line(ODD_RUNS)}"
-    done = shell(tmp_path, f"$nondiff {line} --name a")
-    assert done.returncode == 0, done.stderr
-    follow(tmp_path, done.stdout, "look at it: ")
+@pytest.mark.parametrize("where", thin(["output", "card"], ["output"]))
+def test_what_is_printed_can_be_typed(
+    where: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cart = ("--env", "CartPole-v1", "--budget", 16, "--n-steps", 8, "--num-envs", 2)
+    answer = command("train", *cart, *FEW_EPISODES, f"--runs={ODD_RUNS}", "--name", "a")
+    assert answer.code == 0, answer.err
+    if where == "output":
+        follow(tmp_path, answer.out, "look at it: ")
+        return
     card = (tmp_path / ODD_RUNS / "a" / "README.md").read_text()
     typed = card.rpartition("Look at it with ")[2].splitlines()[0].strip("`. ")
     follow(tmp_path, typed, "")

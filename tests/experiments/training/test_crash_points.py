@@ -19,6 +19,7 @@ from crash_points import (
     train_until_evaluation,
 )
 from processes import bits, leftovers, train_here
+from thorough_cases import thin
 
 from nondiff.agents import STRATEGIES
 from nondiff.experiments.run.folder import Run
@@ -62,8 +63,8 @@ def start(strategy: str, root: Path) -> tuple[object, ...]:
     return (*arguments(strategy), "--runs", root, "--name", "run")
 
 
-@pytest.mark.parametrize("strategy", ["cma-es", pytest.param("sac", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("number", [60, pytest.param(110, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("strategy", ["cma-es", pytest.param("sac", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("number", [60, pytest.param(110, marks=pytest.mark.thorough)])
 def test_killed_at_a_change_and_at_another_of_the_resumed_run(
     strategy: str, number: int, tmp_path: Path, home: Path
 ) -> None:
@@ -80,7 +81,7 @@ def check_an_error_or_a_signal(die: Any, number: int, root: Path, home: Path) ->
     return code
 
 
-@pytest.mark.parametrize("die", WORDS)
+@pytest.mark.parametrize("die", thin(WORDS, [fill_the_disk]))
 def test_an_error_or_a_signal_at_a_change(die: Any, tmp_path: Path, home: Path) -> None:
     check_an_error_or_a_signal(die, 75, tmp_path, home)
 
@@ -114,6 +115,7 @@ def test_killed_at_every_change(
     assert tried >= 100
 
 
+@pytest.mark.thorough
 def test_the_evaluation_that_a_kill_interrupted_is_made(tmp_path: Path, command: Command) -> None:
     options = (
         *("--env", "nondiff/SurfaceWaves6-v0", "--strategy", "cma-es", "--budget", 300),

@@ -79,7 +79,7 @@ def check_killed(case: str, moments: list[str], number: int, home: Path, command
     check_goes_on(folder, command, *CASES[case])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", ["ppo", "sac"])
 def test_a_killed_run_goes_on_to_the_same_bits(case: str, tmp_path: Path, command: Command) -> None:
     check_killed(case, ["any time"], 0, tmp_path, command)
@@ -125,9 +125,10 @@ def test_workers_end_at_once_when_their_run_is_killed(tmp_path: Path) -> None:
     ("case", "first"),
     [
         pytest.param(PPO, 320, id="ppo, within a segment"),
-        pytest.param(SAC, 132, id="sac, at its end", marks=pytest.mark.slow),
+        pytest.param(SAC, 132, id="sac, at its end"),
     ],
 )
+@pytest.mark.thorough
 def test_a_larger_budget_ends_like_one_asked_for_at_once(
     case: tuple[object, ...], first: int, tmp_path: Path, command: Command
 ) -> None:

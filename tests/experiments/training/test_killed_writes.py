@@ -72,7 +72,7 @@ def check_whole(root: Path, command: Command) -> None:
     assert bits(folder) == trained_once(*PENDULUM)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [2, 75])
 def test_killed_before_a_change(number: int, tmp_path: Path, command: Command) -> None:
     root = tmp_path / "runs"

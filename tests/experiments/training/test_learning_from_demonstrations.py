@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import FEW_EPISODES, Command
-from slow_cases import some_slow
 from stable_baselines3 import HerReplayBuffer
 from test_exact_resume import EVERY, Diary, Lost, check_same, files, run, small
 from test_refused_resumes import check_refused
+from thorough_cases import thin
 
 from nondiff.agents import find_strategy
 from nondiff.agents.api import train
@@ -205,10 +205,10 @@ def test_a_share_of_each_batch_is_demonstrated(
     ("strategy", "options"),
     [
         ("ppo", {"normalize_observation": True}),
-        ("sac", {"network": "nondiff"}),
-        pytest.param("ppo", {}, marks=pytest.mark.slow),
-        pytest.param("ppo", {"network": "nondiff"}, marks=pytest.mark.slow),
-        pytest.param("td3", {}, marks=pytest.mark.slow),
+        pytest.param("sac", {"network": "nondiff"}, marks=pytest.mark.thorough),
+        pytest.param("ppo", {}, marks=pytest.mark.thorough),
+        pytest.param("ppo", {"network": "nondiff"}, marks=pytest.mark.thorough),
+        pytest.param("td3", {}, marks=pytest.mark.thorough),
     ],
 )
 def test_a_warm_start_alone_solves_reach(
@@ -237,8 +237,15 @@ def test_a_network_of_ones_own_and_discrete_actions_imitate_too(shown: dict[str,
     assert np.mean(lengths) > 400  # at random, about 20
 
 
-@pytest.mark.parametrize(("error", "expected"), [("squared", 1.0), ("absolute", 2.0)])
-@pytest.mark.parametrize("kind", [PPO, TD3])
+@pytest.mark.parametrize(
+    ("kind", "error", "expected"),
+    [
+        (PPO, "squared", 1.0),
+        (TD3, "absolute", 2.0),
+        pytest.param(PPO, "absolute", 2.0, marks=pytest.mark.thorough),
+        pytest.param(TD3, "squared", 1.0, marks=pytest.mark.thorough),
+    ],
+)
 def test_where_demonstrations_differ_the_error_says_what_is_imitated(
     kind: type[Reinforcement], error: Any, expected: float, shown: dict[str, Path]
 ) -> None:
@@ -306,10 +313,7 @@ def with_demonstrations(config: Strategy, path: Path) -> Strategy:
     return replace(config, **shown)
 
 
-RARE = ("tqc, no share", "ppo, normalised", "td3 without imitation")  # left to the slow tests
-
-
-@pytest.mark.parametrize("case", some_slow(CASES, RARE))
+@pytest.mark.parametrize("case", thin(CASES, ["sac with HER"]))
 def test_interrupted_and_uninterrupted_trainings_end_alike(
     case: str, shown: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -131,7 +131,7 @@ ALTERED: list[Any] = ["gone", None, [], {"best": 3}, {"best": {"folder": "step-0
 
 
 @pytest.mark.parametrize(
-    "value", ["text", *(pytest.param(value, marks=pytest.mark.slow) for value in ALTERED)]
+    "value", ["text", *(pytest.param(value, marks=pytest.mark.thorough) for value in ALTERED)]
 )
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_an_altered_entry_of_the_state_never_ends_in_a_traceback(

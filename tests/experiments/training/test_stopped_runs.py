@@ -98,7 +98,7 @@ def check(
 
 
 @pytest.mark.parametrize(
-    "signum", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+    "signum", [pytest.param(signal.SIGINT, marks=pytest.mark.thorough), signal.SIGTERM]
 )
 def test_a_stopped_run_goes_on_to_the_same_bits(
     signum: signal.Signals, tmp_path: Path, command: Command
@@ -134,7 +134,7 @@ def test_stopped_while_python_starts(tmp_path: Path) -> None:
             check_stopped(trainer, tmp_path / "runs" / "run", signal.SIGINT)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_stopped_in_an_evaluation(signum: signal.Signals, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "run"
@@ -147,7 +147,7 @@ def test_stopped_in_an_evaluation(signum: signal.Signals, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+    "signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough)]
 )
 def test_ctrl_c_reaches_the_workers_too(signum: signal.Signals, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "run"
@@ -158,7 +158,7 @@ def test_ctrl_c_reaches_the_workers_too(signum: signal.Signals, tmp_path: Path) 
         assert trainer.wait() == 128 + signum
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_stopped_again_as_it_goes_on(tmp_path: Path, command: Command) -> None:
     folder, arguments = tmp_path / "runs" / "run", (*PPO, "--name", "run")
     for number, signum in enumerate((*SIGNALS, *SIGNALS)):
@@ -180,7 +180,7 @@ def test_stopped_before_a_resumed_run_trains(tmp_path: Path) -> None:
     assert Run.open(folder).status() == "interrupted"
 
 
-@pytest.mark.parametrize("where", ["serial", pytest.param("processes", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("where", ["serial", pytest.param("processes", marks=pytest.mark.thorough)])
 def test_the_second_signal_ends_a_training_that_hangs(where: str, tmp_path: Path) -> None:
     hangs, folder = tmp_path / "hangs", tmp_path / "runs" / "run"
     options = (*HANGS, "--env-arg", f"flag={hangs}", "--vec-env", where, *LONG)
