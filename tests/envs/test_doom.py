@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from thorough_cases import thin
 
 from nondiff.agents.sb3.configs import PPO
 from nondiff.envs.doom import engine, launch
@@ -528,7 +529,7 @@ def test_engines_lost_in_a_row_end_in_one_error(make: Make) -> None:
 # Training
 
 
-@pytest.mark.parametrize("vec_env", ["serial", "processes"])
+@pytest.mark.parametrize("vec_env", thin(["serial", "processes"], ["processes"]))
 def test_training_goes_on_when_engines_are_killed(tmp_path: Path, vec_env: Any) -> None:
     killed: list[int] = []
     stop = threading.Event()

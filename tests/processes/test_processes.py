@@ -21,7 +21,7 @@ import pytest
 import torch
 from conftest import SUPPORT, Command
 from fakesim_env import FAKESIM, fakesim
-from processes import Trainer, contained, started_in
+from processes import Trainer, check_all_gone, contained, session, started_in
 from thorough_cases import diagonal, thin
 
 from nondiff.agents.api import _Recorder
@@ -255,8 +255,10 @@ def test_nothing_is_left_of_a_training_that_is_killed_in_a_call(
         home, *arguments, "--vec-env", way, "--runs", home / "runs", pythonpath=SUPPORT
     ) as trainer:
         assert trainer.wait_for(lambda: started_in(home, str(FAKESIM)))
+        processes = session(trainer.process.pid)
         trainer.send(signum)
         trainer.wait()
+        check_all_gone([*processes, *session(trainer.process.pid)])
 
 
 def test_a_supervisor_that_is_killed_between_calls_is_replaced() -> None:

@@ -383,8 +383,16 @@ CHECKS: dict[str, Callable[[Sandbox, list[str], object, Line], None]] = {
 
 
 SHARE = 3  # of the examples that the thorough test tries
-# Their options are those of the others.
-ALIKE = ("train a2c", "train trpo", "train sac", "train td3", "train tqc", "train autodiff")
+# Their options are those of the others; a comparison starts processes.
+ALIKE = (
+    "compare",
+    "train a2c",
+    "train trpo",
+    "train sac",
+    "train td3",
+    "train tqc",
+    "train autodiff",
+)
 
 
 def check_lines(command: str, sandbox: Sandbox, share: int) -> None:

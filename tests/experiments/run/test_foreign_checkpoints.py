@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Command
+from conftest import FEW_EPISODES, Command
 from processes import PENDULUM, final, train_here, trained_once, unfinished
 from thorough_cases import diagonal, thin
 
@@ -22,7 +22,10 @@ from nondiff.agents.policies.storage import MANIFEST
 from nondiff.experiments.run.checkpoints import CHECKPOINT
 from nondiff.experiments.run.folder import Run
 
-A2C = ("--env", "Pendulum-v1", "--strategy", "a2c", "--n-steps", 20, "--net-arch", 8)
+A2C = (
+    *("--env", "Pendulum-v1", "--strategy", "a2c", "--n-steps", 20, "--net-arch", 8),
+    *FEW_EPISODES,
+)
 FOREIGN: dict[str, tuple[object, ...]] = {
     "another strategy": (*A2C, "--checkpoint-every", 40),
     "another environment": (*PENDULUM, "--env", "MountainCarContinuous-v0"),

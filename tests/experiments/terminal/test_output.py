@@ -106,7 +106,8 @@ def check_streams(case: str, command: str, home: Path) -> None:
         assert done.stderr == said
 
 
-@pytest.mark.parametrize("case", thin(["closed error output", "all closed"], ["all closed"]))
+@pytest.mark.parametrize("case", ["closed error output", "all closed"])
+@pytest.mark.thorough
 def test_workers_without_an_error_output_say_in_the_run_what_failed(
     case: str, home: Path, tmp_path: Path
 ) -> None:

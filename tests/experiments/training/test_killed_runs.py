@@ -109,6 +109,7 @@ def test_no_worker_outlives_a_killed_run(number: int, tmp_path: Path, command: C
     check_killed("ppo in processes", ["any time"], number, tmp_path, command)
 
 
+@pytest.mark.thorough
 def test_workers_end_at_once_when_their_run_is_killed(tmp_path: Path) -> None:
     arguments = (*CASES["ppo in processes"], "--num-envs", 2, "--budget", 100_000)
     with Trainer(tmp_path, *arguments) as trainer:
