@@ -1,7 +1,7 @@
 """Train neural networks against objectives that have no gradient.
 
-Importing the package registers its environments with Gymnasium, and loads no learning library:
-each public name is imported when it is first used.
+Importing the package registers its environments with Gymnasium. It loads no learning library: each
+public name is imported on first use.
 """
 
 from nondiff.working_folder import leave_out_working_folder
@@ -18,7 +18,7 @@ from nondiff.errors import NondiffError as NondiffError  # noqa: E402
 from nondiff.lazy_names import lazy_names  # noqa: E402
 from nondiff.old_names import find_moved_modules  # noqa: E402
 
-if TYPE_CHECKING:  # the same names once more, for type checkers and editors
+if TYPE_CHECKING:  # the same names again, for type checkers and editors
     from nondiff.agents.api import Result as Result
     from nondiff.agents.api import train as train
     from nondiff.agents.capabilities import supported as supported
@@ -72,7 +72,7 @@ if TYPE_CHECKING:  # the same names once more, for type checkers and editors
 find_moved_modules()
 __version__ = version("nondiff")
 
-# Where each public name is imported from; the strategies are those of their table.
+# The module of each public name. Strategies come from their own table.
 _PLACES = {place.partition(":")[2]: place.partition(":")[0] for place in STRATEGIES.values()}
 _PLACES |= {
     name: module

@@ -1,4 +1,4 @@
-"""`python -m nondiff`, the same as the `nondiff` command."""
+"""Run the `nondiff` command as `python -m nondiff`."""
 
 from nondiff.experiments.commands.cli import main
 

@@ -1,4 +1,4 @@
-"""How to make an environment again: a registered id and its arguments."""
+"""A picklable description of an environment: registered id, arguments and wrappers."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from nondiff.gym.named_modules import folder_of, import_named
 from nondiff.gym.returns import checked
 from nondiff.gym.wrapping import parsed, wrapped
 
-TRAINING, HELD_OUT = "training", "held-out"  # values of an environment's argument `pool`
+TRAINING, HELD_OUT = "training", "held-out"  # values of the constructor argument `pool`
 
 
 @dataclass(frozen=True)
 class EnvRecipe:
-    """Any environment that Gymnasium can find, ours or not.
+    """An environment that Gymnasium can make, of nondiff or of another package.
 
     Args:
         id: a registered id, such as `CartPole-v1` or `their_package:TheirEnv-v0`.
         arguments: keyword arguments for its constructor.
-        wrappers: that it is put in, the innermost first; see `wrapping.wrapped`.
-        max_episode_steps: after which an episode is truncated; None: as it is registered.
-        folder: where a module that `id` or a wrapper names lies; None: it is installed.
+        wrappers: names of wrappers to apply, innermost first; see `wrapping.wrapped`.
+        max_episode_steps: truncate episodes after this many steps; None: as registered.
+        folder: folder of a module that `id` or a wrapper names; None: all are installed.
     """
 
     id: str
@@ -53,12 +53,12 @@ class EnvRecipe:
         wrappers: Sequence[str] = (),
         max_episode_steps: int | None = None,
     ) -> EnvRecipe:
-        """The environment that a user typed, whose modules may lie in the working folder."""
+        """Make the recipe of an environment that a user typed, allowing modules of the working folder."""
         modules = [id.rpartition(":")[0], *(name.partition(":")[0] for name in wrappers)]
         return cls(id, arguments, tuple(wrappers), max_episode_steps, folder_of(modules))
 
     def more(self) -> dict[str, Any]:
-        """What it says beside id and arguments, as JSON types; nothing where that is as usual."""
+        """The fields other than id and arguments, as JSON types; defaults are left out."""
         more: dict[str, Any] = {"wrappers": list(self.wrappers)} if self.wrappers else {}
         if self.max_episode_steps is not None:
             more["max_episode_steps"] = self.max_episode_steps
@@ -66,17 +66,17 @@ class EnvRecipe:
 
     @property
     def stands_alone(self) -> bool:
-        """Whether any process can make it: its id names its module, or is Gymnasium's or ours."""
+        """Whether any process can make it: the id names its module, or is built in."""
         registered = gymnasium.registry.get(self.id)
         entry = None if registered is None else registered.entry_point
         known = isinstance(entry, str) and entry.partition(".")[0] in ("nondiff", "gymnasium")
         return ":" in self.id or known
 
     def spec(self) -> EnvSpec:
-        """The registered specification.
+        """Look up the registered specification.
 
         Raises:
-            UnknownNameError: no such id; the message offers near ones.
+            UnknownNameError: the id is not registered; the message suggests similar ones.
             InvalidOptionError: the module before the colon can't be imported.
         """
         module, _, name = self.id.rpartition(":")
@@ -93,13 +93,13 @@ class EnvRecipe:
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """Make the environment.
 
-        A black box is drawn also if the function that makes it takes no `render_mode`.
+        A black box can be rendered even if its factory function takes no `render_mode`.
 
         Raises:
-            UnknownNameError: no such id.
-            InvalidOptionError: an argument it does not take, or a value it refuses.
-            MissingDependencyError: what it needs is not installed.
-            EnvironmentFailedError: it raised something else.
+            UnknownNameError: the id is not registered.
+            InvalidOptionError: the environment rejects an argument or its value.
+            MissingDependencyError: a dependency of the environment is not installed.
+            EnvironmentFailedError: the constructor raised anything else.
         """
         spec = self.spec()
         _check_arguments(spec, self.arguments)
@@ -109,7 +109,7 @@ class EnvRecipe:
             return self._made(spec, {**self.arguments, "render_mode": render_mode})
         except InvalidOptionError as refusal:
             env = self._made(spec, self.arguments)
-            if _is_drawn(env, render_mode):
+            if _set_render_mode(env, render_mode):
                 return env
             env.close()
             raise refusal
@@ -135,12 +135,12 @@ class EnvRecipe:
             ) from error
 
     def make_vector(self, num_envs: int) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
-        """Make the vectorised environment, which steps all by one call.
+        """Make the vectorized environment of `num_envs` copies.
 
-        A black box registered without one is vectorised all the same.
+        A black box needs no registered vector entry point.
 
         Raises:
-            InvalidOptionError: it has none; and what `make` raises.
+            InvalidOptionError: there is no vectorized form; also whatever `make` raises.
         """
         if self.wrappers or self.max_episode_steps is not None:
             raise InvalidOptionError(
@@ -161,16 +161,16 @@ class EnvRecipe:
 
     @contextmanager
     def opened(self, render_mode: str | None = None) -> Iterator[gymnasium.Env[Any, Any]]:
-        """Make the environment, and close it in the end.
+        """Make the environment, and close it on exit.
 
         Raises:
-            EnvironmentFailedError: it raised when it was closed; and what `make` raises.
+            EnvironmentFailedError: `close` raised; also whatever `make` raises.
         """
         env = self.make(render_mode)
         try:
             yield env
         except BaseException:
-            with suppress(Exception):  # what went wrong before matters more
+            with suppress(Exception):  # the first error matters more
                 env.close()
             raise
         try:
@@ -182,9 +182,9 @@ class EnvRecipe:
             ) from error
 
     def held_out(self) -> EnvRecipe:
-        """The same environment on data kept apart from training, where it has such data.
+        """The recipe of the same environment on held-out data, if it has such data.
 
-        It has if its constructor takes `pool`, "training" unless it is told otherwise.
+        It has if its constructor takes `pool` with the default "training", and none is given.
         """
         spec = self.spec()
         pool = _parameters(spec).get("pool")
@@ -193,9 +193,9 @@ class EnvRecipe:
         return replace(self, arguments={**self.arguments, "pool": HELD_OUT})
 
     def preset_id(self) -> str | None:
-        """The id under which presets are kept; None: there can't be any.
+        """The id whose presets apply; None: there can't be any.
 
-        An id made by arguments, such as PandaReach with dense rewards, is the one registered so.
+        Arguments count: PandaReach with dense rewards has the presets of PandaReachDense.
         """
         spec = self.spec()
         for other in gymnasium.registry.values():
@@ -209,7 +209,7 @@ class EnvRecipe:
 
 
 def env_arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """KEY=VALUE pairs as arguments; a value is JSON if it can be, otherwise text.
+    """Parse KEY=VALUE pairs; a value is JSON if it parses as JSON, otherwise text.
 
     Raises:
         InvalidOptionError: a pair without "=".
@@ -223,8 +223,8 @@ def env_arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
     return arguments
 
 
-def _is_drawn(env: gymnasium.Env[Any, Any], render_mode: str) -> bool:
-    """Whether an environment, made without a render mode, could be given one: a black box's can."""
+def _set_render_mode(env: gymnasium.Env[Any, Any], render_mode: str) -> bool:
+    """Set the render mode of an existing environment, and return whether it allows that."""
     from nondiff.black_box import BlackBoxEnv
 
     if not isinstance(env.unwrapped, BlackBoxEnv):
@@ -234,14 +234,14 @@ def _is_drawn(env: gymnasium.Env[Any, Any], render_mode: str) -> bool:
 
 
 def _registered_by(module: str) -> list[str]:
-    """The ids whose environments lie in the package of a module."""
+    """The ids of the environments that a module's package defines."""
     package = module.partition(".")[0]
     places = {name: _place(spec) for name, spec in gymnasium.registry.items()}
     return [name for name, place in places.items() if re.match(re.escape(package) + "[.:]", place)]
 
 
 def _place(spec: EnvSpec) -> str:
-    """The module that an environment's entry point lies in, and a colon."""
+    """The module of an environment's entry point, followed by a colon."""
     entry = spec.entry_point
     return f"{entry if isinstance(entry, str) else getattr(entry, '__module__', '')}:"
 
@@ -256,7 +256,7 @@ def _check_arguments(spec: EnvSpec, arguments: Mapping[str, Any]) -> None:
 
 
 def _parameters(spec: EnvSpec) -> Mapping[str, inspect.Parameter]:
-    """What an environment's constructor takes."""
+    """The parameters of an environment's constructor."""
     assert spec.entry_point is not None
     try:
         creator = (

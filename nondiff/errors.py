@@ -1,4 +1,4 @@
-"""The one family of errors: each names the bad value and the valid choices."""
+"""All errors that nondiff raises for its users; each names the bad value and the valid choices."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 
 class NondiffError(Exception):
-    """Base of every error a user can cause; the commands print it as one line."""
+    """Base class of all errors that a user can cause; the commands print it as one line."""
 
 
 class UnknownNameError(NondiffError, LookupError):
-    """A name that is in no table; the message offers the nearest ones."""
+    """An unknown name; the message suggests similar ones."""
 
     def __init__(self, kind: str, name: str, valid: Iterable[str], list_all: bool = True) -> None:
         choices = sorted(valid)
@@ -39,7 +39,7 @@ class IncompatibleStrategyError(NondiffError, ValueError):
 
 
 class NonFiniteError(NondiffError, ArithmeticError):
-    """A NaN or an infinity in an observation, a reward or a network."""
+    """A NaN or infinity in an observation, a reward or a network."""
 
 
 class EnvironmentFailedError(NondiffError, RuntimeError):
@@ -51,40 +51,37 @@ class EnvironmentFailedError(NondiffError, RuntimeError):
 
 
 class InvalidReturnError(EnvironmentFailedError):
-    """An environment that returned what `reset` or `step` may not return."""
+    """An environment whose `reset` or `step` returned an invalid value."""
 
 
 def details_of(error: BaseException) -> str:
-    """The traceback of an error of somebody else's code; "" where there is nothing to see in it."""
+    """The traceback of an error raised by third-party code; "" where it shows nothing useful."""
     if isinstance(error, InvalidReturnError):
         return ""
     return "".join(traceback.format_exception(error))
 
 
 def what_went_wrong(error: BaseException) -> str:
-    """What an environment did, as a clause: that it raised an error, or returned what it may not.
-
-    Such as "raised ValueError: too large".
-    """
+    """Describe an environment's failure as a clause, such as "raised ValueError: too large"."""
     if isinstance(error, InvalidReturnError):
         return f"returned what it may not ({error})"
     return f"raised {type(error).__name__}: {error}"
 
 
 class CallbackFailedError(NondiffError, RuntimeError):
-    """A function of the user's, called during a training, that raised; its error is the cause."""
+    """A user's callback that raised during training; `__cause__` is its error."""
 
 
 class CopyRefusedError(NondiffError, TypeError):
-    """Something that can't be copied or pickled; the message says what to do instead."""
+    """An object that can't be copied or pickled; the message says what to do instead."""
 
 
 class DamagedModelError(NondiffError, ValueError):
-    """A model folder that is incomplete, altered or not one of ours."""
+    """A model folder that is incomplete, altered or not made by nondiff."""
 
 
 class DamagedCheckpointError(NondiffError, ValueError):
-    """A checkpoint that is incomplete, altered, or of another run."""
+    """A checkpoint that is incomplete, altered, or belongs to another run."""
 
 
 class RunError(NondiffError, ValueError):
@@ -92,8 +89,8 @@ class RunError(NondiffError, ValueError):
 
 
 class UntrustedError(NondiffError, RuntimeError):
-    """A run of somebody else's that names what may run any code; the message says what to type."""
+    """A run from another user that names code to execute; the message says how to allow it."""
 
 
 class MissingDependencyError(NondiffError, RuntimeError):
-    """Something this machine lacks; the message says how to get it."""
+    """A package, program or display that this machine lacks; the message says how to get it."""

@@ -1,4 +1,4 @@
-"""What environments and commands need beside nondiff itself, and how to get it."""
+"""Optional dependencies of environments and commands, and how to install them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from nondiff.errors import MissingDependencyError
 
 @dataclass(frozen=True)
 class Need:
-    """Something that an environment or a command can't do without.
+    """A package or program that an environment or a command requires.
 
     Args:
-        kind: "package" of Python, or external "program".
-        name: under which it is imported or run.
+        kind: a Python "package", or an external "program".
+        name: the name to import or run.
         install: the command that installs it.
         version: for a program, the arguments that make it print its version.
     """
@@ -28,32 +28,32 @@ class Need:
     version: tuple[str, ...] = ()
 
     def is_met(self) -> bool:
-        """Whether this machine has it; nothing is imported or run."""
+        """Whether this machine has it; imports and runs nothing."""
         if self.kind == "program":
             return shutil.which(self.name) is not None
         return importlib.util.find_spec(self.name) is not None
 
 
-# Of commands; those of environments are added as their families are registered.
+# Needs of commands; registering an environment family adds its own.
 NEEDS: dict[str, Need] = {
     "minari": Need("package", "minari", "pip install 'nondiff[demonstrations]'"),
 }
 
 
 def add_needs(needs: Iterable[Need]) -> None:
-    """Add what environments need to `NEEDS`."""
+    """Add the needs of environments to `NEEDS`."""
     NEEDS.update((need.name, need) for need in needs)
 
 
 def missing(name: str) -> MissingDependencyError:
-    """The error that says how to get one of `NEEDS`."""
+    """Make the error that says how to install one of `NEEDS`."""
     need = NEEDS[name]
     what = f"the program {name}" if need.kind == "program" else name
     return MissingDependencyError(f"{what} is missing: {need.install}")
 
 
 def find_program(name: str) -> str:
-    """The path of a program of `NEEDS`.
+    """Find the path of a program of `NEEDS`.
 
     Raises:
         MissingDependencyError: it is not installed; the message says how to install it.

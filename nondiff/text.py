@@ -1,7 +1,7 @@
-"""Text that was not made here, such that it is seen as it is and does nothing.
+"""Escape untrusted text for a terminal and for Markdown.
 
-A terminal obeys escape codes, and bidirectional controls let a name look like another. A renderer
-of Markdown obeys HTML and links.
+A terminal obeys escape codes, and bidirectional controls make one name look like another. A
+Markdown renderer obeys HTML and links.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_ .,/:=+()-]*")  # nothing in it is M
 
 
 def visible(text: object, keep: str = "") -> str:
-    r"""A text whose control characters are written as escapes: `\x1b`, `\n`, `\u202e`.
+    r"""Escape all unprintable characters of a text: `\x1b`, `\n`, `\u202e`.
 
-    That goes for all that Unicode calls unprintable: also what changes the direction of writing or
-    has no width, line ends, and halves of surrogate pairs.
+    Unprintable is what Unicode calls so, including bidirectional controls, characters without a
+    width, line ends and lone surrogates.
 
     Args:
-        text: any object, as `str` gives it.
-        keep: characters that are left as they are.
+        text: any object, converted by `str`.
+        keep: characters to leave as they are.
     """
     found = str(text)
     if found.isprintable():
@@ -32,7 +32,7 @@ def visible(text: object, keep: str = "") -> str:
 
 
 def shortened(text: object) -> str:
-    """A text without its middle, where it is longer than anybody reads."""
+    """Cut out the middle of a text that is longer than `MAX_SHOWN`."""
     found = str(text)
     if len(found) <= MAX_SHOWN:
         return found
@@ -41,7 +41,7 @@ def shortened(text: object) -> str:
 
 
 def cut(text: str, length: int) -> str:
-    """The beginning of a text that is longer than a message quotes."""
+    """Truncate a text to `length` characters, followed by "..."."""
     return text if len(text) <= length else f"{text[:length]}..."
 
 
@@ -50,11 +50,11 @@ def _escape(character: str) -> str:
 
 
 def markdown(text: object, cell: bool = False) -> str:
-    """A text for Markdown: as it is if it is a plain name, otherwise as code.
+    """Format a text for Markdown: unchanged if it is a plain name, otherwise as code.
 
     Args:
-        text: any object, as `str` gives it.
-        cell: whether it is for a cell of a table.
+        text: any object, converted by `str`.
+        cell: whether it goes into a table cell.
     """
     found = visible(text)
     if _PLAIN.fullmatch(found) and "//" not in found and "www." not in found.lower():
@@ -63,7 +63,7 @@ def markdown(text: object, cell: bool = False) -> str:
 
 
 def code(text: object) -> str:
-    """A text for Markdown as code, fenced by more backticks than it has in a row."""
+    """Format a text as Markdown code, fenced by more backticks than it holds in a row."""
     text = visible(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     space = " " * (not text or "`" in (text[0], text[-1]))
@@ -71,7 +71,7 @@ def code(text: object) -> str:
 
 
 def without_non_finite(data: Any) -> Any:
-    """Data with None for NaN and infinities, for which JSON has no word."""
+    """Replace NaN and infinities by None, since JSON can't express them."""
     if isinstance(data, dict):
         return {key: without_non_finite(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
@@ -80,5 +80,5 @@ def without_non_finite(data: Any) -> Any:
 
 
 def json_text(data: Any) -> str:
-    """Data as JSON of printable ASCII and line ends."""
+    """Serialize data as JSON in printable ASCII and line ends."""
     return json.dumps(data, indent=1).replace("\x7f", "\\u007f")

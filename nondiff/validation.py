@@ -18,11 +18,11 @@ SHOWN = 60  # characters of a value
 
 
 def from_json(kind: type[T], name: str, value: Any) -> T:
-    """A dataclass, or one made of an object (JSON's word for a dict) of its fields.
+    """Make a dataclass from a dict of its fields; an instance is returned unchanged.
 
     Raises:
-        UnknownNameError: a key that is no field.
-        InvalidOptionError: something else than an object; and what the dataclass raises.
+        UnknownNameError: a key is not a field.
+        InvalidOptionError: `value` is neither; also whatever the dataclass raises.
     """
     if isinstance(value, kind):
         return value
@@ -38,7 +38,7 @@ def from_json(kind: type[T], name: str, value: Any) -> T:
 
 
 def check_number(name: str, value: Any, low: float, high: float, unit: str = "") -> None:
-    """Refuse what is no number from `low` to `high`.
+    """Require a finite number from `low` to `high`.
 
     Raises:
         InvalidOptionError: names the value and the limits.
@@ -49,7 +49,7 @@ def check_number(name: str, value: Any, low: float, high: float, unit: str = "")
 
 
 def check_whole(name: str, value: Any, low: int, high: int) -> None:
-    """Refuse what is no whole number from `low` to `high`.
+    """Require a whole number from `low` to `high`.
 
     Raises:
         InvalidOptionError: names the value and the limits.
@@ -61,7 +61,7 @@ def check_whole(name: str, value: Any, low: int, high: int) -> None:
 
 
 def check_positive(name: str, value: Any) -> None:
-    """Refuse what is no positive whole number.
+    """Require a positive whole number.
 
     Raises:
         InvalidOptionError: names the value.
@@ -71,7 +71,7 @@ def check_positive(name: str, value: Any) -> None:
 
 
 def check_bool(name: str, value: Any) -> None:
-    """Refuse what is neither true nor false.
+    """Require a bool.
 
     Raises:
         InvalidOptionError: names the value.
@@ -81,7 +81,7 @@ def check_bool(name: str, value: Any) -> None:
 
 
 def first_fault(error: ValidationError) -> str:
-    """Where a value is invalid, and why, of the first place that pydantic found."""
+    """Describe the first error that pydantic found: the place, the reason and the value."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
     value = first["input"]
@@ -90,5 +90,5 @@ def first_fault(error: ValidationError) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite real number."""
+    """Whether a value is a finite int or float."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,6 +1,6 @@
-"""Leave out the working folder, which `python -m nondiff` puts in front of what is imported.
+"""Remove the working folder from `sys.path`, where `python -m nondiff` puts it first.
 
-`nondiff`, the same command, has no such entry. Nothing is imported here that is not loaded before.
+The command `nondiff` has no such entry. This module imports only what Python has loaded before.
 """
 
 import os
@@ -8,13 +8,13 @@ import sys
 
 
 def leave_out_working_folder() -> None:
-    """Take the working folder off the path, if `python -m nondiff` is being started."""
+    """Remove the working folder from `sys.path` if `python -m nondiff` is starting."""
     if sys.argv[:1] == ["-m"] and _runs_module("nondiff") and not _is_left_out():
         sys.path[:] = [*filter(None, sys.path[1:])]
 
 
 def _runs_module(package: str) -> bool:
-    """Whether an option -m of the interpreter names a package, or a module in it."""
+    """Whether the interpreter's option -m names a package or one of its modules."""
     words = sys.orig_argv[1:]
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word.startswith("-") and not word.startswith("--") and "m" in word:

@@ -1,1 +1,1 @@
-"""Opens, writes and removes files below a folder that a stranger may have made."""
+"""Read, write and remove files below an untrusted folder."""

@@ -1,4 +1,4 @@
-"""Folders that appear whole, and folders that are removed."""
+"""Create folders atomically, and remove folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RANDOM_BYTES = 4  # of a name
 
 
 def new_folder(parent: SafePath, prefix: str) -> SafePath:
-    """A folder of a name that is not there yet; only its owner can enter it."""
+    """Create a folder with a random name that only its owner can enter."""
     new = parent / f"{prefix}{secrets.token_hex(RANDOM_BYTES)}"
     with parent.opened() as folder, new.named():
         os.mkdir(new.name, 0o700, dir_fd=folder)
@@ -22,13 +22,13 @@ def new_folder(parent: SafePath, prefix: str) -> SafePath:
 
 
 def share(folder: SafePath) -> None:
-    """Let everybody read a new folder."""
+    """Make a new folder readable by everybody."""
     with folder.opened() as descriptor:
         os.fchmod(descriptor, 0o755)
 
 
 def publish(folder: SafePath, name: str) -> SafePath:
-    """Let everybody read a new folder, and give it its name, durably."""
+    """Make a new folder readable by everybody, and rename it to its final name durably."""
     share(folder)
     renamed = folder.rename_to(name)
     folder.parent.sync()
@@ -36,10 +36,10 @@ def publish(folder: SafePath, name: str) -> SafePath:
 
 
 def remove_made(folder: SafePath, names: Collection[str]) -> bool:
-    """Remove the files of these names in a folder, and then the folder if nothing else is in it.
+    """Remove the named files of a folder, then the folder if it is empty.
 
     Returns:
-        Whether nothing is left.
+        Whether the folder is gone.
     """
     if folder.kind() is None:
         return True
@@ -55,10 +55,10 @@ def remove_made(folder: SafePath, names: Collection[str]) -> bool:
 
 
 def remove_tree(tree: SafePath) -> None:
-    """Remove a folder with all that is in it, however deep, and follow no link.
+    """Remove a folder and its contents, however deep, following no links.
 
-    Folders in folders are moved up before they are removed, so that none is ever entered further
-    than one level.
+    Nested folders are moved up before they are removed, so that the walk never goes deeper than one
+    level.
 
     Raises:
         OSError: something can't be removed.
@@ -71,7 +71,7 @@ def remove_tree(tree: SafePath) -> None:
 
 
 def _emptied(folder: int) -> list[str]:
-    """Remove all but the folders in a folder; returns their names."""
+    """Remove everything but folders from a folder; returns the names of those folders."""
     folders = []
     for name in os.listdir(folder):
         if kind_of(stat_in(folder, name).st_mode) == "folder":
@@ -82,8 +82,8 @@ def _emptied(folder: int) -> list[str]:
 
 
 def _lift(top: int, name: str) -> None:
-    """Move the folders in a folder of `top` up into `top`, and remove it."""
-    os.chmod(name, 0o700, dir_fd=top)  # whatever its maker allowed
+    """Move the subfolders of `top/name` up into `top`, and remove `top/name`."""
+    os.chmod(name, 0o700, dir_fd=top)  # whatever its permissions were
     folder = os.open(name, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=top)
     try:
         for inner in _emptied(folder):

@@ -1,4 +1,4 @@
-"""Plain files that the user named to be read; links to them are followed."""
+"""Read regular files that the user named; links to them are followed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from nondiff.files.kinds import UnsafePathError, refusal
 
 
 def read_input(path: Path, limit: int) -> bytes:
-    """The content of a file.
+    """Read a file.
 
     Args:
         path: the file, or a link to it.
-        limit: no larger file is read [bytes].
+        limit: maximum size [bytes].
 
     Raises:
-        UnsafePathError: it is a folder, a pipe, a device or a socket, or larger.
-        OSError: it can't be read.
+        UnsafePathError: the path is a folder, a pipe, a device or a socket, or the file is larger.
+        OSError: the file can't be read.
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):

@@ -1,4 +1,4 @@
-"""What lies at a path: a plain file, a folder, or what is not opened."""
+"""Kinds of files: regular files, folders, and special files, which are never opened."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ _REFUSED = {
 
 
 class UnsafePathError(OSError):
-    """A link, pipe, device, socket or oversized file where a plain file or folder is due."""
+    """A link, pipe, device, socket or oversized file where a regular file or folder is expected."""
 
     def __str__(self) -> str:
         return f"{self.filename} {self.strerror}"
 
 
 def in_words(error: OSError) -> str:
-    """What went wrong with which file."""
+    """Describe an error, including the name of the file."""
     if isinstance(error, UnsafePathError):
         return str(error)
     return f"{error.filename} can't be read: {error.strerror or error}"
 
 
 def kind_of(mode: int) -> Kind | None:
-    """A plain file or a folder; None: neither."""
+    """The kind of a file, from its mode; None: neither a regular file nor a folder."""
     if stat.S_ISDIR(mode):
         return "folder"
     return "file" if stat.S_ISREG(mode) else None
 
 
 def refusal(mode: int) -> tuple[int, str]:
-    """The number of the error and the reason why such a thing is not opened."""
+    """The errno and the reason why a file of such a mode is not opened."""
     reason = _REFUSED.get(stat.S_IFMT(mode), "is a file, where a folder is due")
     return (errno.ELOOP if stat.S_ISLNK(mode) else errno.EINVAL), reason
 
 
 def stat_in(folder: int, name: str) -> os.stat_result:
-    """The entry of a name in a folder's descriptor; of a link, of the link itself."""
+    """The status of an entry of a folder, given by its descriptor; links are not followed."""
     return os.stat(name, dir_fd=folder, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""A lock on a folder, which the system releases when its holder ends."""
+"""An advisory lock on a folder, which the system releases when its holder ends."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from weakref import WeakSet
 
 from nondiff.files.safe_path import SafePath
 
-LOOK_SECONDS = 0.05  # between attempts
+LOOK_SECONDS = 0.05  # [s] between attempts
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)
 
 
 class FolderLock:
-    """Holds the lock of a file, whose content is neither read nor changed.
+    """A lock that is held through a file; its content is neither read nor changed.
 
     Args:
-        file: made where it is missing.
+        file: the lock file, created if it is missing.
     """
 
     _all: ClassVar[WeakSet[FolderLock]] = WeakSet()
@@ -34,7 +34,7 @@ class FolderLock:
         self.release()
 
     def acquire(self, patience: float) -> bool:
-        """Take the lock; returns whether it was free within so many seconds.
+        """Wait up to `patience` seconds for the lock; returns whether it was acquired.
 
         Raises:
             OSError: the file can't be opened, or the file system has no locks.
@@ -49,7 +49,7 @@ class FolderLock:
         return True
 
     def release(self) -> None:
-        """Let others have the lock."""
+        """Release the lock, if it is held."""
         if self._opened is not None:
             with suppress(OSError):
                 fcntl.flock(self._opened, fcntl.LOCK_UN)
@@ -58,7 +58,7 @@ class FolderLock:
 
     @classmethod
     def forget_all(cls) -> None:
-        """Close the files in a forked process, which must not hold its parent's locks."""
+        """Close all lock files in a forked process, which must not hold its parent's locks."""
         for lock in list(cls._all):
             if lock._opened is not None:
                 os.close(lock._opened)

@@ -1,4 +1,4 @@
-"""Files that the user named to be written: each appears whole, through no link."""
+"""Write files that the user named, atomically and through no link."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 from nondiff.files.folders import new_folder, remove_tree
 from nondiff.files.safe_path import SafePath
 
-PARTIAL = ".partial-"  # begins the name of a folder in which a file is being made
+PARTIAL = ".partial-"  # prefix of the temporary folder in which a file is written
 
 
 def check_output(path: Path) -> None:
-    """Refuse a file that can't be replaced.
+    """Raise if a file can't be written at a path.
 
     Raises:
         UnsafePathError: a link, a folder or a special file is there.
-        OSError: there is no such folder.
+        OSError: its folder does not exist.
     """
     _target(path).check_file()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path of the same suffix, whose file takes the place of `path` at the end.
+    """Yield a temporary path with the same suffix; on success its file replaces `path` atomically.
 
-    It is in a new folder beside it, where nobody can have put anything.
+    The temporary file lies in a new folder beside `path`, which no other user can enter.
 
     Raises:
         UnsafePathError: a link, a folder or a special file is there.
@@ -46,10 +46,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_output(path: Path, data: bytes) -> None:
-    """Write a file that is not there yet, atomically and durably.
+    """Write a new file atomically and durably.
 
     Raises:
-        FileExistsError: anything is there.
+        FileExistsError: the path exists.
     """
     target = _target(path)
     with target.named():
@@ -57,7 +57,7 @@ def write_output(path: Path, data: bytes) -> None:
     try:
         new = folder / target.name
         new.write_new(data)
-        os.link(new.path, target.path)  # which never replaces a file
+        os.link(new.path, target.path)  # never replaces a file
     finally:
         remove_tree(folder)
 

@@ -1,4 +1,4 @@
-"""A path below a folder that a stranger may have made: no link is followed, no special file opened.
+"""A path below an untrusted folder: no link is followed, no special file opened.
 
 Every operation walks from the folder that the user named, one directory descriptor at a time with
 O_NOFOLLOW, and works relative to the last descriptor.
@@ -27,8 +27,8 @@ class SafePath:
     """A file or folder that is reached without following a link below `root`.
 
     Args:
-        root: named by the user, so that it and what leads to it may be links.
-        parts: names below it, one a folder.
+        root: the folder that the user named; it and its parents may be links.
+        parts: the names below `root`, one per level.
     """
 
     root: Path
@@ -36,12 +36,12 @@ class SafePath:
 
     @classmethod
     def of_file(cls, path: Path | str | SafePath) -> SafePath:
-        """A path whose own name must not be a link either, or the path itself if it is safe."""
+        """Make a path whose last name must not be a link either; a `SafePath` is returned as is."""
         return path if isinstance(path, SafePath) else cls(Path(path).parent) / Path(path).name
 
     @classmethod
     def of_folder(cls, path: Path | str | SafePath) -> SafePath:
-        """A folder that the user named, or the path itself if it is safe."""
+        """Make a path of a folder that the user named; a `SafePath` is returned as is."""
         return path if isinstance(path, SafePath) else cls(Path(path))
 
     def __truediv__(self, name: str) -> SafePath:
@@ -54,24 +54,24 @@ class SafePath:
 
     @property
     def path(self) -> Path:
-        """The same as a plain path, for messages and for programs that need one."""
+        """A `pathlib.Path` to the same place, for messages and for programs that need one."""
         return self.root.joinpath(*self.parts)
 
     @property
     def name(self) -> str:
-        """Its last part."""
+        """The last name of the path."""
         return self.parts[-1] if self.parts else self.root.name
 
     @property
     def parent(self) -> SafePath:
-        """The folder that it is in; of the user's own folder, the one above."""
+        """The folder that holds it."""
         return SafePath(self.root, self.parts[:-1]) if self.parts else SafePath(self.root.parent)
 
     def kind(self) -> Kind | None:
-        """What is there; None: nothing.
+        """The kind of file at the path; None: nothing is there.
 
         Raises:
-            UnsafePathError: a link or a special file, there or in a folder on the way.
+            UnsafePathError: the path or one of its folders is a link or a special file.
         """
         try:
             mode = self._mode()
@@ -83,7 +83,7 @@ class SafePath:
         return kind
 
     def check_file(self) -> None:
-        """Refuse whatever a plain file can't be written to or read from; nothing is fine.
+        """Raise unless the path is a regular file, or nothing is there.
 
         Raises:
             UnsafePathError: a link, a folder or a special file is there.
@@ -92,7 +92,7 @@ class SafePath:
             raise self._unsafe(errno.EISDIR, "is a folder, where a file is due")
 
     def check_folder(self) -> None:
-        """Refuse whatever no folder can be made of; nothing is fine.
+        """Raise unless the path is a folder, or nothing is there.
 
         Raises:
             UnsafePathError: a link, a file or a special file is there.
@@ -101,7 +101,7 @@ class SafePath:
             raise self._unsafe(errno.ENOTDIR, "is a file, where a folder is due")
 
     def is_anything(self) -> bool:
-        """Whether anything is there, a link to nothing included."""
+        """Whether anything is there, including a dangling link."""
         try:
             self._mode()
         except (FileNotFoundError, NotADirectoryError):
@@ -113,43 +113,43 @@ class SafePath:
         return self.is_anything() and stat.S_ISLNK(self._mode())
 
     def changed_at(self) -> float:
-        """When it was last changed [s since 1970]."""
+        """The time of the last modification [s since 1970]."""
         with self.parent_opened() as parent, self.named():
             return os.stat(self.last, dir_fd=parent, follow_symlinks=False).st_mtime
 
     def names(self) -> list[str]:
-        """What is in the folder, sorted; [] where there is none."""
+        """The sorted names of the folder's entries; [] if there is no folder."""
         if self.kind() is None:
             return []
         with self.opened() as folder, self.named():
             return sorted(os.listdir(folder))  # noqa: PTH208 - of a descriptor
 
     def open_to_read(self) -> BinaryIO:
-        """Open a plain file to read it.
+        """Open a regular file for reading.
 
         Raises:
-            UnsafePathError: it is anything else.
+            UnsafePathError: the path is anything else.
         """
         return os.fdopen(self._open(os.O_RDONLY), "rb")
 
     def read(self, limit: int) -> bytes:
-        """The content of a plain file.
+        """Read a regular file.
 
         Args:
-            limit: no larger file is read [bytes].
+            limit: maximum size [bytes].
 
         Raises:
-            UnsafePathError: it is larger, or no plain file.
+            UnsafePathError: the file is larger, or not a regular file.
         """
         size = self.check_size(limit)
         with self.open_to_read() as file:
-            return file.read(size)  # what is written meanwhile is left to the next reader
+            return file.read(size)  # leaves what is appended meanwhile to the next reader
 
     def check_size(self, limit: int) -> int:
-        """The size of a plain file [bytes].
+        """The size of a regular file [bytes].
 
         Raises:
-            UnsafePathError: it is larger than the limit, or no plain file.
+            UnsafePathError: the file is larger than the limit, or not a regular file.
         """
         with self.open_to_read() as file:
             size = os.fstat(file.fileno()).st_size
@@ -175,7 +175,7 @@ class SafePath:
             raise
 
     def write_new(self, data: bytes) -> None:
-        """Write a file that is not there yet, and return once it is on the disk."""
+        """Write a new file, and return once it is on the disk."""
         with self.create() as file:
             left = memoryview(data)
             while left:
@@ -183,42 +183,42 @@ class SafePath:
             os.fsync(file.fileno())
 
     def create(self) -> BinaryIO:
-        """A new, unbuffered file to write to.
+        """Create a new file, opened for unbuffered writing.
 
         Raises:
-            FileExistsError: anything is there.
+            FileExistsError: the path exists.
         """
         return cast(BinaryIO, os.fdopen(self._open(_NEW), "wb", buffering=0))
 
     def open_to_lock(self) -> int:
-        """The descriptor of a plain file, made where it is missing, and not changed."""
+        """Open a regular file to lock it, creating it if it is missing; returns the descriptor."""
         try:
             return self._open(os.O_RDWR | os.O_CREAT)
-        except OSError as error:  # somebody else's run can still be looked at
+        except OSError as error:  # another user's run can still be read
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
             return self._open(os.O_RDONLY)
 
     def append(self, data: bytes) -> None:
-        """Add to the end of a file."""
+        """Append to a file."""
         with self.open_to_append() as file:
             file.write(data)
 
     def open_to_append(self) -> BinaryIO:
-        """Open a file to add to its end; of a hard link, a copy, so that the other stays."""
+        """Open a file for appending; a hard link is first replaced by a copy of the file."""
         if self.kind() == "file" and self._links() > 1:
             with self.open_to_read() as file:
                 self.write(file.read())
         return os.fdopen(self._open(os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
 
     def read_end(self, size: int) -> bytes:
-        """The last bytes of a file."""
+        """Read the last `size` bytes of a file."""
         with self.open_to_read() as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - size))
             return file.read(size)
 
     def make_folder(self) -> SafePath:
-        """Make it and the folders on the way to it, where they are missing; returns itself."""
+        """Create the folder and its missing parents; returns itself."""
         if not self.parts:
             self.root.mkdir(parents=True, exist_ok=True)
             return self
@@ -226,34 +226,34 @@ class SafePath:
         if self.kind() is None:
             with self.parent_opened() as parent, self.named(), suppress(FileExistsError):
                 os.mkdir(self.last, dir_fd=parent)
-        self.names()  # which refuses a file
+        self.names()  # raises if it is a file
         return self
 
     def rename_to(self, name: str) -> SafePath:
-        """Give it another name in the same folder; a file of that name is replaced."""
+        """Rename it within its folder, replacing a file of that name."""
         target = self.parent / name
         with self.parent_opened() as parent, self.named():
             os.rename(self.last, name, src_dir_fd=parent, dst_dir_fd=parent)
         return target
 
     def remove_file(self) -> None:
-        """Remove a plain file.
+        """Remove a regular file.
 
         Raises:
-            UnsafePathError: it is anything else.
+            UnsafePathError: the path is anything else.
         """
         self.check_file()
         with self.parent_opened() as parent, self.named():
             os.unlink(self.last, dir_fd=parent)
 
     def sync(self) -> None:
-        """Make the names in a folder durable."""
+        """Flush the folder's entries to the disk."""
         with self.opened() as folder:
             os.fsync(folder)
 
     @property
     def last(self) -> str:
-        """The name to use relative to the descriptor of `_parent`."""
+        """The name relative to the descriptor of `parent_opened`."""
         return self.parts[-1] if self.parts else "."
 
     def _mode(self) -> int:
@@ -267,7 +267,7 @@ class SafePath:
             return stat_in(parent, self.last).st_nlink
 
     def _open(self, flags: int) -> int:
-        """The descriptor of a plain file, whose kind is looked at before and after it is opened."""
+        """Open a regular file, checking its kind before and after; returns the descriptor."""
         if not flags & os.O_EXCL:
             self.check_file()  # before: opening a device may already do something
         with self.parent_opened() as parent, self.named():
@@ -280,13 +280,13 @@ class SafePath:
 
     @contextmanager
     def parent_opened(self) -> Iterator[int]:
-        """Descriptor of the folder that this is in; of the user's own folder, of itself."""
+        """Yield a descriptor of the parent folder; for `root`, of `root` itself."""
         with SafePath(self.root, self.parts[:-1]).opened() as folder:
             yield folder
 
     @contextmanager
     def opened(self) -> Iterator[int]:
-        """Descriptor of this folder."""
+        """Yield a descriptor of this folder."""
         folder = os.open(self.root, FOLDER_FLAGS)
         try:
             for depth in range(1, len(self.parts) + 1):
@@ -311,7 +311,7 @@ class SafePath:
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Errors name the whole path, not the part below a descriptor."""
+        """Let an OSError name the whole path instead of the part below a descriptor."""
         try:
             yield
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Parses JSON that a stranger may have written: bounded in size, depth and numbers."""
+"""Parse untrusted JSON, with bounds on its size, depth and numbers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import json
 import math
 from typing import Any
 
-MAX_BYTES = 2**24  # of a file; parsed, it takes up to 30 times as much memory
-MAX_DEPTH = 100  # of lists and objects in each other
+MAX_BYTES = 2**24  # of a file; parsing takes up to 30 times as much memory
+MAX_DEPTH = 100  # of nested lists and objects
 MAX_DIGITS = 45  # of an integer; states of random generators have 39
 SHOWN = 20  # characters of a number that an error quotes
 
 
 def parse_json(data: bytes) -> Any:
-    """Parse UTF-8 JSON; NaN and infinities are numbers, as Python writes them.
+    """Parse UTF-8 JSON; NaN and infinities are accepted as Python writes them.
 
     Raises:
-        ValueError: it is no JSON, nested too deep, or has a number that is out of range.
+        ValueError: invalid JSON, nested too deeply, or a number out of range.
     """
     try:
         value = json.loads(data.decode(), parse_int=_integer, parse_float=_real)
@@ -40,7 +40,7 @@ def _real(text: str) -> float:
 
 
 def _check_depth(value: Any) -> None:
-    """Refuse what code that walks through it could not, one level at a time."""
+    """Reject JSON too deep for recursive code, walking it one level at a time."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         inner: list[Any] = []

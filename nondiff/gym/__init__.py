@@ -1,1 +1,1 @@
-"""Any Gymnasium environment: how it is made, wrapped, limited, copied and checked."""
+"""Helpers for any Gymnasium environment: wrapping, time limits, copying, checks of returns."""

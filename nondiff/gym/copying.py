@@ -1,4 +1,4 @@
-"""What it means to copy an environment, and the things that run for one."""
+"""Base classes that define how environments and their resources are copied."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from nondiff.errors import CopyRefusedError
 
 
 class DeepCopied:
-    """`copy.copy` of it is `copy.deepcopy`: a shallow copy would share what runs for it."""
+    """Makes `copy.copy` a deep copy, since a shallow one would share the simulator."""
 
     def __copy__(self) -> Self:
         return copy.deepcopy(self)
 
 
 class NeverCopied:
-    """Refuses to be copied or pickled, alone or in whatever holds it.
+    """Raises when it, or an object that holds it, is copied or pickled.
 
-    For what stands for a process, a thread, a file or memory outside Python: to copy its numbers
-    would make two owners of one thing.
+    For handles of processes, threads, files or foreign memory: a copy would make two owners of one
+    resource.
     """
 
-    instead: ClassVar[str]  # what to do; the end of the error's message
+    instead: ClassVar[str]  # what to do instead; ends the error message
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise CopyRefusedError(f"{type(self).__name__} can't be copied or pickled: {self.instead}")

@@ -1,4 +1,4 @@
-"""Adds up what an episode comes to."""
+"""A wrapper that records the return and the length of each episode."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import gymnasium
 
 
 class EpisodeRecord(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Adds {"episode": {"r": return, "l": steps, "t": seconds}} to the last info of an episode."""
+    """Adds {"episode": {"r": return, "l": steps, "t": seconds}} to the final info of an episode."""
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         super().__init__(env)

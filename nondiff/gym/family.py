@@ -1,4 +1,4 @@
-"""A family of environments: one package, whose `__init__` says what Gymnasium is told of it."""
+"""The declaration of an environment family, a package whose `__init__` holds a `FAMILY`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from nondiff.requirements import Need
 
 @dataclass(frozen=True)
 class Family:
-    """What a package of environments offers. Nothing of it is imported before it is used.
+    """The environments of a package, which are imported on first use.
 
     Args:
         environments: for each id, the entry point within the package, "module:function", and its
             default arguments.
-        needs: what they can't be made without, beside nondiff's own dependencies.
-        vectorised: whether each entry point has another, of the same name and `_vector`, that steps
-            many episodes at once, for `gymnasium.make_vec`.
+        needs: their dependencies beyond those of nondiff.
+        vectorised: whether each entry point has a vectorized counterpart for `gymnasium.make_vec`,
+            whose name ends in `_vector`.
     """
 
     environments: Mapping[str, tuple[str, Mapping[str, object]]]
@@ -25,5 +25,5 @@ class Family:
     vectorised: bool = False
 
     def vector_entry_point(self, entry_point: str) -> str | None:
-        """The vectorised form of an entry point, if there is one."""
+        """The vector entry point that belongs to an entry point; None: there is none."""
         return f"{entry_point}_vector" if self.vectorised else None

@@ -1,4 +1,4 @@
-"""Modules that the user names, also those of the working folder."""
+"""Import modules that the user names, including those of the working folder."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def import_named(module: str, what: str, folder: str | None = None) -> ModuleTyp
 
     Args:
         module: its dotted name.
-        what: names it, for a message.
-        folder: where it lies, if it is not installed; see `folder_of`. Nothing else of this folder
-            is imported, unless the module is a package and imports its own parts.
+        what: the option that named it, for messages.
+        folder: its folder, if it is not installed; see `folder_of`. Nothing else in that folder can
+            be imported, except the submodules of a package.
 
     Raises:
-        InvalidOptionError: it can't be imported, whatever it raises meanwhile.
+        InvalidOptionError: the import failed, with whatever error.
     """
     try:
         if folder is not None:
@@ -47,7 +47,7 @@ def _top(module: str) -> str:
 
 
 def _is_only_in(folder: Path, name: str) -> bool:
-    """Whether a module was, or would be, imported from a folder."""
+    """Whether a module is not installed and lies in a folder."""
     path = _file(folder, name) if name.isidentifier() else None
     if path is None:
         return False
@@ -60,7 +60,7 @@ def _is_only_in(folder: Path, name: str) -> bool:
 
 
 def _file(folder: Path, name: str) -> Path | None:
-    """Where a module or a package would lie in a folder."""
+    """The file of a module or package in a folder; None: there is none."""
     for path in (folder / name / "__init__.py", folder / f"{name}.py"):
         if path.is_file():
             return path

@@ -1,4 +1,4 @@
-"""Options of `reset` that are none are refused in one line."""
+"""Validate the options of `reset`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from nondiff.errors import InvalidOptionError
 
 
 def check_options(options: Any) -> None:
-    """Refuse options of a reset that are neither None nor a mapping.
+    """Require None or a mapping as the options of a reset.
 
     Raises:
-        InvalidOptionError: names them.
+        InvalidOptionError: names the value.
     """
     if not (options is None or isinstance(options, Mapping)):
         raise InvalidOptionError(f"options must be a dict or None, not {options!r}")

@@ -1,4 +1,4 @@
-"""What an environment of somebody else's may return; anything else is named where it comes from."""
+"""Check what third-party environments return from `reset` and `step`."""
 
 from __future__ import annotations
 
@@ -18,32 +18,31 @@ from nondiff.text import cut
 Env = gymnasium.Env[Any, Any]
 RESET = "(observation, info)"
 STEP = "(observation, reward, terminated, truncated, info)"
-# Keys of infos that Stable-Baselines3 and our own wrappers give a meaning.
-# What Stable-Baselines3 and Gymnasium's vector environments put into `info` themselves.
+# Keys that Stable-Baselines3 and Gymnasium's vector environments put into `info` themselves.
 RESERVED = frozenset(
     {"episode", "terminal_observation", "TimeLimit.truncated", "final_obs", "final_info"}
 )
-SHOWN = 100  # characters of what was given that a message quotes
+SHOWN = 100  # characters of a value that a message quotes
 
 
 class CheckedReturns(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Refuses what `reset` and `step` may not return, and makes plain numbers of the rest.
+    """Validates the returns of `reset` and `step`, and converts rewards and flags.
 
-    Rewards become floats and flags bools wherever they are numbers, or arrays of one. Bounds of a
-    Box are not enforced, as they are not by Gymnasium; the choices of discrete spaces are.
+    Rewards become floats and flags become bools if they are numbers or arrays of size 1. The bounds
+    of a Box are not enforced, as in Gymnasium; the choices of discrete spaces are.
 
     Raises:
-        InvalidReturnError: from `reset` and `step`; names the environment, the step, what it gave
-            and what is due.
+        InvalidReturnError: from `reset` and `step`; names the environment, the step, the value and
+            what was expected.
     """
 
     def __init__(self, env: Env) -> None:
         super().__init__(env)
-        self._step: int | None = None  # of the episode; None: none has begun
+        self._step: int | None = None  # number within the episode; None: no episode has begun
 
     @property
     def spec(self) -> EnvSpec | None:  # type: ignore[override]
-        """That of the environment: this is applied again wherever one is made."""
+        """The spec of the wrapped environment: every `EnvRecipe.make` adds this wrapper again."""
         return self.env.spec
 
     def reset(self, **arguments: Any) -> tuple[Any, dict[str, Any]]:
@@ -145,7 +144,7 @@ class CheckedReturns(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def parts(observation: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The arrays of an observation, however nested, each with its keys; "" if it is one array."""
+    """Yield the arrays of a nested observation with keys joined by "/"; "" for a single array."""
     if isinstance(observation, Mapping):
         for key, part in observation.items():
             yield from parts(part, f"{name}/{key}" if name else str(key))
@@ -154,26 +153,26 @@ def parts(observation: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def has_checked_returns(env: Env) -> bool:
-    """Whether what an environment returns is checked: nobody else has tested it."""
+    """Whether an environment is wrapped in `CheckedReturns`, as third-party ones are."""
     return isinstance(env, CheckedReturns)
 
 
 def _single(value: Any) -> Any:
-    """The one entry of an array of one, and anything else as it is."""
+    """The entry of an array of size 1; anything else is returned unchanged."""
     if isinstance(value, np.ndarray) and value.size == 1:
         return value.reshape(()).item()
     return value
 
 
 def is_as_whole(space: spaces.Box, values: np.ndarray[Any, Any]) -> bool:
-    """Whether values are whole numbers where a space is of them."""
+    """Whether values are whole numbers, as an integer Box requires; True for other Boxes."""
     if values.dtype.kind != "f" or np.issubdtype(space.dtype, np.floating):
         return True
     return bool((np.isfinite(values) & (values == np.rint(values))).all())
 
 
 def _holds(space: spaces.Space[Any], value: Any) -> bool:
-    """Whether a discrete space has a value, in whatever type of whole number it comes."""
+    """Whether a discrete space contains a value, of whatever integer type."""
     if isinstance(space, spaces.Discrete):
         whole = isinstance(value, numbers.Integral | np.bool_)
         return whole and bool(space.start <= int(value) < space.start + space.n)
@@ -196,16 +195,16 @@ def _shown(given: Any) -> str:
 
 
 def checked(env: Env, is_wrapped: bool) -> Env:
-    """An environment whose returns are checked; those of nondiff's own families are as they are.
+    """Wrap an environment in `CheckedReturns`, unless it is one of nondiff's own.
 
     Args:
         env: the environment.
-        is_wrapped: whether it is in wrappers of the user's.
+        is_wrapped: whether the user has wrapped it.
     """
     return env if is_ours(env) and not is_wrapped else CheckedReturns(env)
 
 
 def is_ours(env: Env) -> bool:
-    """Whether an environment is registered by nondiff, whatever wrappers it is in."""
+    """Whether an environment is registered by nondiff, regardless of wrappers."""
     entry = None if env.spec is None else env.spec.entry_point
     return isinstance(entry, str) and entry.startswith("nondiff.")

@@ -1,4 +1,4 @@
-"""Environments that count their own steps, and say in their `spec` how many an episode has."""
+"""Environments that truncate their own episodes, and state the limit in their `spec`."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ NO_LIMIT = -1  # as `gymnasium.make` has it
 
 
 class CountsItsSteps:
-    """A base of environments that end their episodes themselves.
+    """A base class of environments that count their own steps.
 
-    None of their ids is registered with `max_episode_steps`, for `gymnasium.make` would add a
-    `TimeLimit`: a second count, which `set_state` does not restore, which knows nothing of
-    arguments that make episodes longer, and which calls an episode of one step cut off. So the
-    `spec` of an environment states its limit instead. Beside a `TimeLimit` that a user asks for,
-    the shorter of both holds.
+    Their ids are registered without `max_episode_steps`, since `gymnasium.make` would add a
+    `TimeLimit`. That would be a second counter: `set_state` does not restore it, it ignores
+    arguments that make episodes longer, and it calls a one-step episode truncated. The `spec` of an
+    instance states its limit instead. If the user adds a `TimeLimit`, the shorter limit applies.
     """
 
     _spec: EnvSpec | None = None
 
     @property
     def max_episode_steps(self) -> int | None:
-        """The steps that an episode has at most; None: nobody knows."""
+        """The maximum number of steps of an episode; None: unknown."""
         raise NotImplementedError
 
     @property
     def spec(self) -> EnvSpec | None:
-        """How `gymnasium.make` made this, with `max_episode_steps`; None if it did not."""
+        """The spec that `gymnasium.make` set, with `max_episode_steps`; None without `make`."""
         return self._spec
 
     @spec.setter
@@ -45,7 +44,7 @@ class CountsItsSteps:
 
 
 def limit_of(env: gymnasium.Env[Any, Any]) -> int | None:
-    """The steps that an episode of an environment has at most, as far as it says so."""
+    """The maximum number of steps of an episode; None: the environment does not say."""
     limits = [getattr(env.unwrapped, "max_episode_steps", None)]
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, TimeLimit):
@@ -55,7 +54,7 @@ def limit_of(env: gymnasium.Env[Any, Any]) -> int | None:
 
 
 def asked_limit(env: gymnasium.Env[Any, Any]) -> int | None:
-    """The `max_episode_steps` to make an environment with again; None: as it is by itself."""
+    """The `max_episode_steps` that makes such an environment again; None: its own limit."""
     inner = env.unwrapped
     if not isinstance(inner, CountsItsSteps):
         return None if env.spec is None else env.spec.max_episode_steps
@@ -64,10 +63,10 @@ def asked_limit(env: gymnasium.Env[Any, Any]) -> int | None:
 
 
 def check_limit(max_episode_steps: int | None) -> int | None:
-    """The steps after which a vector environment cuts an episode off; None: it does not.
+    """Validate the limit of a vector environment; None: no limit beside its own.
 
     Raises:
-        InvalidOptionError: no positive whole number, nor None or -1.
+        InvalidOptionError: neither a positive whole number nor None or -1.
     """
     if max_episode_steps is None or max_episode_steps == NO_LIMIT:
         return None

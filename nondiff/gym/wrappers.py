@@ -1,4 +1,4 @@
-"""Wrappers for environments whose spaces a strategy can't take; named by `--wrapper`."""
+"""Wrappers, named by `--wrapper`, for environments whose spaces a strategy does not support."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ Env = gymnasium.Env[Any, Any]
 
 
 class PlainAction(gymnasium.ActionWrapper[Any, Any, Any]):
-    """Presents an action space as one that every strategy for its kind can act in.
+    """Converts an action space to a form that every strategy for its kind supports.
 
-    Whole numbers of a Box become real ones from -1 to 1, each of them an equal share of that;
-    discrete choices are counted from 0; more dimensions of choices become one; an unbounded Box
-    gets bounds.
+    An integer Box becomes a real one from -1 to 1, divided into equal shares; discrete choices
+    start at 0; multi-dimensional choices are flattened; an unbounded Box gets bounds.
 
     Args:
         env: an environment with Box, Discrete, MultiDiscrete or MultiBinary actions.
-        low: least entry of an action, where the Box has no bound.
-        high: largest entry, likewise.
+        low: lower bound of the entries that have none.
+        high: upper bound of the entries that have none.
 
     Raises:
         InvalidOptionError: another kind of space, or an unbounded Box without `low` and `high`.
@@ -38,7 +37,7 @@ class PlainAction(gymnasium.ActionWrapper[Any, Any, Any]):
             self.action_space = spaces.Box(-1.0, 1.0, plain.shape, np.float32)
 
     def action(self, action: Any) -> Any:
-        """The environment's action for one of the plain space."""
+        """Convert an action of the plain space to one of the environment's space."""
         space = self._space
         if isinstance(space, spaces.Discrete):
             return type(space.start)(action + space.start)
@@ -79,7 +78,7 @@ def _is_real(space: Any) -> bool:
 
 
 def _whole(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The whole numbers from `low` to `high` that equal shares of -1 to 1 stand for."""
+    """Map values in [-1, 1] to whole numbers from `low` to `high`, in equal shares."""
     shares = (values.astype(float) + 1) / 2 * (high - low + 1)
     whole: np.ndarray = np.clip(low + np.floor(shares), low, high)
     return whole

@@ -1,4 +1,4 @@
-"""Wrappers that the user names, applied to an environment that is registered without them."""
+"""Apply the wrappers that a user names, and import the modules that a user names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nondiff.gym.named_modules import import_named
 
 Env = gymnasium.Env[Any, Any]
 FORM = "MODULE:CLASS or MODULE:CLASS,KEY=VALUE,..."
-# Wrappers that change nothing of what is observed, done or rewarded.
+# Wrappers that leave observations, actions and rewards unchanged.
 TRANSPARENT = (
     wrappers.OrderEnforcing,
     wrappers.PassiveEnvChecker,
@@ -22,12 +22,12 @@ TRANSPARENT = (
     wrappers.RenderCollection,
     wrappers.HumanRendering,
 )
-TRANSPARENT_PACKAGES = ("nondiff", "minari")  # wrappers of which are such, except for these:
+TRANSPARENT_PACKAGES = ("nondiff", "minari")  # so are their wrappers, except of these kinds:
 CHANGING = (gymnasium.ActionWrapper, gymnasium.ObservationWrapper, gymnasium.RewardWrapper)
 
 
 def parsed(text: str) -> Any:
-    """A value given as text: JSON if it can be, otherwise the text."""
+    """Parse a value given as text: as JSON if possible, otherwise the text itself."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -35,18 +35,18 @@ def parsed(text: str) -> Any:
 
 
 def wrapped(env: Env, name: str, folder: str | None = None) -> Env:
-    """An environment in the wrapper of a name.
+    """Wrap an environment in a named wrapper.
 
     Args:
         env: the environment.
-        name: MODULE:CLASS, with the wrapper's arguments as ",KEY=VALUE"; a value is JSON if it can
-            be, otherwise text.
+        name: MODULE:CLASS, with the wrapper's arguments as ",KEY=VALUE"; a value is parsed as JSON
+            if possible, otherwise it is text.
         folder: see `import_named`.
 
     Raises:
-        InvalidOptionError: there is no such wrapper, or it refuses its arguments or the
+        InvalidOptionError: there is no such wrapper, or it rejects its arguments or the
             environment.
-        MissingDependencyError: something that it needs is not installed.
+        MissingDependencyError: a dependency of the wrapper is not installed.
     """
     path, *pairs = name.split(",")
     arguments = dict(_pair(name, pair) for pair in pairs)
@@ -84,11 +84,11 @@ def _found(name: str, path: str, folder: str | None) -> Any:
 
 
 def changing_wrapper(env: Env, steps: int) -> str | None:
-    """The name of a wrapper that changes what an environment does, if it is in one.
+    """The name of a wrapper that changes an environment's behaviour; None: there is none.
 
     Args:
         env: the environment.
-        steps: that an episode can have; a limit of so many changes nothing.
+        steps: the maximum length of its episodes; a time limit of at least that changes nothing.
     """
     while isinstance(env, gymnasium.Wrapper):
         kind = type(env)
