@@ -20,7 +20,7 @@ from nondiff.envs.op_amp.netlist import SIZES
 from nondiff.envs.op_amp.requests import COLUMNS, RELAXED, REQUESTS, UNITS, natural
 from nondiff.envs.op_amp.simulator import Simulator
 from nondiff.envs.op_amp.sizing import physical
-from nondiff.processes.sandbox import CallFailed, Pool
+from nondiff.processes.sandbox import CallFailed, ThreadPool
 
 Array = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     rng = np.random.default_rng(options.seed)
     designs = np.round(rng.uniform(-1, 1, (options.designs, len(SIZES))), 2)
-    pool: Pool[Array, Array] = Pool(Simulator, options.workers)
+    pool: ThreadPool[Array, Array] = ThreadPool(Simulator, options.workers)
     results = pool.map(list(physical(designs)))
     pool.close()
     failed = np.array([isinstance(result, CallFailed) for result in results])

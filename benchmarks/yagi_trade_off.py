@@ -72,7 +72,7 @@ def write(table: list[list[list[float]]]) -> None:
     text = f'"""{trade_off.__doc__}"""\n\nfrom __future__ import annotations\n\n'
     for name, unit in zip(GRIDS, UNITS, strict=True):
         text += f"{name} = {globals()[name]}  # {unit}\n"
-    text += "\n# Least gains over the band [dBi], by frequency, bandwidth and resistance.\n"
+    text += "\n# Minimum gains over the band [dBi], by frequency, bandwidth and resistance.\n"
     blocks = json.dumps(table).replace("[", "(").replace("]", ")").replace(")), ((", ")),\n    ((")
     text += "BEST_GAINS = (\n    " + blocks[1:-1].replace("), (", "),\n     (") + ",\n)\n"
     Path(str(trade_off.__file__)).write_text(text)

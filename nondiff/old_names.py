@@ -1,4 +1,4 @@
-"""The public modules of 0.1.0 that have moved: importing one warns, and gives what is there now."""
+"""Find public modules of 0.1.0 under their old names, with a deprecation warning."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ MOVED = {
     "nondiff.agents.refinement": "nondiff.agents.pathwise.refinement",
     "nondiff.agents.reinforcement.configs": "nondiff.agents.sb3.configs",
 }
-PARENTS = ("nondiff.agents.reinforcement",)  # which hold nothing else any more
+PARENTS = ("nondiff.agents.reinforcement",)  # packages whose every module has moved
+# Public names of 0.1.0 that are called otherwise now, by the old module.
+RENAMED = {"nondiff.envs.process": {"Pool": "ThreadPool", "check_apart": "check_distinct"}}
 
 
 class _Moved(MetaPathFinder, Loader):
-    """Finds what has moved, after everything else has been looked through."""
+    """An importer of the old names, the last one that Python tries."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -43,9 +45,11 @@ class _Moved(MetaPathFinder, Loader):
             stacklevel=2,
         )
         public = {name: value for name, value in vars(new).items() if not name.startswith("__")}
+        renamed = RENAMED.get(module.__name__, {})
+        public |= {old: public[name] for old, name in renamed.items()}
         vars(module).update(public)
 
 
 def find_moved_modules() -> None:
-    """Have old names of modules found from now on."""
+    """Install the importer of old names."""
     sys.meta_path.append(_Moved())

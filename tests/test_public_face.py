@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 import subprocess
@@ -15,7 +16,7 @@ from conftest import ROOT
 
 import nondiff
 from nondiff.agents import STRATEGIES, find_strategy
-from nondiff.old_names import MOVED
+from nondiff.old_names import MOVED, RENAMED
 
 FACES = (nondiff, nondiff.arm)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -121,3 +122,12 @@ def test_a_module_that_has_moved_is_found_with_a_warning() -> None:
     assert done.returncode == 0, done.stderr
     said = [f"{old} is {new} now" for old, new in MOVED.items()]
     assert [words for words in said if words not in done.stderr] == []
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_a_name_that_has_changed_is_found_in_the_old_module(old: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"{old} is"):
+        module = importlib.import_module(old)
+    del sys.modules[old]
+    new = importlib.import_module(MOVED[old])
+    assert all(getattr(module, a) is getattr(new, b) for a, b in RENAMED[old].items())

@@ -176,7 +176,7 @@ def _restore(learner: Learner, origin: dict[str, Any], state: State) -> None:
         learner.calls, learner.iteration = state.steps, int(state.values["iteration"])
         learner.mean_return = state.values["mean_return"]
         if learner.meter is not None:
-            learner.meter.go_on_from(learner.calls, state.values["rows"])
+            learner.meter.resume_from(learner.calls, state.values["rows"])
         learner.restore(state.values["learner"], state.tensors)
 
 

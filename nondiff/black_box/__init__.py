@@ -1,4 +1,4 @@
-"""What a black box is, and the Gymnasium environments made from one.
+"""The black-box contract, its implementations, and the Gymnasium environments made from it.
 
 Importing this package loads torch: import it where an environment is made, not in a table.
 """

@@ -1,4 +1,4 @@
-"""One call of a function or a program, with everything that was written and read."""
+"""The record of one call of a function or a program, with all input and output."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ Vector = NDArray[np.float64]
 
 @dataclass
 class CallTrace:
-    """One call, for a person to look at.
+    """The record of one call, to be shown to a user.
 
     Args:
         parameters: (parameter,) in the function's own units.
-        command: the words of the program's command; empty for a function.
-        written: the text that the program was given, by the name of its input file or by "standard
-            input".
-        read: the texts that it gave, by file name, "standard output" or "standard error".
-        outcome: (outcome,) what was read from them; None where the call failed.
-        failure: kind and reason of a failure; None where there was none.
-        seconds: wall time of the call. [s]
+        command: the program's command line; empty for a function.
+        written: the program's input, by the name of its input file or "standard input".
+        read: the program's output, by file name, "standard output" or "standard error".
+        outcome: (outcome,) the parsed outcome; None if the call failed.
+        failure: kind and reason of a failure; None: the call succeeded.
+        seconds: wall time of the call [s].
     """
 
     parameters: Vector
@@ -43,10 +42,10 @@ class CallTrace:
 
 @runtime_checkable
 class Traceable(Protocol):
-    """A function that can show one of its calls."""
+    """A function that can record one of its calls."""
 
     def trace(self, parameters: Vector, keep: Path | None) -> CallTrace:
-        """Make one call; a new folder `keep` gets a copy of the folder that the program ran in."""
+        """Make one call; the new folder `keep` receives a copy of the program's folder."""
         ...
 
 
@@ -54,7 +53,7 @@ def trace_function(function: Callable[[Array], Any], parameters: Vector) -> Call
     """Make one call of a plain function.
 
     Args:
-        function: parameters (parameter,) to an outcome (outcome,), or an exception.
+        function: maps parameters (parameter,) to an outcome (outcome,), or raises.
         parameters: (parameter,).
     """
     trace, started = CallTrace(parameters), time.perf_counter()
@@ -62,7 +61,7 @@ def trace_function(function: Callable[[Array], Any], parameters: Vector) -> Call
         trace.outcome = np.atleast_1d(np.asarray(function(parameters.copy()), np.float64))
     except NondiffError:
         raise
-    except Exception as error:  # of a function of the user's
+    except Exception as error:  # raised by the user's function
         trace.failure = f"{type(error).__name__}: {error}"
     trace.seconds = time.perf_counter() - started
     if trace.outcome is not None and not np.isfinite(trace.outcome).all():

@@ -1,4 +1,4 @@
-"""The contract: one opaque, counted map, and cheap, known, differentiable code around it."""
+"""The black-box contract: one opaque, counted map, surrounded by differentiable torch code."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Capability = Literal["jacobian", "vjp", "twin"]
 
 @dataclass(frozen=True)
 class Start:
-    """Where episodes begin, one a row.
+    """The initial states and contexts of n episodes, one per row.
 
     Args:
-        state: (n, state) what `transition` is given beside the action and changes; of width 0
-            in most episodes of one step.
-        context: (n, context) what an episode is about and keeps: measured data, a goal.
+        state: (n, state) the input of `transition` beside the action; it changes from step to step.
+            Its width is 0 in most one-step problems.
+        context: (n, context) the constant data of an episode, such as a measurement or a goal.
     """
 
     state: Array
@@ -34,56 +34,56 @@ class Start:
 class BlackBox(DeepCopied, ABC):
     """A program that maps actions to outcomes and can be run but not differentiated.
 
-    From one description come an ordinary Gymnasium environment (`BlackBoxEnv`), a vectorised one
-    (`BlackBoxVectorEnv`), and what every strategy trains on. Only `transition` is opaque and
-    counted; `observation` and `reward` are differentiable torch code and free. Optional
-    capabilities, found by protocol, are `HasVjp`, `HasJacobian`, `HasTwin` and `HasPool`.
+    Every strategy trains on this interface. `BlackBoxEnv` turns it into an ordinary Gymnasium
+    environment, and `BlackBoxVectorEnv` into a vectorized one. Only `transition` is opaque and
+    counted; `observation` and `reward` are differentiable torch code and free. `HasVjp`,
+    `HasJacobian`, `HasTwin` and `HasPool` are protocols of optional capabilities.
 
-    Rows are independent, and a row's result is the same in any batch. All arrays are float64.
+    Rows are independent: a row's result is the same in any batch. All arrays are float64.
     """
 
     observation_space: spaces.Space[Any]  # a Box, or a Dict of Boxes, flattened in key order
     action_space: spaces.Box
-    horizon: int = 1  # transitions an episode, at most
-    # Entries of an outcome, for `info` before there is one; None: those of a state, which an
-    # outcome is where episodes have many steps.
+    horizon: int = 1  # maximum number of transitions per episode
+    # Size of an outcome, for `info` before the first one; None: the size of a state, since in
+    # episodes of many steps the outcome is the next state.
     outcomes: int | None = None
-    differentiable_reward: bool = True  # otherwise pathwise strategies refuse to train on it
-    failure_reward: ClassVar[float]  # of a row whose outcome holds a NaN; its episode ends there
+    differentiable_reward: bool = True  # False: pathwise strategies refuse to train on it
+    failure_reward: ClassVar[float]  # reward of a failed row (NaN outcome), which ends its episode
 
     @abstractmethod
     def initial(self, n: int, rng: np.random.Generator) -> Start:
-        """Draw the starts of n episodes, without a transition."""
+        """Sample the initial states and contexts of n episodes, without calling `transition`."""
 
     @abstractmethod
     def transition(self, state: Array, action: Array) -> Array:
-        """Run the program, the one thing that is counted.
+        """Run the program; the only method whose calls count against the budget.
 
         Args:
             state: (n, state).
             action: (n, action), within `action_space`.
 
         Returns:
-            The outcomes (n, outcome); a row that failed is NaN.
+            The outcomes (n, outcome); failed rows are NaN.
         """
 
     @abstractmethod
     def observation(self, state: Tensor, context: Tensor) -> Tensor:
-        """What the policy sees, (n, observation), flattened."""
+        """The flattened observations (n, observation) of the policy."""
 
     @abstractmethod
     def reward(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Tensor:
         """The rewards (n,) of outcomes without NaN."""
 
     def next_state(self, state: Tensor, outcome: Tensor) -> Tensor:
-        """The states (n, state) after a transition: the outcome, where episodes have many steps."""
+        """The states (n, state) after a transition; by default the outcomes if `horizon` > 1."""
         return state if self.horizon == 1 else outcome
 
     def close(self) -> None:
-        """End what runs for it, such as programs; it may be used again."""
+        """Release resources, such as running programs; the black box can be used again."""
 
     def success(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Any:
-        """Which rows (n,) reached their goal, which ends their episodes; None: there is none."""
+        """Flags (n,) of the rows that reached their goal and so terminate; None: no goal."""
         return None
 
     def draw(
@@ -94,14 +94,14 @@ class BlackBox(DeepCopied, ABC):
         outcome: Array | None,
         context: Array,
     ) -> None:
-        """Draw an answer, for `render`, videos and reports: bars of all numbers, unless overridden.
+        """Draw the last transition for `render`, videos and reports; by default as bar charts.
 
         Args:
-            figure: an empty one of matplotlib, which is imported only to draw.
-            state: (state,) in which the action was taken; before the first one, the start's.
-            action: (action,) the last one; None before the first.
-            outcome: (outcome,) of it; NaN where it failed; None before the first.
-            context: (context,) what the episode is about.
+            figure: an empty matplotlib figure; matplotlib is imported only for drawing.
+            state: (state,) the state before the action, or the initial state.
+            action: (action,) the last action; None before the first.
+            outcome: (outcome,) the last outcome; NaN if it failed; None before the first.
+            context: (context,) the context of the episode.
         """
         from nondiff.black_box.pictures import draw_numbers
 
@@ -112,17 +112,17 @@ class BlackBox(DeepCopied, ABC):
 class HasVjp(Protocol):
     """A hand-written vector-Jacobian product of `transition`."""
 
-    vjp_cost: int  # calls that a row is charged for
+    vjp_cost: int  # calls charged per row
 
     def vjp(
         self, state: Array, action: Array, outcome: Array, cotangent: Array
     ) -> tuple[Array, Array]:
-        """Cotangents of the states (n, state) and the actions (n, action).
+        """Pull cotangents back to the states (n, state) and the actions (n, action).
 
         Args:
             state: (n, state).
             action: (n, action).
-            outcome: (n, outcome) what `transition` gave, without NaN.
+            outcome: (n, outcome) the results of `transition`, without NaN.
             cotangent: (n, outcome).
         """
         ...
@@ -130,9 +130,9 @@ class HasVjp(Protocol):
 
 @runtime_checkable
 class HasJacobian(Protocol):
-    """The whole hand-written Jacobian of `transition` with respect to the action."""
+    """A hand-written Jacobian of `transition` with respect to the action."""
 
-    jacobian_cost: int  # calls that a row is charged for
+    jacobian_cost: int  # calls charged per row
 
     def jacobian(self, state: Array, action: Array, outcome: Array) -> Array:
         """The Jacobians (n, outcome, action) at outcomes without NaN."""
@@ -141,30 +141,30 @@ class HasJacobian(Protocol):
 
 @runtime_checkable
 class HasTwin(Protocol):
-    """The same map as `transition` in torch, for automatic differentiation."""
+    """A torch implementation of `transition`, for automatic differentiation."""
 
-    twin_cost: int  # calls of the program that a row makes; 0 where it is not run
+    twin_cost: int  # calls of the program per row; 0: the twin does not run it
 
     def twin(self, state: Tensor, action: Tensor) -> Tensor:
-        """The outcomes (n, outcome), differentiable; a row that failed is NaN."""
+        """The differentiable outcomes (n, outcome); failed rows are NaN."""
         ...
 
 
 @runtime_checkable
 class HasPool(Protocol):
-    """A fixed list of starts, from which `initial` draws."""
+    """A fixed pool of starts, from which `initial` samples."""
 
     def pool(self) -> Start:
-        """All of them."""
+        """All starts of the pool."""
         ...
 
 
 def capabilities(box: BlackBox) -> set[Capability]:
-    """The ways in which a black box offers a gradient."""
+    """The gradient capabilities of a black box."""
     protocols: dict[Capability, Any] = {"vjp": HasVjp, "jacobian": HasJacobian, "twin": HasTwin}
     return {name for name, protocol in protocols.items() if isinstance(box, protocol)}
 
 
 def failed_rows(outcome: Array) -> NDArray[np.bool_]:
-    """Which rows (n,) of outcomes (n, outcome) are failures."""
+    """Flags (n,) of the failed rows of outcomes (n, outcome): those that are not finite."""
     return np.asarray(~np.isfinite(outcome).all(axis=1))

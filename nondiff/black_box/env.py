@@ -1,4 +1,4 @@
-"""The ordinary Gymnasium environment made from a black box."""
+"""The Gymnasium environment made from a black box."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from nondiff.gym.step_limit import CountsItsSteps
 from nondiff.gym.wrapping import changing_wrapper
 
 Info = dict[str, Any]
-Infos = dict[str, NDArray[Any]]  # a row for each episode
+Infos = dict[str, NDArray[Any]]  # one row per episode
 
 RENDER_MODES = ("rgb_array",)
-ANSWERS_RATE, STEPS_RATE = 1, 5  # [Hz] of pictures: of episodes of one step, and of many
+ANSWERS_RATE, STEPS_RATE = 1, 5  # [Hz] frame rates of one-step and of many-step episodes
 
 
 class BlackBoxEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Any, NDArray[np.float32]]):
-    """One episode of a black box at a time.
+    """A black box as a Gymnasium environment.
 
-    Actions beyond the Box are clipped. `info` holds `failed`, the `outcome` of the last transition,
-    NaN before there is one, and `is_success` where the black box defines it. A failure ends the
-    episode with the black box's `failure_reward`.
+    Actions outside the Box are clipped. `info` holds `failed`; `outcome`, the result of the last
+    transition, NaN before the first; and `is_success` if the black box defines success. A failure
+    terminates the episode with the black box's `failure_reward`.
 
     Args:
         box: the black box.
-        render_mode: None; or "rgb_array", a picture of the last answer a call.
+        render_mode: None; or "rgb_array", a picture of the last transition.
 
     Raises:
-        InvalidOptionError: another render mode.
+        InvalidOptionError: an unknown render mode.
         InvalidActionError: from `step`, an action of the wrong shape or not finite.
     """
 
@@ -63,7 +63,7 @@ class BlackBoxEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Any, NDArray[np.floa
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, Info]:
-        """Draw a start, which depends on the seed alone."""
+        """Sample a start, which depends on the seed alone."""
         check_options(options)
         super().reset(seed=seed)
         return self.begin(self.box.initial(1, self.np_random))
@@ -82,15 +82,15 @@ class BlackBoxEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Any, NDArray[np.floa
         return self._observation(), float(reward[0]), *ends, _first(info)
 
     def set_render_mode(self, render_mode: str | None) -> None:
-        """Draw from now on, or no more.
+        """Change the render mode.
 
         Raises:
-            InvalidOptionError: a mode that is neither None nor "rgb_array".
+            InvalidOptionError: the mode is neither None nor "rgb_array".
         """
         self.render_mode = checked_render_mode(render_mode)
 
     def render(self) -> Any:
-        """A picture (height, width, 3) of the last answer, or None without a render mode."""
+        """A picture (height, width, 3) of the last transition; None without a render mode."""
         if self.render_mode is None:
             gymnasium.logger.warn(
                 "render gives nothing without a render mode: make the environment with "
@@ -100,11 +100,11 @@ class BlackBoxEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Any, NDArray[np.floa
         return self._episodes.picture(0)
 
     def draw(self, figure: Any) -> None:
-        """Draw the last answer into an empty figure of matplotlib, whatever the render mode."""
+        """Draw the last transition into an empty matplotlib figure, whatever the render mode."""
         self._episodes.draw(figure, 0)
 
     def close(self) -> None:
-        """End what runs for the black box."""
+        """Release the resources of the black box."""
         self.box.close()
 
     def _observation(self) -> Any:
@@ -112,10 +112,10 @@ class BlackBoxEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Any, NDArray[np.floa
 
 
 class Episodes:
-    """Episodes of a black box under way, one a row; shared by the plain and the vector environment.
+    """The running episodes of a black box, one per row, of a single or vectorized environment.
 
     Args:
-        meter: what transitions pass through.
+        meter: counts the transitions.
     """
 
     def __init__(self, meter: Meter) -> None:
@@ -124,14 +124,14 @@ class Episodes:
         self.state: Array = np.zeros((0, 0))
         self.context: Array = np.zeros((0, 0))
         self.steps: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._last: Answers | None = None
+        self._last: LastTransitions | None = None
         self._outcomes = meter.box.outcomes
 
     def start(self, start: Start) -> Infos:
-        """Begin one episode a row.
+        """Begin one episode per row.
 
         Returns:
-            the infos, with the keys and types of those of steps.
+            the infos, with the same keys and types as those of `step`.
         """
         self.state, self.context = start.state.copy(), start.context.copy()
         self.steps = np.zeros(len(start.context), np.int64)
@@ -139,12 +139,12 @@ class Episodes:
         return self._infos_at_start(len(self.steps))
 
     def restart(self, rows: NDArray[np.intp], start: Start) -> Infos:
-        """Begin the episodes of some rows again; their infos."""
+        """Begin new episodes in some rows; returns their infos."""
         self.state[rows], self.context[rows], self.steps[rows] = start.state, start.context, 0
         return self._infos_at_start(len(rows))
 
     def observations(self) -> NDArray[np.float32]:
-        """What is seen at present, (n, observation), flattened."""
+        """The flattened current observations (n, observation)."""
         with torch.no_grad():
             seen = self._box.observation(*map(torch.from_numpy, (self.state, self.context)))
         return seen.numpy().astype(np.float32)
@@ -152,16 +152,16 @@ class Episodes:
     def step(
         self, action: Array, which: NDArray[np.intp] | None = None
     ) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_], Infos]:
-        """Rewards (n,), terminated (n,), truncated (n,) and the infos, an array of n each.
+        """Step rows; returns rewards (n,), terminated (n,), truncated (n,) and infos (n, ...).
 
         Args:
             action: (n, action).
-            which: (n,) the rows that are stepped; None: all.
+            which: (n,) indices of the rows to step; None: all.
         """
         which = np.arange(len(self.steps)) if which is None else which
         state, context = self.state[which], self.context[which]
         outcome = self._meter.transition(state, action)
-        self._note(which, Answers(state, action, outcome.copy(), context))
+        self._note(which, LastTransitions(state, action, outcome.copy(), context))
         failed = failed_rows(outcome)
         reward = np.full(len(action), self._box.failure_reward)
         info: Infos = {"failed": failed, "outcome": outcome}
@@ -177,21 +177,21 @@ class Episodes:
             info["is_success"][rows] = success.numpy()
             terminated |= info["is_success"]
         self.steps[which] += 1
-        if self._box.horizon == 1:  # the one step is the whole problem: nothing was cut off
+        if self._box.horizon == 1:  # one-step problems terminate; nothing is truncated
             return reward, np.ones(len(action), bool), np.zeros(len(action), bool), info
         return reward, terminated, ~terminated & (self.steps[which] >= self._box.horizon), info
 
-    def _note(self, which: NDArray[np.intp], answers: Answers) -> None:
-        """Keep what some rows answered for pictures, beside what the others did."""
-        self._outcomes = answers.outcome.shape[1]
+    def _note(self, which: NDArray[np.intp], last: LastTransitions) -> None:
+        """Store the last transitions of some rows, for pictures."""
+        self._outcomes = last.outcome.shape[1]
         if self._last is None or len(which) == len(self.steps):
-            self._last = answers
+            self._last = last
             return
         for name in ("state", "action", "outcome", "context"):
-            getattr(self._last, name)[which] = getattr(answers, name)
+            getattr(self._last, name)[which] = getattr(last, name)
 
     def draw(self, figure: Any, row: int) -> None:
-        """Draw the last answer of a row, or what it is asked if it gave none yet."""
+        """Draw the last transition of a row, or its start if there is none yet."""
         if len(self.steps) == 0:
             raise gymnasium.error.ResetNeeded("there is nothing to draw yet: call reset")
         if self._last is None:
@@ -200,7 +200,7 @@ class Episodes:
             self._box.draw(figure, *self._last.row(row))
 
     def picture(self, row: int) -> Any:
-        """The same as a picture (height, width, 3)."""
+        """Draw the last transition of a row as a picture (height, width, 3)."""
         from nondiff.black_box.pictures import picture
 
         return picture(lambda figure: self.draw(figure, row))
@@ -218,7 +218,7 @@ class Episodes:
         return info
 
     def _reports_success(self, width: int) -> bool:
-        """Whether `success` says something, which it is asked of no rows."""
+        """Whether `success` returns flags, found by calling it with zero rows."""
         if type(self._box).success is BlackBox.success or width == 0:
             return type(self._box).success is not BlackBox.success
         widths = self.state.shape[1], *self._box.action_space.shape, width, self.context.shape[1]
@@ -228,8 +228,8 @@ class Episodes:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What rows were asked last, and what they answered; see `BlackBox.draw`."""
+class LastTransitions:
+    """The last transition of each row; see `BlackBox.draw`."""
 
     state: Array
     action: Array
@@ -237,23 +237,23 @@ class Answers:
     context: Array
 
     def row(self, number: int) -> tuple[Array, Array, Array, Array]:
-        """Those of one."""
+        """The last transition of one row."""
         parts = self.state, self.action, self.outcome, self.context
         state, action, outcome, context = (part[number] for part in parts)
         return state, action, outcome, context
 
 
 def metadata_of(box: BlackBox) -> dict[str, Any]:
-    """The metadata of its environments."""
+    """The Gymnasium metadata of a black box's environments."""
     rate = ANSWERS_RATE if box.horizon == 1 else STEPS_RATE
     return {"render_modes": list(RENDER_MODES), "render_fps": rate}
 
 
 def checked_render_mode(mode: str | None) -> str | None:
-    """A render mode of black boxes.
+    """Validate a render mode.
 
     Raises:
-        InvalidOptionError: another one.
+        InvalidOptionError: an unknown mode.
     """
     if mode is not None and mode not in RENDER_MODES:
         choices = ", ".join(RENDER_MODES)
@@ -262,15 +262,15 @@ def checked_render_mode(mode: str | None) -> str | None:
 
 
 def _first(infos: Infos) -> Info:
-    """The info of the first row; flags are of numpy."""
+    """The info of the first row, as numpy scalars and arrays."""
     return {key: values[0] for key, values in infos.items()}
 
 
 def checked(box: BlackBox, action: Any, batch: tuple[int, ...]) -> Array:
-    """An action, or a batch of them, as float64 within the Box.
+    """Convert an action, or a batch of actions, to float64, clipped to the Box.
 
     Raises:
-        InvalidActionError: the wrong shape, or an entry that is NaN or infinite.
+        InvalidActionError: a wrong shape, or an entry that is NaN or infinite.
     """
     space = box.action_space
     try:
@@ -288,10 +288,10 @@ def checked(box: BlackBox, action: Any, batch: tuple[int, ...]) -> Array:
 
 
 def find_black_box(env: gymnasium.Env[Any, Any]) -> BlackBox | None:
-    """The black box that an environment is made from or offers as `black_box()`, if any.
+    """The black box that an environment is made from, or offers as `black_box()`, if any.
 
-    One in a wrapper that changes what it does, or cuts its episodes short, is another problem than
-    the black box, and has none.
+    An environment in a wrapper that changes its behaviour, or truncates its episodes earlier, poses
+    a different problem, so it has none.
     """
     inner = env.unwrapped
     offered = getattr(inner, "black_box", None)

@@ -1,4 +1,4 @@
-"""A black box made of a plain Python function, so that nothing need be subclassed."""
+"""FunctionBox: a black box made of a plain Python function, without subclassing."""
 
 from __future__ import annotations
 
@@ -19,45 +19,46 @@ from nondiff.black_box.contract import Array, BlackBox, Start
 from nondiff.black_box.guarded import GuardedFunction, numbers
 from nondiff.errors import EnvironmentFailedError, InvalidOptionError
 
-Pool = Literal["all", "training", "held-out"]
+ContextPool = Literal["all", "training", "held-out"]
 Vector = NDArray[np.float64]
 
-HELD_OUT_EVERY = 10  # of so many contexts, the last is held out
+HELD_OUT_EVERY = 10  # every tenth context is held out
 
 
 class FunctionBox(BlackBox):
-    """A function of a vector of parameters, asked to give what each context requests.
+    """A function of a parameter vector, whose outcome should match what each context requests.
 
-    Episodes have one step. The action is the parameters, scaled from their bounds to [-1, 1]; the
-    observation is the context, each entry less its mean and over its deviation; the reward is minus
-    the root mean square of (outcome - context) / scale, unless another one is given.
+    Episodes have one step. The action is the parameter vector, scaled from its bounds to [-1, 1].
+    The observation is the context, standardized entry by entry. The reward is minus the root mean
+    square of (outcome - context) / scale, unless `reward` is given.
 
-    A row fails if the function raises, or if its result holds a NaN or an infinity; `failures`
-    counts them. An error of nondiff's own family is no failure: it ends the training.
+    A row fails if the function raises, or if its result holds a NaN or infinity; `failures` counts
+    them. A `NondiffError` is not a failed row: it ends training.
 
     Args:
-        function: parameters (parameter,) to an outcome (outcome,), or a number where it is one;
-            batched: (n, parameter) to (n, outcome), NaN where a row failed.
-        low: (parameter,) least parameters, in units of your choice.
-        high: (parameter,) largest parameters, in the same units.
-        contexts: (contexts, context) from which episodes draw, all equally likely.
-        scale: (outcome,), or one for all: what counts as a residual of 1, the noise or tolerance.
-        reward: of torch tensors, parameters (n, parameter), outcomes (n, outcome) and contexts
-            (n, context), to rewards (n,); differentiable.
-        outcomes: size of an outcome; None: as many as a context has.
-        failure_reward: of a row that failed; it should be below that of any that did not.
+        function: maps parameters (parameter,) to an outcome (outcome,), or to a number if its size
+            is 1; if batched, (n, parameter) to (n, outcome), with NaN in failed rows.
+        low: (parameter,) lower bounds of the parameters, in units of your choice.
+        high: (parameter,) upper bounds, in the same units.
+        contexts: (contexts, context) from which episodes sample uniformly.
+        scale: (outcome,), or a number for all entries: the noise or tolerance that counts as a
+            residual of 1.
+        reward: differentiable torch function of parameters (n, parameter), outcomes (n, outcome)
+            and contexts (n, context) that returns rewards (n,).
+        outcomes: size of an outcome; None: that of a context.
+        failure_reward: reward of a failed row; choose it below all other rewards.
         pool: "training" leaves out every tenth context, "held-out" has only those.
         batched: whether the function takes many rows at once.
-        jacobian: parameters (parameter,) to the derivatives (outcome, parameter).
-        vjp: parameters (parameter,) and a cotangent (outcome,) to the product (parameter,) of the
-            cotangent with the Jacobian; None: made from the Jacobian, where there is one.
-        gradient_cost: calls that one use of either is charged for.
-        twin: the function in torch, (n, parameter) to (n, outcome), NaN where a row failed; a row
-            is charged for one call.
-        parameter_names: what pictures call the parameters, with their units; None: by number.
-        outcome_names: what they call the entries of an outcome.
-        context_names: by which requests name the entries of a context; None: the outcome's names,
-            without units, where contexts are requested outcomes.
+        jacobian: maps parameters (parameter,) to derivatives (outcome, parameter).
+        vjp: maps parameters (parameter,) and a cotangent (outcome,) to their vector-Jacobian
+            product (parameter,); None: computed from `jacobian`, if given.
+        gradient_cost: calls charged per use of `jacobian` or `vjp`.
+        twin: the function in torch, (n, parameter) to (n, outcome), with NaN in failed rows; each
+            row is charged one call.
+        parameter_names: names of the parameters in pictures, with units; None: numbers.
+        outcome_names: names of the entries of an outcome in pictures, with units; None: numbers.
+        context_names: names of the entries of a context in requests; None: the outcome names without
+            units, if contexts are requested outcomes.
 
     Raises:
         InvalidOptionError: an argument of the wrong shape, or outside its choices.
@@ -76,7 +77,7 @@ class FunctionBox(BlackBox):
         reward: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
         outcomes: int | None = None,
         failure_reward: float = -100.0,
-        pool: Pool = "all",
+        pool: ContextPool = "all",
         batched: bool = False,
         jacobian: Callable[[Vector], Any] | None = None,
         vjp: Callable[[Vector, Vector], Any] | None = None,
@@ -98,7 +99,7 @@ class FunctionBox(BlackBox):
         self.scale = _scale(scale, self.outcomes)
         if not np.isfinite(failure_reward):
             raise InvalidOptionError(f"failure_reward must be finite, not {failure_reward}")
-        self.failure_reward = float(failure_reward)  # type: ignore[misc]  # of this box alone
+        self.failure_reward = float(failure_reward)  # type: ignore[misc]  # per instance
         self.parameter_names = _names(parameter_names, "parameter", len(self.low))
         self.outcome_names = _names(outcome_names, "outcome", self.outcomes)
         self.context_names = self._names_of_contexts(context_names, reward, everything.shape[1])
@@ -115,11 +116,11 @@ class FunctionBox(BlackBox):
 
     @property
     def context_bounds(self) -> tuple[Array, Array]:
-        """The least and the largest entries (context,) of all contexts."""
+        """The minimum and maximum entries (context,) of all contexts."""
         return self._least.copy(), self._largest.copy()
 
     def _scale_observations(self, everything: Array) -> None:
-        """By all contexts, so that a policy sees held-out ones as it saw those for training."""
+        """Standardize by all contexts, so that training and held-out ones are scaled alike."""
         self._least, self._largest = everything.min(axis=0), everything.max(axis=0)
         spread = everything.std(axis=0)
         self._mean = everything.mean(axis=0)
@@ -130,7 +131,7 @@ class FunctionBox(BlackBox):
         )
 
     def _offer(self, jacobian: Any, vjp: Any, gradient_cost: int, twin: Any) -> None:
-        """Have the attributes of the capabilities that were given, and of no others."""
+        """Set the attributes of the given capabilities only, since protocols check attributes."""
         if gradient_cost < 0:
             raise InvalidOptionError(f"gradient_cost must be at least 0, not {gradient_cost}")
         self._given_jacobian, self._given_vjp, self._given_twin = jacobian, vjp, twin
@@ -139,18 +140,18 @@ class FunctionBox(BlackBox):
         if jacobian is not None or vjp is not None:
             self.vjp, self.vjp_cost = self._vjp, gradient_cost
         if twin is not None:
-            self.twin, self.twin_cost = self._twin, 0  # it runs in torch, and not the function
+            self.twin, self.twin_cost = self._twin, 0  # it does not run the function
         if self._reward is None:
             self.residual = self._residual
 
     @property
     def failures(self) -> Counter[str]:
-        """How many rows failed, by the kind or name of the exception, or "NaN or infinity"."""
+        """Number of failed rows by the kind or name of the exception, or "NaN or infinity"."""
         return self._function.failures
 
     @property
     def last_failure(self) -> str:
-        """What the last row that failed was given, and what went wrong."""
+        """The parameters and the error of the last failed row."""
         return self._function.last_failure
 
     def trace(self, parameters: Vector, keep: Path | None = None) -> CallTrace:
@@ -163,13 +164,13 @@ class FunctionBox(BlackBox):
         return self._function.trace(np.asarray(parameters, np.float64), keep)
 
     def close(self) -> None:
-        """End what runs for the function."""
+        """Release the resources of the function."""
         self._function.close()
 
     def parameters(self, action: Array) -> Array:
-        """What the function is given for actions (n, parameter), in its own units."""
+        """Convert actions (n, parameter) to parameters in their own units."""
         found = self.low + (action + 1) / 2 * (self.high - self.low)
-        return np.clip(found, self.low, self.high)  # rounding must not lead beyond the bounds
+        return np.clip(found, self.low, self.high)  # guards against rounding
 
     def draw(
         self,
@@ -179,16 +180,18 @@ class FunctionBox(BlackBox):
         outcome: Array | None,
         context: Array,
     ) -> None:
-        """Draw the parameters within their bounds, and the outcome against the request."""
-        from nondiff.black_box.pictures import Rows, draw_answer, draw_parameters
+        """Draw the parameters within their bounds, and the outcome beside the request."""
+        from nondiff.black_box.pictures import NamedRanges, draw_answer, draw_parameters
 
-        if self._reward is not None:  # then a context is no requested outcome
+        if self._reward is not None:  # a context need not be a requested outcome
             super().draw(figure, state, action, outcome, context)
             return
         parameters = None if action is None else self.parameters(action[None])[0]
         left, right = figure.subplots(1, 2)
-        draw_parameters(left, Rows(self.parameter_names, self.low, self.high), parameters)
-        requests = Rows(self.outcome_names, self._least - self.scale, self._largest + self.scale)
+        draw_parameters(left, NamedRanges(self.parameter_names, self.low, self.high), parameters)
+        requests = NamedRanges(
+            self.outcome_names, self._least - self.scale, self._largest + self.scale
+        )
         draw_answer(right, requests, outcome, context)
 
     def pool(self) -> Start:
@@ -216,7 +219,7 @@ class FunctionBox(BlackBox):
         return -norm / math.sqrt(self.outcomes)
 
     def _residual(self, outcome: Tensor, context: Tensor) -> Tensor:
-        """What the reward is minus the root mean square of, (n, outcome)."""
+        """The residuals (n, outcome); the reward is minus their root mean square."""
         return (outcome - context) / torch.from_numpy(self.scale).to(outcome)
 
     def _in_units(self, action: Tensor) -> Tensor:
@@ -224,7 +227,7 @@ class FunctionBox(BlackBox):
         return low + (action + 1) / 2 * (high - low)
 
     def _jacobian(self, state: Array, action: Array, outcome: Array) -> Array:
-        """By the action (n, outcome, parameter); see `HasJacobian`."""
+        """Derivatives with respect to the action (n, outcome, parameter); see `HasJacobian`."""
         wanted = (self.outcomes, len(self.low))
         rows = [
             _derivative(self._given_jacobian(p.copy()), wanted, "jacobian", p)
@@ -235,7 +238,7 @@ class FunctionBox(BlackBox):
     def _vjp(
         self, state: Array, action: Array, outcome: Array, cotangent: Array
     ) -> tuple[Array, Array]:
-        """By the action (n, parameter); see `HasVjp`."""
+        """Cotangents of the states and of the actions (n, parameter); see `HasVjp`."""
         if self._given_vjp is None:
             slopes = self._jacobian(state, action, outcome)
             return np.zeros_like(state), np.einsum("no,noa->na", cotangent, slopes)
@@ -247,7 +250,7 @@ class FunctionBox(BlackBox):
         return np.zeros_like(state), products
 
     def _twin(self, state: Tensor, action: Tensor) -> Tensor:
-        """See `HasTwin`."""
+        """The outcomes (n, outcome) by the user's twin; see `HasTwin`."""
         outcome = self._given_twin(self._in_units(action))
         return _shaped(outcome, (len(action), self.outcomes), "the twin")
 
@@ -308,10 +311,12 @@ def _contexts(contexts: ArrayLike) -> Array:
     return found
 
 
-def _members(count: int, pool: Pool) -> NDArray[np.bool_]:
-    """Which of the contexts a pool holds."""
-    if pool not in get_args(Pool):
-        raise InvalidOptionError(f"pool must be one of {', '.join(get_args(Pool))}, not {pool!r}")
+def _members(count: int, pool: ContextPool) -> NDArray[np.bool_]:
+    """Flags (count,) of the contexts in a pool."""
+    if pool not in get_args(ContextPool):
+        raise InvalidOptionError(
+            f"pool must be one of {', '.join(get_args(ContextPool))}, not {pool!r}"
+        )
     if pool == "all":
         return np.ones(count, bool)
     if count < HELD_OUT_EVERY:

@@ -1,4 +1,4 @@
-"""Runs a function that somebody else wrote, so that what goes wrong in a row stays in that row."""
+"""Run a user's function on many rows, such that an error in one row fails that row alone."""
 
 from __future__ import annotations
 
@@ -20,49 +20,48 @@ Vector = NDArray[np.float64]
 
 @runtime_checkable
 class Concurrent(Protocol):
-    """A function that takes many rows at once, and fails in each by itself."""
+    """A function that processes many rows concurrently and reports a failure per row."""
 
     def attempt_all(self, parameters: Array) -> Sequence[Any]:
-        """For each of the parameters (n, parameter) an outcome (outcome,), or an exception."""
+        """Map parameters (n, parameter) to n outcomes (outcome,), or exceptions of failed rows."""
         ...
 
     def close(self) -> None:
-        """End what runs for it."""
+        """Release its resources."""
         ...
 
 
 NOT_FINITE = "NaN or infinity"
-HOPELESS = 50  # failures before any success, after which a function counts as broken
+HOPELESS = 50  # failures without any success after which a function counts as broken
 
 
 class GuardedFunction:
-    """A function of parameters, run on many rows of them; a row that fails is NaN.
+    """A function of parameters, applied to many rows; failed rows become NaN.
 
     Args:
-        function: parameters (parameter,) to an outcome (outcome,), or a number where it is one;
-            batched: (n, parameter) to (n, outcome).
+        function: maps parameters (parameter,) to an outcome (outcome,), or to a number if its size
+            is 1; if batched, (n, parameter) to (n, outcome).
         outcomes: size of an outcome.
         batched: whether the function takes many rows at once.
 
     Attributes:
-        failures: how many rows failed, by the kind or the name of the exception, or "NaN or
-            infinity".
-        last_failure: what the last of them was given, and what went wrong.
+        failures: number of failed rows by the kind or name of the exception, or "NaN or infinity".
+        last_failure: the parameters and the error of the last failed row.
     """
 
     def __init__(self, function: Callable[[Any], Any], outcomes: int, batched: bool) -> None:
-        self._function: Any = function  # which may be `Concurrent`
+        self._function: Any = function  # may be `Concurrent`
         self._outcomes, self._batched = outcomes, batched
         self._has_succeeded = False
         self.failures: Counter[str] = Counter()
         self.last_failure = ""
 
     def __call__(self, parameters: Array) -> Array:
-        """The outcomes (n, outcome) of parameters (n, parameter).
+        """Compute the outcomes (n, outcome) of parameters (n, parameter).
 
         Raises:
-            EnvironmentFailedError: a result of the wrong shape; a batched function that raised; or
-                the first rows all failed, so that there is nothing to learn from.
+            EnvironmentFailedError: a result has the wrong shape, a batched function raised, or the
+                first `HOPELESS` rows all failed.
         """
         outcome = self._run_all(parameters) if self._batched else self._run_each(parameters)
         failed = failed_rows(outcome)
@@ -89,14 +88,14 @@ class GuardedFunction:
         return outcome
 
     def _results(self, parameters: Array) -> Iterable[Any]:
-        """The result of each row, or the exception that it raised."""
+        """Yield the result of each row, or the exception that it raised."""
         if isinstance(self._function, Concurrent):
             return self._function.attempt_all(parameters)
         return map(self._result, parameters)
 
     def _result(self, given: Vector) -> Any:
         try:
-            return numbers(self._function(given.copy()))  # which it may change
+            return numbers(self._function(given.copy()))  # the function may modify its argument
         except NondiffError:
             raise
         except Exception as error:
@@ -117,7 +116,7 @@ class GuardedFunction:
         return trace_function(self._function, parameters)
 
     def close(self) -> None:
-        """End what runs for the function."""
+        """Release the resources of the function."""
         if isinstance(self._function, Concurrent):
             self._function.close()
 
@@ -153,10 +152,10 @@ class GuardedFunction:
 
 
 def numbers(result: Any) -> Array:
-    """A result as float64.
+    """Convert a result to float64.
 
     Raises:
-        TypeError, ValueError: it is text, complex, ragged, or otherwise no array of real numbers.
+        TypeError, ValueError: it is None, text, complex, ragged, or otherwise not real numbers.
     """
     if result is None:
         raise TypeError("it gave None")

@@ -1,4 +1,4 @@
-"""Counts what a black box is asked for, and refuses more than the budget."""
+"""Count the calls of a black box, and enforce the budget."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from nondiff.processes.cpu_time import cpu_seconds
 
 
 class BudgetSpentError(NondiffError, RuntimeError):
-    """A call beyond the budget, which was not made."""
+    """A call that would exceed the budget; it is not made."""
 
 
 class Meter(DeepCopied):
-    """Stands between a strategy and a black box, so that nothing passes uncounted.
+    """Wraps a black box so that a strategy makes no uncounted call.
 
     Args:
         box: the black box.
-        budget: calls that may be made; None: any number.
+        budget: maximum number of calls; None: no limit.
 
     Attributes:
         calls: calls charged so far.
-        rows: rows of each kind: transition, failed, vjp, jacobian, twin.
-        cpu_seconds: CPU time in each kind, of this process and the programs that it runs. [s]
+        rows: rows by kind: transition, failed, vjp, jacobian, twin.
+        cpu_seconds: CPU time by kind, of this process and the programs that it runs [s].
     """
 
     def __init__(self, box: BlackBox, budget: int | None = None) -> None:
@@ -48,11 +48,11 @@ class Meter(DeepCopied):
         self.cpu_seconds: defaultdict[str, float] = defaultdict(float)
 
     def remaining(self) -> int:
-        """Calls left; a very large number without a budget."""
+        """The calls left; a very large number without a budget."""
         return 2**62 if self.budget is None else self.budget - self.calls
 
     def transition(self, state: Array, action: Array) -> Array:
-        """`BlackBox.transition`, its outcomes checked.
+        """Call `BlackBox.transition`, and check the outcomes.
 
         Raises:
             BudgetSpentError: the rows would exceed the budget; none is run.
@@ -73,21 +73,21 @@ class Meter(DeepCopied):
     def vjp(
         self, state: Array, action: Array, outcome: Array, cotangent: Array
     ) -> tuple[Array, Array]:
-        """`HasVjp.vjp`."""
+        """Call `HasVjp.vjp`."""
         assert isinstance(self.box, HasVjp)
         with self._charged("vjp", len(action), self.box.vjp_cost):
             return self.box.vjp(state, action, outcome, cotangent)
 
     def jacobian(self, state: Array, action: Array, outcome: Array) -> Array:
-        """`HasJacobian.jacobian`."""
+        """Call `HasJacobian.jacobian`."""
         assert isinstance(self.box, HasJacobian)
         with self._charged("jacobian", len(action), self.box.jacobian_cost):
             return self.box.jacobian(state, action, outcome)
 
     def twin(self, state: Tensor, action: Tensor) -> Tensor:
-        """`HasTwin.twin`, a call a row at least: it stands for one, so that budgets compare.
+        """Call `HasTwin.twin`; each row costs at least one call, so that budgets are comparable.
 
-        Its backward pass is timed by whoever runs it.
+        The caller measures the time of the backward pass.
         """
         assert isinstance(self.box, HasTwin)
         with self._charged("twin", len(action), max(1, self.box.twin_cost)):
@@ -97,12 +97,12 @@ class Meter(DeepCopied):
         return outcome
 
     def ledger(self) -> dict[str, float]:
-        """Calls and rows, for a run's metrics; seconds differ from one machine to the next."""
+        """Calls and rows as metrics; without seconds, which differ between machines."""
         rows = {f"meter/{kind}_rows": float(count) for kind, count in self.rows.items()}
         return {"meter/calls": float(self.calls)} | rows
 
-    def go_on_from(self, calls: int, rows: Mapping[str, int]) -> None:
-        """Count on from where an interrupted training was."""
+    def resume_from(self, calls: int, rows: Mapping[str, int]) -> None:
+        """Restore the counts of an interrupted training."""
         self.calls = calls
         self.rows = Counter(rows)
 

@@ -1,8 +1,8 @@
-"""Pictures of what black boxes are asked and answer.
+"""Draw the requests, parameters and outcomes of black boxes.
 
 Importing this module loads matplotlib: import it where something is drawn. Figures are made without
-pyplot, so that nothing is left of them, and in a style of their own, so that their bits do not
-depend on settings of the user.
+pyplot, which would keep them alive, and with a fixed style, so that they are bit-identical whatever
+the user's settings.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from nondiff.black_box.contract import Array
 
 Picture = NDArray[np.uint8]
 
-SIZE = (6.4, 3.6)  # inches
+SIZE = (6.4, 3.6)  # [inch]
 DPI = 100
-BELOW_CAPTION = 0.9  # height that is drawn on; above it is the caption of a film
+BELOW_CAPTION = 0.9  # share of the height to draw on; above it is a film's caption
 STYLE: Any = {
     "text.parse_math": False,  # names are drawn as they are
     "font.size": 8,
@@ -34,17 +34,17 @@ STYLE: Any = {
     "legend.frameon": False,
 }
 ASKED, GIVEN, OTHER = "#8c8c8c", "#d55e00", "#0072b2"  # colours, of Okabe and Ito 2008
-MANY = 12  # entries, from which on they are drawn as a line without their numbers
+MANY = 12  # entries from which on a vector is drawn as a curve or bars, without its numbers
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Named quantities, each drawn within a range of its own.
+class NamedRanges:
+    """Names and ranges of n quantities, each drawn on its own scale.
 
     Args:
-        names: of each, with its unit.
-        low: (n,) the left end of each range.
-        high: (n,) the right one.
+        names: names with units.
+        low: (n,) the left ends of the scales.
+        high: (n,) the right ends.
     """
 
     names: Sequence[str]
@@ -52,12 +52,12 @@ class Rows:
     high: Array
 
     def share(self, values: Array) -> Array:
-        """Where values (n,) lie in their ranges, from 0 to 1 and beyond."""
+        """Scale values (n,) such that their ranges become [0, 1]."""
         return np.asarray((values - self.low) / np.maximum(self.high - self.low, 1e-300))
 
 
 def picture(draw: Callable[[Figure], None]) -> Picture:
-    """What `draw` draws into an empty figure, (height, width, 3)."""
+    """Rasterize what `draw` draws into an empty figure; returns (height, width, 3)."""
     with matplotlib.style.context(["default", STYLE]):
         layout = ConstrainedLayoutEngine(rect=(0, 0, 1, BELOW_CAPTION))
         figure = Figure(figsize=SIZE, dpi=DPI, layout=layout)
@@ -68,7 +68,7 @@ def picture(draw: Callable[[Figure], None]) -> Picture:
 
 
 def draw_numbers(figure: Any, parts: Mapping[str, Array | None]) -> None:
-    """Draw vectors by name as bars, side by side; of one that is None only the name."""
+    """Draw named vectors as bar charts side by side; for None, the name alone."""
     every = figure.subplots(1, len(parts), squeeze=False)[0]
     for axes, (name, values) in zip(every, parts.items(), strict=True):
         axes.set_title(name)
@@ -82,18 +82,22 @@ def draw_numbers(figure: Any, parts: Mapping[str, Array | None]) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def draw_rows(axes: Any, rows: Rows, given: Array | None, asked: Array | None = None) -> None:
-    """Draw what was given and asked for on a line for each quantity, with their numbers."""
-    lines = np.arange(len(rows.names))
+def draw_rows(
+    axes: Any, ranges: NamedRanges, given: Array | None, asked: Array | None = None
+) -> None:
+    """Draw each quantity on its own line: the given and the requested value, with their numbers."""
+    lines = np.arange(len(ranges.names))
     axes.hlines(lines, 0, 1, color=ASKED, lw=0.8, alpha=0.5)
     if asked is not None:
-        axes.plot(rows.share(asked), lines, "|", color=ASKED, ms=14, mew=3, label="requested")
+        axes.plot(ranges.share(asked), lines, "|", color=ASKED, ms=14, mew=3, label="requested")
     if given is not None and np.isfinite(given).all():
-        within = np.clip(rows.share(given), -0.05, 1.05)
+        within = np.clip(ranges.share(given), -0.05, 1.05)
         axes.plot(within, lines, "o", color=GIVEN, ms=6, label="given")
     elif given is not None:
         _say(axes, "failed")
-    labels = [name + "\n" + _numbers(index, given, asked) for index, name in enumerate(rows.names)]
+    labels = [
+        name + "\n" + _numbers(index, given, asked) for index, name in enumerate(ranges.names)
+    ]
     axes.set_yticks(lines, labels)
     axes.set_xlim(-0.08, 1.08)
     axes.set_ylim(len(lines) - 0.5, -0.5)
@@ -102,20 +106,20 @@ def draw_rows(axes: Any, rows: Rows, given: Array | None, asked: Array | None = 
     axes.tick_params(length=0)
 
 
-def draw_parameters(axes: Any, rows: Rows, given: Array | None) -> None:
-    """Draw parameters within their bounds, by `draw_rows`, or by bars if they are many."""
+def draw_parameters(axes: Any, ranges: NamedRanges, given: Array | None) -> None:
+    """Draw parameters within their bounds, by `draw_rows`, or as bars if there are many."""
     axes.set_title("parameters")
-    if len(rows.names) < MANY:
-        draw_rows(axes, rows, given)
+    if len(ranges.names) < MANY:
+        draw_rows(axes, ranges, given)
         return
     axes.set_ylabel("share of the bounds")
     axes.set_ylim(0, 1)
     if given is not None:
-        axes.bar(np.arange(len(given)), rows.share(given), color=OTHER)
+        axes.bar(np.arange(len(given)), ranges.share(given), color=OTHER)
 
 
 def draw_lines(axes: Any, given: Array | None, asked: Array) -> None:
-    """Draw many entries that were given and asked for, against their index."""
+    """Plot the given and the requested entries against their index."""
     axes.plot(asked, ".", color=ASKED, label="requested")
     if given is not None and np.isfinite(given).all():
         axes.plot(given, color=GIVEN, label="given")
@@ -125,10 +129,10 @@ def draw_lines(axes: Any, given: Array | None, asked: Array) -> None:
     axes.legend(fontsize=7)
 
 
-def draw_answer(axes: Any, rows: Rows, given: Array | None, asked: Array) -> None:
-    """Draw an outcome against what was requested, by `draw_rows`, or by `draw_lines` if long."""
+def draw_answer(axes: Any, ranges: NamedRanges, given: Array | None, asked: Array) -> None:
+    """Draw an outcome and the request, by `draw_rows`, or by `draw_lines` if there are many."""
     if len(asked) < MANY:
-        draw_rows(axes, rows, given, asked)
+        draw_rows(axes, ranges, given, asked)
         axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.02))
     else:
         draw_lines(axes, given, asked)

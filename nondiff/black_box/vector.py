@@ -1,4 +1,4 @@
-"""The vectorised Gymnasium environment made from a black box: one batched transition a step."""
+"""The vectorized Gymnasium environment made from a black box: one batched transition per step."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from nondiff.processes.vector_env.resets import (
 
 
 class BlackBoxVectorEnv(DeepCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
-    """Several episodes of a black box at once, which give what Gymnasium's `SyncVectorEnv` does.
+    """Several parallel episodes of a black box, with the results of Gymnasium's `SyncVectorEnv`.
 
-    Each environment draws from a generator of its own, so that its starts are those of a
-    `BlackBoxEnv` with the same seed.
+    Each environment has its own random generator, so that its starts are those of a `BlackBoxEnv`
+    with the same seed.
 
     Args:
         box: the black box.
-        num_envs: episodes at once.
-        render_mode: None; or "rgb_array", a picture of each environment's last answer a call.
-        max_episode_steps: steps after which an episode is cut off, as by Gymnasium's `TimeLimit`;
-            None or -1: as many as the black box allows.
-        autoreset_mode: see `ParallelVectorEnv`; a step that begins an episode calls nothing.
+        num_envs: number of environments.
+        render_mode: None; or "rgb_array", a picture of each environment's last transition.
+        max_episode_steps: truncate episodes after this many steps, as Gymnasium's `TimeLimit` does;
+            None or -1: only the horizon of the black box applies.
+        autoreset_mode: see `ParallelVectorEnv`; a step that resets makes no transition.
 
     Raises:
         InvalidOptionError: an argument outside these choices.
@@ -67,7 +67,7 @@ class BlackBoxVectorEnv(DeepCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(box.observation_space, num_envs)
         self.action_space = batch_space(box.action_space, num_envs)
         self._episodes = Episodes(self.meter)
-        self._over = np.zeros(num_envs, bool)  # episodes that a step or a reset has to follow
+        self._over = np.zeros(num_envs, bool)  # environments that must be reset next
         self._rngs = [np.random.default_rng() for _ in range(num_envs)]
 
     @property
@@ -77,9 +77,9 @@ class BlackBoxVectorEnv(DeepCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Begin all episodes; environment i is seeded with seed + i, or the i-th of a list.
+        """Reset all environments; environment i gets seed + i, or the i-th seed of a list.
 
-        With an option `reset_mask`, (num_envs,) flags of numpy, only those that it names.
+        The option `reset_mask`, a bool array (num_envs,), selects some of them.
         """
         chosen, _ = split_mask(options, self.num_envs)
         rows = np.flatnonzero(chosen)
@@ -94,7 +94,7 @@ class BlackBoxVectorEnv(DeepCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
         return self._batched(self._episodes.observations()), self._spread((rows, infos))
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """Run the black box once, with a row for each environment whose episode goes on."""
+        """Run the black box once, with one row per environment that is not being reset."""
         if not len(self._episodes.steps):
             raise gymnasium.error.ResetNeeded("there is nothing to step yet: call reset")
         actions = checked(self.box, actions, (self.num_envs,))
@@ -123,7 +123,7 @@ class BlackBoxVectorEnv(DeepCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
     def _followed(
         self, infos: Infos, ended: NDArray[np.intp], others: NDArray[np.intp]
     ) -> dict[str, Any]:
-        """Begin episodes again in the step that ended them; the infos of it."""
+        """Reset the ended environments within the step; returns the infos of the step."""
         if not len(ended):
             return self._spread((others, infos))
         final = np.full(self.num_envs, None, object)
@@ -138,14 +138,14 @@ class BlackBoxVectorEnv(DeepCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
         last = self._spread((ended, {key: part[ended] for key, part in infos.items()}))
         ends: dict[str, Any] = {"final_obs": final, "_final_obs": whose}
         ends |= {"final_info": last, "_final_info": whose.copy()}
-        going_on = {key: part[others] for key, part in infos.items()}
-        return ends | self._spread((others, going_on), (ended, self._restarted(ended)))
+        continuing = {key: part[others] for key, part in infos.items()}
+        return ends | self._spread((others, continuing), (ended, self._restarted(ended)))
 
     def _restarted(self, rows: NDArray[np.intp]) -> Infos:
         return self._episodes.restart(rows, self._starts(rows)) if len(rows) else {}
 
     def _spread(self, *parts: tuple[NDArray[np.intp], Infos]) -> dict[str, Any]:
-        """Infos of some rows, in arrays of all, with who has them under "_" + key."""
+        """Spread infos of some rows over arrays of all rows, with their mask as "_" + key."""
         info: dict[str, Any] = {}
         for rows, infos in parts:
             for key, values in infos.items() if len(rows) else ():
@@ -162,20 +162,20 @@ class BlackBoxVectorEnv(DeepCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
                 self._rngs[row] = seeding.np_random(seeds[row])[0]
 
     def render(self) -> tuple[Any, ...] | None:
-        """A picture (height, width, 3) of each environment's last answer, by `render_mode`."""
+        """Pictures (height, width, 3) of the last transitions; None without a render mode."""
         if self.render_mode is None:
             return None
         return tuple(self._episodes.picture(row) for row in range(self.num_envs))
 
     def close_extras(self, **kwargs: Any) -> None:
-        """End what runs for the black box."""
+        """Release the resources of the black box."""
         self.box.close()
 
     def _starts(self, rows: NDArray[np.intp]) -> Start:
-        drawn = [self.box.initial(1, self._rngs[row]) for row in rows]
+        sampled = [self.box.initial(1, self._rngs[row]) for row in rows]
         return Start(
-            np.concatenate([start.state for start in drawn]),
-            np.concatenate([start.context for start in drawn]),
+            np.concatenate([start.state for start in sampled]),
+            np.concatenate([start.context for start in sampled]),
         )
 
     def _batched(self, flat: NDArray[np.float32]) -> Any:

@@ -1,6 +1,6 @@
 """THE table of environment families: one line per package.
 
-What each offers, and what it needs, is in its `__init__`.
+The `__init__` of each package declares its environments and their dependencies.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ FAMILIES = (
     "nondiff.envs.yagi_antenna",
 )
 
-# What the families say, by id: entry points with their arguments, and needs.
+# By id, as the families declare them: entry points with default arguments, and dependencies.
 ENVIRONMENTS: dict[str, tuple[str, dict[str, object]]] = {}
 _NEEDS: dict[str, tuple[Need, ...]] = {}
 
 
 def register_family(package: str) -> None:
-    """Register the environments of a package whose `FAMILY` says which they are."""
+    """Register the environments that a package declares in its `FAMILY`."""
     family: Family = import_module(package).FAMILY
     add_needs(family.needs)
     for env_id, (place, arguments) in family.environments.items():
@@ -47,7 +47,7 @@ def register_family(package: str) -> None:
 
 
 def needs_of(env_id: str) -> tuple[Need, ...]:
-    """What a registered environment needs, as far as nondiff knows."""
+    """The known dependencies of a registered environment."""
     return _NEEDS.get(env_id, ())
 
 

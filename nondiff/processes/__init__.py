@@ -1,1 +1,1 @@
-"""Whatever starts, watches and ends a process."""
+"""Start, supervise and end processes."""

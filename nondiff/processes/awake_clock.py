@@ -1,4 +1,4 @@
-"""Time that does not pass while this process is stopped."""
+"""A clock that does not advance while this process is stopped."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 
 class AwakeClock:
-    """Seconds of which only so many count between looks: a stop by Ctrl-Z makes no worker late.
+    """A clock that advances by a bounded amount per reading: Ctrl-Z causes no timeout.
 
     Args:
-        at_most: of the time between two looks [s].
+        at_most: maximum advance between two readings [s].
     """
 
     def __init__(self, at_most: float) -> None:
@@ -18,7 +18,7 @@ class AwakeClock:
         self._seen = time.monotonic()
 
     def now(self) -> float:
-        """Seconds since this was made."""
+        """Seconds since the clock was made."""
         seen = time.monotonic()
         self._seconds += min(seen - self._seen, self._at_most)
         self._seen = seen

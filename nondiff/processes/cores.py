@@ -1,4 +1,4 @@
-"""The processors there are to share work among."""
+"""The CPU cores available to this process, and how worker processes share them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from collections.abc import Sequence
 
 
 def processors() -> int:
-    """How many this process may use."""
+    """The number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def keep_apart(pids: Sequence[int]) -> None:
-    """Give each of these processes its own share of the processors that this one may use.
+def pin_to_separate_cores(pids: Sequence[int]) -> None:
+    """Pin each of these processes to its own share of the cores that this process may use.
 
-    For those that wait for each other: the scheduler may wake two of them on one processor and
-    leave another idle, or push aside the process that wakes them before it has woken them all.
-    Nothing happens where there are fewer processors than processes, or where the system does not
-    let them be chosen.
+    This helps processes that wait for each other: otherwise the scheduler may wake two of them on
+    one core and leave another idle, or preempt the process that wakes them before it has woken them
+    all. Does nothing if there are fewer cores than processes, or on systems other than Linux.
     """
     if sys.platform != "linux":
         return
@@ -29,7 +28,9 @@ def keep_apart(pids: Sequence[int]) -> None:
     if len(mine) < len(pids):
         return
     for index, pid in enumerate(pids):
-        with contextlib.suppress(OSError):  # if it is gone, whoever waits for it will notice
+        with contextlib.suppress(OSError):  # if the process is gone, its client will notice
             os.sched_setaffinity(pid, mine[index :: len(pids)])
-            if os.sched_getscheduler(pid) == os.SCHED_OTHER:  # the user has chosen no other
+            if (
+                os.sched_getscheduler(pid) == os.SCHED_OTHER
+            ):  # unless the user has chosen another policy
                 os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))

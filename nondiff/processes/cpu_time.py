@@ -10,12 +10,12 @@ _of_others = 0.0
 
 
 def add(seconds: float) -> None:
-    """Note the CPU time of a program or a worker that this process has run, in seconds."""
+    """Add the CPU time of a program or a worker of this process [s]."""
     global _of_others
     with _lock:
         _of_others += seconds
 
 
 def cpu_seconds() -> float:
-    """CPU time so far of this process, and of what it has noted, in seconds."""
+    """CPU time so far of this process and of what `add` counted [s]."""
     return time.process_time() + _of_others

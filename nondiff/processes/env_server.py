@@ -1,4 +1,4 @@
-"""What runs in the process of a `Worker`: one environment, which answers commands."""
+"""The server side of a `Worker`: a process that holds one environment and answers commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nondiff.processes.python_processes import restore_safe_path
 
 Env = gymnasium.Env[Any, Any]
 
-MARK = "NONDIFF_WORKER"  # in the variables of whatever a worker starts, however detached
+MARK = "NONDIFF_WORKER"  # environment variable that identifies all descendants of a worker
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -34,32 +34,32 @@ def work(
     memory: Any,
     path_before: str | None,
 ) -> None:
-    """Serve an environment until nobody listens any more; the body of the process.
+    """Serve an environment until the client closes the pipe; the main function of the process.
 
     Args:
-        pipe: where commands come from and answers go.
-        parent: number of the process that starts this one, and with which it ends.
-        bound: whether that one's main thread starts it.
+        pipe: receives commands and sends answers.
+        parent: PID of the client, with which this process ends.
+        bound: whether the client's main thread starts this process.
         order: pickle of the recipe and the wrapper.
-        mark: put among the variables of whatever the environment starts.
-        memory: shared with the parent, for the recipe; or None.
-        path_before: what `safe_path` has changed for this process to start.
+        mark: value of the variable `MARK` for all that the environment starts.
+        memory: memory shared with the client, passed to the recipe; or None.
+        path_before: the value that `safe_path` yielded, to be restored.
     """
     restore_safe_path(path_before)
     end_with_parent(parent, by_kernel=bound)
     _take_signals()
     os.environ[MARK] = mark
     try:
-        with contextlib.suppress(EOFError, OSError):  # nobody listens any more
+        with contextlib.suppress(EOFError, OSError):  # the client is gone
             _serve(pipe, order, memory)
     finally:
         kill_descendants(psutil.Process())
 
 
 def _take_signals() -> None:
-    """Do nothing on Ctrl-C, which is sent to all: the parent decides when this process ends."""
+    """Ignore Ctrl-C, which reaches the whole process group: the client ends this process."""
     for number in SIGNALS:
-        signal.signal(number, _do_nothing)  # SIG_IGN would pass on to what the environment starts
+        signal.signal(number, _do_nothing)  # what the environment starts would inherit SIG_IGN
     if sys.platform != "win32":
         for number in SIGNALS:
             signal.siginterrupt(number, False)
@@ -71,7 +71,7 @@ def _do_nothing(number: int, frame: object) -> None:
 
 
 def _serve(pipe: connection.Connection, order: bytes, memory: Any) -> None:
-    """Make the environment and say so, then answer commands until the empty one."""
+    """Make the environment, report it, then answer commands until an empty one arrives."""
     try:
         env = _make(order, memory)
     except BaseException as error:
@@ -85,20 +85,22 @@ def _serve(pipe: connection.Connection, order: bytes, memory: Any) -> None:
         try:
             env.close()
         except Exception:
-            if sys.stderr is not None:  # print_exc would take standard output
-                with contextlib.suppress(OSError, ValueError):  # it is closed, or full
+            if sys.stderr is not None:  # print_exc would write to standard output
+                with contextlib.suppress(
+                    OSError, ValueError
+                ):  # stderr is closed, or its device full
                     traceback.print_exc()
 
 
 def _make(order: bytes, memory: Any) -> Env:
-    recipe, wrap = pickle.loads(order)  # noqa: S301 - a process of ours sent it
+    recipe, wrap = pickle.loads(order)  # noqa: S301 - sent by our own client
     env: Env = recipe.make() if memory is None else recipe.make(memory)
     return env if wrap is None else wrap(env)
 
 
 def _answer(env: Env, message: bytes) -> bytes:
     try:
-        name, arguments = pickle.loads(message)  # noqa: S301 - a process of ours sent it
+        name, arguments = pickle.loads(message)  # noqa: S301 - sent by our own client
         answer = _COMMANDS[name](env, *arguments)
         try:
             return pickle.dumps((True, answer))
@@ -110,7 +112,9 @@ def _answer(env: Env, message: bytes) -> bytes:
 
 def _failure(error: BaseException, making: bool = False) -> bytes:
     summary = " ".join(str(error).split())
-    if not (making and isinstance(error, NondiffError)):  # one of ours says all by itself
+    if not (
+        making and isinstance(error, NondiffError)
+    ):  # nondiff's own messages need no class name
         summary = f"{type(error).__name__}: {summary}" if summary else type(error).__name__
     return pickle.dumps((False, (summary, "".join(traceback.format_exception(error)))))
 
@@ -120,10 +124,10 @@ def _reset(env: Env, seed: int | None, options: dict[str, Any] | None) -> tuple[
 
 
 def _step(env: Env, action: Any) -> tuple[Any, SupportsFloat, bool, dict[str, Any], Any]:
-    """Step, and begin the next episode after a last step, as Stable-Baselines3 does.
+    """Step, and reset after the last step of an episode, as Stable-Baselines3's VecEnv does.
 
     Returns:
-        observation, reward, whether the episode is done, infos, and those of the reset if it is.
+        observation, reward, done, info, and the info of the reset; None if the episode continues.
     """
     observation, reward, terminated, truncated, info = env.step(action)
     info["TimeLimit.truncated"] = truncated and not terminated

@@ -1,7 +1,7 @@
-"""An environment in a process of its own, which can break without breaking the process using it.
+"""An environment in its own process, so that its crash or hang leaves the client unharmed.
 
-The process serves one `Worker`. It ends when that asks it to, when its pipe closes, and when the
-process that started it is gone, however that went.
+The process serves one `Worker`. It ends when the worker asks it to, when its pipe closes, or when
+the process that started it ends, for whatever reason.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from nondiff.processes.python_processes import safe_path, signals_held
 
 Wrap = Callable[[Env], Env]
 
-START_SECONDS = 120.0  # to make an environment: many that start at once wait for each other
-CLOSE_SECONDS = 5.0  # to close one, and for a killed process to be gone
-SCRIPT_FAILED = "exited with code 1"  # what Python does if the script raises that it runs again
-_LOOK_SECONDS = 0.25  # between looks at whether a silent worker lives
+START_SECONDS = 120.0  # [s] to make an environment; many that start at once slow each other down
+CLOSE_SECONDS = 5.0  # [s] to close one, and for a killed process to be gone
+SCRIPT_FAILED = "exited with code 1"  # also how Python ends if the main module raises
+_LOOK_SECONDS = 0.25  # [s] between checks that a silent worker is alive
 _SPAWN = multiprocessing.get_context("spawn")
 
 
-class WorkerLost(Exception):  # noqa: N818 - an event; whoever owns the worker makes the error
-    """A worker that died or hung, and is gone; `reason` says how, such as "exited with code 3"."""
+class WorkerLost(Exception):  # noqa: N818 - an event; the worker's owner raises the error
+    """A worker died, or hung and was killed; `reason` says how, such as "exited with code 3"."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -51,7 +51,7 @@ class WorkerLost(Exception):  # noqa: N818 - an event; whoever owns the worker m
 
 
 class EnvironmentRaised(Exception):  # noqa: N818
-    """What an environment raised: a line, the original traceback, and whether in being made."""
+    """An environment raised: a one-line summary, its traceback, and whether its making failed."""
 
     def __init__(self, summary: str, traceback: str, making: bool = False) -> None:
         super().__init__(summary)
@@ -61,36 +61,36 @@ class EnvironmentRaised(Exception):  # noqa: N818
 
 
 class Recipe(Protocol):
-    """How to make an environment, such as an `EnvRecipe`; pickled by reference."""
+    """A picklable factory of an environment, such as an `EnvRecipe`."""
 
     @property
     def id(self) -> str:
-        """What messages call it."""
+        """The environment's name in messages."""
         ...
 
     @property
     def make(self) -> Callable[..., Env]:
-        """Makes the environment; is given the `memory` of the worker if it has some."""
+        """The function that makes the environment; it receives the worker's `memory`, if any."""
         ...
 
     @property
     def stands_alone(self) -> bool:
-        """Whether any process can make it, knowing nothing of what this one's program defines."""
+        """Whether a process that does not run the main module can make it."""
         ...
 
 
 class Worker(NeverCopied):
-    """One environment in a process; several that are constructed in a row start at once.
+    """The client of one environment in its own process; constructing it does not wait.
 
     Args:
-        recipe: the environment.
-        timeout: the longest it may take to answer [s]; being made is given `START_SECONDS` too.
-        wrap: applied to the environment in its process; pickled by reference.
-        memory: shared with the process, such as a `RawArray`, and given to the recipe there.
+        recipe: makes the environment.
+        timeout: maximum time for an answer [s]; making the environment may take `START_SECONDS`.
+        wrap: wraps the environment in its process; pickled by reference.
+        memory: memory shared with the process, such as a `RawArray`, passed to the recipe.
 
     Raises:
-        InvalidOptionError: the recipe's arguments or `wrap` can't be pickled, or are defined where
-            no other process can find them.
+        InvalidOptionError: the recipe's arguments or `wrap` can't be pickled, or no other process
+            can import them.
     """
 
     instead = "make another one of the same recipe"
@@ -129,7 +129,7 @@ class Worker(NeverCopied):
         return self._kill.still_active() and self._process.is_alive()
 
     def send(self, name: str, *arguments: object) -> None:
-        """Give a command of `_COMMANDS`, without waiting; a lost worker is noticed by `receive`."""
+        """Send a command of `_COMMANDS` without waiting; `receive` reports a lost worker."""
         message = pickle.dumps((name, arguments))
         self._unread += 1
         if self._made:
@@ -138,11 +138,11 @@ class Worker(NeverCopied):
             self._connection.send_bytes(message)
 
     def receive(self) -> Any:
-        """The answer to the last command; answers to earlier ones that nobody read are dropped.
+        """Wait for the answer to the last command, discarding unread answers to earlier ones.
 
         Raises:
             EnvironmentRaised: the environment raised, or its answer can't be pickled.
-            WorkerLost: the process died, or hung and has been killed.
+            WorkerLost: the process died, or hung and was killed.
         """
         if not self._made:
             self._learn_that_it_is_made()
@@ -152,7 +152,7 @@ class Worker(NeverCopied):
             self._read()
             self._unread -= 1
         answer = self._read()
-        self._unread = 0  # not before: an interrupt in between leaves the answer to be dropped
+        self._unread = 0  # only now: after an interrupt in between, the answer must be discarded
         return _unpacked(answer)
 
     def _learn_that_it_is_made(self) -> None:
@@ -165,20 +165,20 @@ class Worker(NeverCopied):
             raise EnvironmentRaised(summary, raised.traceback, making=True) from raised
 
     def settle(self) -> None:
-        """Wait until it does nothing: for the answers that an interrupt kept from being read."""
+        """Wait until the worker is idle, discarding answers left unread by an interrupt."""
         if self._unread:
             with contextlib.suppress(EnvironmentRaised, WorkerLost):
                 self.receive()
 
     def call(self, name: str, *arguments: object) -> Any:
-        """`send`, then `receive`."""
+        """Send a command and wait for its answer."""
         self.send(name, *arguments)
         return self.receive()
 
     def ask_to_close(self) -> None:
         """Tell the process to close its environment and end, without waiting for it."""
         if not self._connection.closed:
-            self._note_cpu_time()  # which can't be asked for once it has ended
+            self._note_cpu_time()  # can't be read once the process has ended
             with contextlib.suppress(OSError):
                 self._connection.send_bytes(b"")
             self._connection.close()
@@ -189,7 +189,7 @@ class Worker(NeverCopied):
         self.ask_to_close()
         if self._kill.still_active():
             self._process.join(max(0.0, self._close_by - time.monotonic()))
-            if self._process.exitcode == 0:  # it has ended what it had started, too
+            if self._process.exitcode == 0:  # it has ended its descendants, too
                 self._kill.cancel()
                 self._process.close()
             else:
@@ -210,7 +210,7 @@ class Worker(NeverCopied):
         try:
             self._wait()
             return self._connection.recv_bytes()
-        except BlockingIOError:  # also one that began a message and stopped
+        except BlockingIOError:  # also if it stopped within a message
             limit = self._timeout if self._made else max(self._timeout, START_SECONDS)
             raise self._lost(f"did not answer within {limit:g} s") from None
         except (EOFError, OSError):
@@ -257,7 +257,7 @@ def _pickled_order(recipe: Recipe, wrap: Wrap | None) -> bytes:
 
 
 def _limit_stalls(pipe: connection.Connection, seconds: float) -> None:
-    """Let a read or write fail that stalls within a message."""
+    """Set a timeout on reads and writes that stall within a message."""
     if sys.platform != "win32":
         limit = struct.pack("ll", int(min(seconds, 1e6)), int(min(seconds, 1e6) % 1 * 1e6))
         with socket.socket(fileno=os.dup(pipe.fileno())) as end:
@@ -267,7 +267,7 @@ def _limit_stalls(pipe: connection.Connection, seconds: float) -> None:
 
 def _unpacked(message: bytes, making: bool = False) -> Any:
     try:
-        done, answer = pickle.loads(message)  # noqa: S301 - a process of ours sent it
+        done, answer = pickle.loads(message)  # noqa: S301 - sent by our own server
     except Exception as error:
         summary = f"{type(error).__name__}: its answer can't be unpickled: {error}"
         raise EnvironmentRaised(summary, traceback.format_exc(), making) from error
@@ -288,10 +288,10 @@ def _end_in_words(code: int | None) -> str:
 
 def _kill(worker: process.BaseProcess, pipe: connection.Connection, mark: str) -> None:
     pipe.close()
-    if worker.is_alive():  # not reaped, so that no other process can have its number
+    if worker.is_alive():  # not reaped, so its PID can't have been reused
         with contextlib.suppress(psutil.Error):
             root = psutil.Process(worker.pid)
-            root.suspend()  # or it might start another while its children are counted
+            root.suspend()  # or it might fork while its children are listed
             kill_descendants(root)
         worker.kill()
     for other in psutil.process_iter():

@@ -1,4 +1,4 @@
-"""Ends this process when the one that started it has ended, and all that it has started."""
+"""End a process and its descendants together with its parent."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ import time
 import psutil
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0  # [s] between checks of the parent
 
 
 def kill_descendants(root: psutil.Process) -> None:
-    """Kill what a process has started, and what that has started."""
+    """Kill all descendants of a process."""
     for descendant in root.children(recursive=True):
         with contextlib.suppress(psutil.Error):
             descendant.kill()
 
 
 def end_with_parent(parent: int, by_kernel: bool = True) -> None:
-    """End this process, and what it has started, once its parent has ended.
+    """End this process and its descendants once its parent has ended.
 
     Args:
-        parent: number of the process that started this one.
-        by_kernel: whether the parent's main thread did: the kernel, which ends even a process that
-            hangs in C code, does so when the *thread* that started it ends.
+        parent: PID of the process that started this one.
+        by_kernel: whether the kernel should do it, which ends even a process that hangs in C code.
+            The kernel acts when the *thread* that started this process ends, so the parent's main
+            thread must have started it.
     """
     if sys.platform == "linux" and by_kernel:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

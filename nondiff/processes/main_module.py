@@ -1,7 +1,7 @@
-"""The program that starts processes, which `multiprocessing` has each of them run again.
+"""Control whether `multiprocessing` runs the main module again in each spawned process.
 
-A process needs it only for what it defines. Without it, a script that makes environments needs no
-`GUARD`, and one that comes from standard input, which can't be run again, works all the same.
+A process needs the main module only for what it defines. Without it, a script that makes
+environments needs no `GUARD`, and a script from standard input, which can't be run again, works.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _lock = threading.Lock()
 
 
 def is_needed(order: bytes, stands_alone: bool) -> bool:
-    """Whether a process has to run it to carry out an order.
+    """Whether a spawned process needs the main module to carry out an order.
 
     Args:
         order: a pickle of what the process is to make.
-        stands_alone: whether that can be made by whoever unpickles it.
+        stands_alone: whether any process can make it.
 
     Raises:
-        InvalidOptionError: it is needed, and can't be run again.
+        InvalidOptionError: the main module is needed, and can't be run again.
     """
     defines_it = b"__main__" in order
     if _can_run_again():
@@ -52,10 +52,10 @@ def _can_run_again() -> bool:
 
 @contextmanager
 def started(with_main: bool) -> Iterator[None]:
-    """Let this thread start processes, with or without it.
+    """Let this thread start processes that do or do not run the main module.
 
     Raises:
-        InvalidOptionError: it is being run again by a process that was started, at this place.
+        InvalidOptionError: this is such a process, which runs an unguarded main module again.
     """
     try:
         with nullcontext() if with_main else _without():

@@ -1,7 +1,7 @@
-"""Python processes that import nothing from the working folder.
+"""Start Python processes that import nothing from the working folder.
 
-`python -m` and `python -c` put the working folder in front of everything that is imported. Whoever
-works in a downloaded folder would run its `psutil.py`.
+`python -m` and `python -c` put the working folder first in `sys.path`. A user who works in a
+downloaded folder would run its `psutil.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 
-SAFE_PATH = "PYTHONSAFEPATH"  # if it is set, Python 3.11 and later leave the working folder out
+SAFE_PATH = "PYTHONSAFEPATH"  # if set, Python 3.11 and later leave the working folder out
 _START = "import sys; sys.path[:1] == [''] and sys.path.pop(0)"  # before anything is imported
 _lock = threading.RLock()
 
@@ -26,10 +26,10 @@ def module_command(module: str, *arguments: str) -> list[str]:
 
 @contextmanager
 def safe_path() -> Iterator[str | None]:
-    """Let the processes that `multiprocessing` starts meanwhile leave the working folder out.
+    """Make `multiprocessing` start processes that leave the working folder out of `sys.path`.
 
-    They inherit a variable, which each is to restore to what is yielded: programs that a user's
-    environment starts may well import what lies beside them.
+    They inherit a variable, which each must restore to the yielded value: programs that a user's
+    environment starts may import modules from the working folder.
     """
     with _lock:
         before = os.environ.get(SAFE_PATH)
@@ -41,7 +41,7 @@ def safe_path() -> Iterator[str | None]:
 
 
 def restore_safe_path(before: str | None) -> None:
-    """Set the variable to what it was; see `safe_path`."""
+    """Restore the variable to its earlier value; see `safe_path`."""
     if before is None:
         os.environ.pop(SAFE_PATH, None)
     else:
@@ -50,7 +50,7 @@ def restore_safe_path(before: str | None) -> None:
 
 @contextmanager
 def signals_held(numbers: Iterable[int]) -> Iterator[None]:
-    """Block signals, also in a process started meanwhile, which unblocks them when it is ready."""
+    """Block signals here and in processes started meanwhile, which unblock them when ready."""
     if sys.platform == "win32":
         yield
         return

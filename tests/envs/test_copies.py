@@ -33,7 +33,7 @@ from nondiff.envs.arm.states import VERSIONS
 from nondiff.envs.arm.suite import kuka_reach, panda_pick_and_place, panda_push, panda_reach
 from nondiff.errors import CopyRefusedError, InvalidOptionError, NondiffError
 from nondiff.processes.env_worker import Worker
-from nondiff.processes.sandbox import PersistentProcess, Pool
+from nondiff.processes.sandbox import PersistentProcess, ThreadPool
 from nondiff.processes.vector_env import ParallelVectorEnv
 
 Env = gymnasium.Env[Any, Any]
@@ -396,7 +396,7 @@ def test_pools_and_processes_begin_anew_in_a_copy() -> None:
         copied.close()
     assert (process.ask("2\n"), process.starts) == ("4.0", 1)
     process.close()
-    pool = Pool(maker, 2)
+    pool = ThreadPool(maker, 2)
     assert pool.map([1, 2, 3]) == [2, 4, 6]
     assert copy.deepcopy(pool).map([1, 2]) == [2, 4]
     pool.close()

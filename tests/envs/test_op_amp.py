@@ -267,9 +267,11 @@ def test_failures_do_not_spoil_what_comes_after(simulator: Simulator) -> None:
 
 
 def test_failures_in_a_row_end_a_training() -> None:
-    from nondiff.processes.sandbox import Pool
+    from nondiff.processes.sandbox import ThreadPool
 
-    pool: Pool[Array, Array] = Pool(lambda: Simulator(None, CONTRADICTION), 2, most_failures=10)
+    pool: ThreadPool[Array, Array] = ThreadPool(
+        lambda: Simulator(None, CONTRADICTION), 2, max_failures=10
+    )
     with pytest.raises(EnvironmentFailedError, match="10 calls of the program failed in a row"):
         pool.map(list(designs(12)))
     pool.close()

@@ -16,7 +16,7 @@ from nondiff.agents.capabilities import supported
 from nondiff.black_box import HasPool, capabilities
 from nondiff.env_recipe import EnvRecipe
 from nondiff.envs.yagi_antenna.nec2 import LIGHT, Answer, Rods, cards, parse, solve
-from nondiff.envs.yagi_antenna.requests import MODESTY, best_gain, drawn
+from nondiff.envs.yagi_antenna.requests import MODESTY, best_gain, sample_requests
 from nondiff.envs.yagi_antenna.trade_off import BEST_GAINS
 from nondiff.envs.yagi_antenna.yagi_antenna import (
     FAILURE,
@@ -281,7 +281,7 @@ def test_pools_are_fixed_and_disjoint(box: YagiAntenna) -> None:
     assert [len(training), len(held_out)] == [size for size, _ in POOLS.values()]
     assert {row.tobytes() for row in training}.isdisjoint(row.tobytes() for row in held_out)
     size, seed = POOLS["held-out"]
-    assert (drawn(size, np.random.default_rng(seed)) == held_out).all()
+    assert (sample_requests(size, np.random.default_rng(seed)) == held_out).all()
     start = box.initial(50, np.random.default_rng(0))
     assert {row.tobytes() for row in start.context} <= {row.tobytes() for row in held_out}
     assert (start.state == start.context[:, :2]).all()

@@ -37,7 +37,7 @@ from nondiff.processes.sandbox import (
     CallFailed,
     Limits,
     PersistentProcess,
-    Pool,
+    ThreadPool,
     isolation,
     run_once,
     spawner,
@@ -193,7 +193,7 @@ def test_training_survives_every_fault_in_every_way(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_failures_in_a_row_end_a_training(mode: str) -> None:
-    with closing(fakesim("exit", MODES[mode], timeout=PATIENCE, most_failures=6)) as box:
+    with closing(fakesim("exit", MODES[mode], timeout=PATIENCE, max_failures=6)) as box:
         run(box, [BAD] * 4 + [GOOD] + [BAD] * 5)
         with pytest.raises(EnvironmentFailedError, match=r"6 calls .* in a row.*no licence"):
             run(box, [BAD] * 4)
@@ -207,7 +207,7 @@ OPTIONS = (
 
 
 def options(flag: Path) -> tuple[object, ...]:
-    values = {"fault": f"flag={flag}", "most_failures": 5}
+    values = {"fault": f"flag={flag}", "max_failures": 5}
     pairs = [("--env-arg", f"{key}={value}") for key, value in values.items()]
     return (*OPTIONS, *(word for pair in pairs for word in pair))
 
@@ -265,9 +265,9 @@ def test_a_supervisor_that_is_killed_between_calls_is_replaced() -> None:
     with closing(PersistentProcess(["cat"], limits=Limits(timeout=PATIENCE))) as process:
         assert process.ask("one\n") == "one"
         assert process._pipes is not None
-        starter = process._pipes.launched.starter()
-        assert starter
-        os.kill(starter, signal.SIGKILL)
+        init = process._pipes.launched.init_pid()
+        assert init
+        os.kill(init, signal.SIGKILL)
         assert eventually(lambda: process._pipes and not process._pipes.is_idle())
         assert process.ask("two\n") == "two"
         assert process.starts == 2
@@ -279,7 +279,7 @@ def test_a_supervisor_that_is_killed_in_a_call_is_a_crash() -> None:
         def kill() -> None:
             assert eventually(lambda: process._pipes)
             assert process._pipes is not None
-            os.kill(process._pipes.launched.starter() or 0, signal.SIGKILL)
+            os.kill(process._pipes.launched.init_pid() or 0, signal.SIGKILL)
 
         thread = threading.Thread(target=kill)
         thread.start()
@@ -484,7 +484,7 @@ def test_a_pool_waits_for_several_at_once_and_keeps_the_order() -> None:
             raise CallFailed("timeout", "slow")
         return row * row
 
-    pool: Pool[int, int] = Pool(lambda: worker, 3)
+    pool: ThreadPool[int, int] = ThreadPool(lambda: worker, 3)
     *squares, failed, last = pool.map(range(6))
     pool.close()
     assert (squares, last) == ([0, 1, 4, 9], 25)
@@ -494,15 +494,24 @@ def test_a_pool_waits_for_several_at_once_and_keeps_the_order() -> None:
 
 
 def test_calls_on_many_threads_are_not_mixed_up() -> None:
-    pool: Pool[int, str] = Pool(lambda: lambda row: run_once(["echo", str(row)]).stdout, 4)
+    pool: ThreadPool[int, str] = ThreadPool(
+        lambda: lambda row: run_once(["echo", str(row)]).stdout, 4
+    )
     assert pool.map(range(40)) == [f"{row}\n" for row in range(40)]
     pool.close()
 
 
-@pytest.mark.parametrize("arguments", [{"size": 0}, {"most_failures": 0}])
+def test_the_old_keyword_for_the_limit_of_failures_is_accepted() -> None:
+    with closing(fakesim("exit", most_failures=3)) as box:
+        failing = np.ones((4, 2))
+        with pytest.raises(EnvironmentFailedError, match="3 calls of the program failed"):
+            box.transition(np.zeros((4, 0)), failing)
+
+
+@pytest.mark.parametrize("arguments", [{"size": 0}, {"max_failures": 0}])
 def test_a_pool_of_nothing_is_refused(arguments: dict[str, int]) -> None:
     with pytest.raises(InvalidOptionError):
-        Pool(lambda: str, **arguments)
+        ThreadPool(lambda: str, **arguments)
 
 
 @pytest.mark.parametrize("arguments", [{"timeout": 0.0}, {"memory": -1}, {"file_size": 0}])

@@ -22,7 +22,7 @@ def fakesim(
     persistent: bool = False,
     threshold: float = 0.8,
     timeout: float = 1.0,
-    most_failures: int | None = 100,
+    max_failures: int | None = 100,
     workers: int | None = 2,
     **options: Any,
 ) -> Executable:
@@ -39,7 +39,7 @@ def fakesim(
         workers=workers,
         limits=Limits(timeout=timeout, memory=1 << 28, file_size=1 << 20),
         failure_reward=-5.0,
-        most_failures=most_failures,
+        max_failures=max_failures,
         **options,
     )
 
@@ -49,9 +49,9 @@ def fakesim_env(
     persistent: bool = False,
     threshold: float = 0.8,
     timeout: float = 1.0,
-    most_failures: int | None = 100,
+    max_failures: int | None = 100,
 ) -> BlackBoxEnv:
-    return BlackBoxEnv(fakesim(fault, persistent, threshold, timeout, most_failures))
+    return BlackBoxEnv(fakesim(fault, persistent, threshold, timeout, max_failures))
 
 
 gymnasium.register("FakeSim-v0", entry_point=fakesim_env)

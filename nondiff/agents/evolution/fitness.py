@@ -36,7 +36,7 @@ class Fitness(ABC):
     def mean_return(self, policy: NetworkPolicy, iteration: int) -> float | None:
         """The policy's mean return over the episodes of an iteration; None: the budget ended."""
 
-    def go_on_from(self, calls: int) -> None:  # noqa: B027
+    def resume_from(self, calls: int) -> None:  # noqa: B027
         """Count on from where an interrupted training was, where no meter does."""
 
 
@@ -88,7 +88,7 @@ class EnvironmentFitness(Fitness):
         self._episodes, self._steps = episodes, most_steps
         self.calls = 0
 
-    def go_on_from(self, calls: int) -> None:
+    def resume_from(self, calls: int) -> None:
         self.calls = calls
 
     def mean_return(self, policy: NetworkPolicy, iteration: int) -> float | None:

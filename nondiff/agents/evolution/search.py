@@ -121,4 +121,4 @@ class EvolutionLearner(Learner):
                 raise ValueError(f"{name} has shape {array.shape}")
             setattr(self._search, name, array)
         self._search._sigma, self._search._g = float(values["sigma"]), int(values["generation"])
-        self._fitness.go_on_from(self.calls)
+        self._fitness.resume_from(self.calls)

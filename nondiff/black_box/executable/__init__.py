@@ -1,4 +1,4 @@
-"""One's own program as a black box, in about ten lines."""
+"""Wrap a program of your own as a black box, in about ten lines."""
 
 from nondiff.black_box.executable.executable import Executable
 from nondiff.black_box.executable.expressions import Last

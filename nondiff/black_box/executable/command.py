@@ -1,4 +1,4 @@
-"""The words of a command, and the names of the files that it mentions."""
+"""Command lines with placeholders for parameters and files."""
 
 from __future__ import annotations
 
@@ -13,34 +13,33 @@ from nondiff.processes.sandbox import check_file_name
 
 Values = Mapping[str, float]
 
-ALL, INPUT, OUTPUT = "parameters", "input", "output"  # what a command may name in braces
-MARK, ANOTHER = "\x01", "\x02"  # stand for a file, and for other names in braces
-ENDS = frozenset("\"'=:;,|&<>()@")  # beside white space, what a file's name can't go on with
-OPEN = frozenset("$`*?" + ANOTHER)  # what makes of a name what only the shell knows
+ALL, INPUT, OUTPUT = "parameters", "input", "output"  # placeholders beside parameter names
+MARK, ANOTHER = "\x01", "\x02"  # stand for the file in question, and for other placeholders
+ENDS = frozenset("\"'=:;,|&<>()@")  # end a file name, as white space does
+OPEN = frozenset("$`*?" + ANOTHER)  # make a name depend on a shell or on other placeholders
 DOUBLE = "double a brace that is meant as one: {{ }}"
 
 
 class Command:
-    """The words of a command, in which names in braces are replaced.
+    """A command line whose placeholders, names in braces, are replaced in each call.
 
     Args:
-        words: `{parameters}` as a word of its own becomes one word for each parameter; `{NAME}` a
-            parameter, anywhere in a word; `{input}` and `{output}` names of files, to which an
-            ending directly behind them belongs, as in `{input}.inp`. The first word is the program;
-            of these it can hold none.
-        names: of the parameters.
-        input_file: the name of the input file; None: "input" and the ending in the command.
-        output_file: that of the output file, likewise.
+        words: the program and its arguments. The argument `{parameters}` becomes one word per
+            parameter; `{NAME}`, anywhere in an argument, a parameter; `{input}` and `{output}` the
+            names of files, including an extension that follows, as in `{input}.inp`. The first
+            word, the program, can't have placeholders.
+        names: names of the parameters.
+        input_file: name of the input file; None: "input" and the extension in the command.
+        output_file: name of the output file, likewise.
 
     Attributes:
-        mentions: the names in braces.
-        input: the name of the input file; None: there is none.
-        output: that of the output file, likewise.
+        mentions: the placeholders in use.
+        input: name of the input file; None: there is none.
+        output: name of the output file; None: there is none.
 
     Raises:
-        InvalidOptionError: no words, a name in braces that is none of these, or a file without one
-            certain name in the program's folder.
-        MissingDependencyError: the first word is no program.
+        InvalidOptionError: no words, an unknown placeholder, or a file whose name is not definite.
+        MissingDependencyError: the program does not exist.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class Command:
         self._files = {INPUT: input_file or INPUT, OUTPUT: output_file or OUTPUT}
 
     def filled(self, values: Values) -> list[str]:
-        """The words for some parameters."""
+        """The command line for given parameters."""
         texts = {name: repr(value) for name, value in values.items()}
         known = texts | self._files
         filled = [self._program]
@@ -86,10 +85,10 @@ class Command:
 
 
 def program_path(word: str) -> str:
-    """Where a program is, for it runs in another folder.
+    """The absolute path of a program, since it will run in another folder.
 
     Raises:
-        MissingDependencyError: there is none of that name.
+        MissingDependencyError: there is no program of that name.
     """
     found = shutil.which(word)
     if found is None:
@@ -113,10 +112,10 @@ def _fields(word: str) -> list[str]:
 
 
 def _file(field: str, given: str | None, words: Sequence[str]) -> str | None:
-    """The one name of the input or the output file; None: there is no such file.
+    """Determine the name of the input or output file; None: there is no such file.
 
     Raises:
-        InvalidOptionError: the command leaves its name open.
+        InvalidOptionError: the command does not define one definite name.
     """
     option = f"{field}_file"
     found = {mention for word in words for mention in _mentions(word, field)}
@@ -147,17 +146,17 @@ def _file(field: str, given: str | None, words: Sequence[str]) -> str | None:
 
 
 def _mentions(word: str, field: str) -> list[tuple[str, str]]:
-    """What stands directly before each mention of a file in a word, and the ending behind it."""
+    """The text directly before and directly after each placeholder of a file in a word."""
     marks = dict.fromkeys(_fields(word), ANOTHER) | {field: MARK}
     parts = word.format_map(marks).split(MARK)
     return [(_joined(reversed(before))[::-1], _joined(after)) for before, after in pairwise(parts)]
 
 
 def _joined(letters: Iterable[str]) -> str:
-    """The letters up to the first that no file's name has here."""
+    """Join letters up to the first that ends a file name."""
     return "".join(takewhile(lambda letter: not (letter.isspace() or letter in ENDS), letters))
 
 
 def _is_apart(text: str) -> bool:
-    """Whether what stands before a file's name is an option or a shell's variable, or nothing."""
+    """Whether the text before a file name is empty, an option, or a shell variable."""
     return text in ("", "./") or "$" in text or (text.startswith("-") and "/" not in text)

@@ -1,4 +1,4 @@
-"""Numbers as programs in Fortran, C and Python print them."""
+"""Parse numbers as Fortran, C and Python programs print them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|\d+\.#)", re.IGNORECASE)
 
 
 def number(text: str) -> float:
-    """The number that a text is.
+    """Parse a number.
 
     Accepts the forms 1, -1.5, .5, 5., 1.5e3, 1.5D+00, 1.5q3 and 1.5-101 (an exponent of -101).
 
     Raises:
-        ValueError: it is no number or not a finite one; the message says which.
+        ValueError: the text is not a number, or not a finite one; the message says which.
     """
     word = text.strip()
     if NUMBER.fullmatch(word):

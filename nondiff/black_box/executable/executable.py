@@ -1,4 +1,4 @@
-"""Executable: a black box made of a program that can be run."""
+"""Executable: a black box made of an external program."""
 
 from __future__ import annotations
 
@@ -13,67 +13,69 @@ from torch import Tensor
 from nondiff.black_box import FunctionBox
 from nondiff.black_box.executable.command import ALL, INPUT, OUTPUT, Command
 from nondiff.black_box.executable.expressions import Expression
-from nondiff.black_box.executable.program import Description, Program
+from nondiff.black_box.executable.program import Program, ProgramSpec
 from nondiff.black_box.executable.quantities import Quantities, Quantity, quantities
 from nondiff.black_box.executable.reading import Reads, reader
 from nondiff.black_box.executable.writing import Writes, writer
-from nondiff.black_box.function import Pool as ContextPool
+from nondiff.black_box.function import ContextPool
 from nondiff.errors import InvalidOptionError
-from nondiff.processes.sandbox import MOST_FAILURES, Limits, check_apart, read_files
+from nondiff.processes.sandbox import MOST_FAILURES, Limits, check_distinct, read_files
 
 Vector = NDArray[np.float64]
 RESERVED = (ALL, INPUT, OUTPUT)
 
 
 class Executable(FunctionBox):
-    """A program of any language, asked to give what each context requests.
+    """A program in any language, whose outcome should match what each context requests.
 
-    Each call runs in a process that is supervised (`nondiff.processes.sandbox`), in an empty folder
-    of its own. What goes wrong is a failed row of a kind that `failures` counts: "start failure",
-    "timeout", "crash", "nonconvergence", "invalid output" (not the numbers that were promised, or
-    out of their bounds) or "invalid input". Episodes, actions, observations and rewards are those
-    of `FunctionBox`.
+    Each call runs in a supervised process (`nondiff.processes.sandbox`) in its own empty folder. A
+    call that goes wrong is a failed row; `failures` counts them by kind: "start failure",
+    "timeout", "crash", "nonconvergence", "invalid output" (not the declared numbers, or out of
+    their bounds) or "invalid input". Episodes, actions, observations and rewards are those of
+    `FunctionBox`.
 
     Args:
-        command: the program and its arguments, a list of words that no shell looks at. In it
-            `{parameters}` as a word becomes one word for each parameter, `{NAME}` that parameter,
-            and `{input}` and `{output}` names of files in the program's folder, an ending such as
-            `{input}.inp` included. The program may be a relative path; other files are given by
-            absolute paths, or by `files`. A brace that is meant as one is doubled.
+        command: the program and its arguments, a list of words that no shell interprets. The word
+            `{parameters}` becomes one word per parameter, `{NAME}` the parameter of that name, and
+            `{input}` and `{output}` the names of files in the program's folder, with an extension
+            if one follows, as in `{input}.inp`. The program may be a relative path; give other
+            files by absolute paths, or by `files`. Double a literal brace.
         parameters: (low, high, unit) of each parameter, by name.
-        outputs: (low, high, unit) of each entry of the outcome, by name: what it can be at all.
-        contexts: (contexts, context) from which episodes draw: requested outcomes, unless a reward
-            says otherwise.
-        writes: "arguments" of the command; "numbers", one a line; "json", an object; or the path of
-            a template, in which `$name` stands for a parameter. All but the first go to the input
-            file if the command names it, and otherwise to the standard input.
-        reads: "numbers" of a text; "json", an object or a list; a dict with a regular
-            expression for each output, with one group, whose first match counts, or with `Last` the
-            last; or a function of the text. The text is that of the output file if the command
-            names it, and otherwise the standard output. Numbers may be written as
-            Fortran does, see `decimals.number`.
-        input_file: name of the input file, for a program that is not told it or adds an ending;
-            None: that in the command.
-        output_file: that of the output file, likewise.
-        persistent: the program stays, and answers each line with a line; "numbers" are one line
-            then.
-        workers: processes at once in a batch; None: one for each processor.
-        limits: time of a call, and of each search for a regular expression in what it wrote;
-            memory, size of files, network.
-        accept: exit codes that may mean success; None: any. Outputs are checked either way.
-        nonconvergence: regular expression of what it writes when it finds no answer, to its
-            output, its error output or the output file; it counts before the exit code does.
-        files: texts, bytes, or paths of files or folders, by the names under which they lie in the
-            program's folder, `data/mesh.bin` say. Paths are read once, when this is made; a file
-            that can be run stays one.
-        environment: variables beside PATH, LANG, HOME and TMPDIR.
-        most_failures: failures in a row that end a training; None: any number.
+        outputs: (low, high, unit) of each entry of the outcome, by name: the possible values.
+        contexts: (contexts, context) from which episodes sample: requested outcomes, unless
+            `reward` defines them differently.
+        writes: how the program gets its parameters: "arguments" of the command; "numbers", one per
+            line; "json", an object; or the path of a template, in which `$name` stands for a
+            parameter. All but the first go to the input file if the command names one, and
+            otherwise to the standard input.
+        reads: how its outcome is parsed: "numbers" in a text; "json", an object or a list; a dict
+            of one regular expression per output, with one group, of which the first match counts,
+            or with `Last` the last; or a function of the text. The text is the output file if the
+            command names one, and otherwise the standard output. Fortran's notation of numbers is
+            understood; see `decimals.number`.
+        input_file: name of the input file, for a program that is not told it or that adds an
+            extension; None: the name in the command.
+        output_file: name of the output file, likewise.
+        persistent: whether the program keeps running and answers each line with a line; "numbers"
+            are then written on one line.
+        workers: maximum number of concurrent processes; None: one per core.
+        limits: maximum time of a call, and of each regular-expression search in its output; memory,
+            size of files, network.
+        accept: exit codes that may mean success; None: any. Outputs are checked in any case.
+        nonconvergence: regular expression for the message of a program that finds no answer, in its
+            standard output, standard error or output file; checked before the exit code.
+        files: contents of further input files, by their names in the program's folder, such as
+            `data/mesh.bin`: text, bytes, or the path of a file or folder. Paths are read once, now;
+            executable files stay executable.
+        environment: variables in addition to PATH, LANG, HOME and TMPDIR.
+        max_failures: consecutive failures that end training; None: no limit.
         scale, reward, failure_reward, pool, jacobian, vjp, gradient_cost, twin, context_names: see
             `FunctionBox`.
+        most_failures: the old name of `max_failures`.
 
     Raises:
-        InvalidOptionError: names the argument that can't be used, and what can.
-        MissingDependencyError: there is no such program.
+        InvalidOptionError: names the invalid argument and the valid choices.
+        MissingDependencyError: the program does not exist.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class Executable(FunctionBox):
         nonconvergence: str | None = None,
         files: Mapping[str, str | bytes | Path] | None = None,
         environment: Mapping[str, str] | None = None,
-        most_failures: int | None = MOST_FAILURES,
+        max_failures: int | None = MOST_FAILURES,
         scale: ArrayLike = 1.0,
         reward: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
         failure_reward: float = -100.0,
@@ -104,6 +106,7 @@ class Executable(FunctionBox):
         gradient_cost: int = 1,
         twin: Callable[[Tensor], Tensor] | None = None,
         context_names: Sequence[str] | None = None,
+        most_failures: int | None = MOST_FAILURES,
     ) -> None:
         self.inputs = quantities(parameters, "parameters")
         self.results = quantities(outputs, "outputs")
@@ -122,9 +125,9 @@ class Executable(FunctionBox):
             )
         contents = read_files(files or {})
         taken_names = [name for name in (words.input, words.output) if name is not None]
-        check_apart("files", [*contents, *taken_names])
+        check_distinct("files", [*contents, *taken_names])
         limits = limits or Limits()
-        description = Description(
+        spec = ProgramSpec(
             words,
             self.inputs,
             self.results,
@@ -138,7 +141,7 @@ class Executable(FunctionBox):
         )
         bounds = np.array([(q.low, q.high) for q in self.inputs.values()])
         super().__init__(
-            Program(description, persistent, workers, most_failures),
+            Program(spec, persistent, workers, _either(max_failures, most_failures)),
             low=bounds[:, 0],
             high=bounds[:, 1],
             contexts=contexts,
@@ -155,6 +158,11 @@ class Executable(FunctionBox):
             outcome_names=_labels(self.results),
             context_names=context_names,
         )
+
+
+def _either(limit: int | None, old: int | None) -> int | None:
+    """The limit of failures, given by its new or its old keyword."""
+    return limit if old == MOST_FAILURES else old
 
 
 def _labels(found: Mapping[str, Quantity]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Regular expressions of the user's, on what a program wrote, within a limit of time."""
+"""Search a program's output for the user's regular expressions, with a time limit."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from nondiff.processes.sandbox import CallFailed
 
 @dataclass(frozen=True)
 class Last:
-    """A regular expression of which the last match counts, as in a table of iterations.
+    """A regular expression of which the last match counts, such as in a table of iterations.
 
     Args:
-        expression: with one group, around the number.
+        expression: the expression, with one group around the number.
     """
 
     expression: str
 
 
 class Expression:
-    """A regular expression that is given up after some time: many take exponential time.
+    """A regular expression with a time limit, since some take exponential time.
 
     Args:
-        what: the option that it was given as, for messages.
+        what: the option that gave it, for messages.
         expression: in the syntax of Python's `re`; `^` and `$` match at each line. The first match
-            counts, or with `Last` the last one.
-        groups: how many groups it must have; None: any number.
+            counts, or with `Last` the last.
+        groups: required number of groups; None: any.
 
     Raises:
-        InvalidOptionError: it is no regular expression, or has other groups.
+        InvalidOptionError: an invalid expression, or a wrong number of groups.
     """
 
     def __init__(self, what: str, expression: str | Last, groups: int | None = None) -> None:
@@ -52,10 +52,10 @@ class Expression:
             )
 
     def search(self, texts: Sequence[str], seconds: float) -> Any:
-        """The match in the first of the texts that has one; None: none has.
+        """The match in the first text that has one; None: there is no match.
 
         Raises:
-            CallFailed: a timeout, where a search takes longer than so many seconds.
+            CallFailed: a timeout: the search of a text took longer than `seconds`.
         """
         for text in texts:
             if found := self._search(text, seconds):

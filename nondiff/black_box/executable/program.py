@@ -1,4 +1,4 @@
-"""A program as a function of parameters."""
+"""An external program as a function from parameters to outcomes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,24 @@ from nondiff.black_box.executable.command import Command, Values
 from nondiff.black_box.executable.expressions import Expression
 from nondiff.black_box.executable.quantities import Quantity, check_ranges
 from nondiff.errors import InvalidOptionError
-from nondiff.processes.sandbox import CallFailed, Content, Limits, PersistentProcess, Pool, run_once
+from nondiff.processes.sandbox import (
+    CallFailed,
+    Content,
+    Limits,
+    PersistentProcess,
+    ThreadPool,
+    run_once,
+)
 
 Vector = NDArray[np.float64]
 INPUT, OUTPUT, ERROR = "standard input", "standard output", "standard error"
-Said = tuple[str, str]  # its error output, and its output where that is not what is read
-Caller = Callable[[Values], tuple[str, Said]]  # parameters to what is read, and what else it said
+Said = tuple[str, str]  # standard error, and standard output if the outcome is not read from it
+Call = Callable[[Values], tuple[str, Said]]  # parameters to the text to read, and other output
 
 
 @dataclass(frozen=True)
-class Description:
-    """How a program is called; see `Executable` for what each means."""
+class ProgramSpec:
+    """How to call a program; `Executable` documents the fields."""
 
     command: Command
     parameters: Mapping[str, Quantity]
@@ -42,31 +49,33 @@ class Description:
 
 
 class Program:
-    """Runs a program on many rows of parameters at once (`Concurrent`).
+    """Runs a program on many rows of parameters concurrently; implements `Concurrent`.
 
     Args:
-        description: of the program.
-        persistent: whether it stays, and answers a line for a line.
-        workers: processes at once; None: one for each processor.
-        most_failures: in a row, that end a training.
+        spec: how to call the program.
+        persistent: whether it keeps running and answers each line with a line.
+        workers: maximum number of concurrent processes; None: one per core.
+        max_failures: consecutive failures that end training; None: no limit.
     """
 
     def __init__(
         self,
-        description: Description,
+        spec: ProgramSpec,
         persistent: bool,
         workers: int | None,
-        most_failures: int | None,
+        max_failures: int | None,
     ) -> None:
         kind = Staying if persistent else Fresh
-        self._description, self._persistent = description, persistent
-        self._pool: Pool[Vector, Vector] = Pool(partial(kind, description), workers, most_failures)
+        self._spec, self._persistent = spec, persistent
+        self._pool: ThreadPool[Vector, Vector] = ThreadPool(
+            partial(kind, spec), workers, max_failures
+        )
 
     def __call__(self, parameters: Vector) -> Vector:
-        """The outcome (outcome,) of one row.
+        """Compute the outcome (outcome,) of one row.
 
         Raises:
-            CallFailed: there was none.
+            CallFailed: the call failed.
         """
         (result,) = self._pool.map([parameters])
         if isinstance(result, CallFailed):
@@ -74,65 +83,65 @@ class Program:
         return result
 
     def attempt_all(self, parameters: NDArray[np.float64]) -> Sequence[Any]:
-        """The outcome of each row, or how it failed."""
+        """Compute the outcome (outcome,) of each row; a `CallFailed` where it failed."""
         return self._pool.map(list(parameters))
 
     def trace(self, parameters: Vector, keep: Path | None = None) -> CallTrace:
-        """Make one call, and keep all that was written and read.
+        """Make one call, and record all input and output.
 
         Raises:
-            InvalidOptionError: `keep` is given, and the program stays in its folder.
+            InvalidOptionError: `keep` is given, and the program is persistent.
         """
         trace = CallTrace(parameters)
         if self._persistent and keep is not None:
             raise InvalidOptionError("--keep: a persistent program stays in its folder")
         if self._persistent:
-            caller: Staying | Fresh = Staying(self._description, trace)
+            worker: Staying | Fresh = Staying(self._spec, trace)
         else:
-            caller = Fresh(self._description, trace, keep)
+            worker = Fresh(self._spec, trace, keep)
         started = time.perf_counter()
         try:
-            trace.outcome = caller(parameters)
+            trace.outcome = worker(parameters)
         except CallFailed as failure:
             trace.failure = f"{failure.kind}: {failure.message}"
             trace.read = {ERROR: failure.stderr, OUTPUT: failure.stdout} | trace.read
         finally:
             trace.seconds = time.perf_counter() - started
-            caller.close()
+            worker.close()
         return trace
 
     def close(self) -> None:
-        """End its processes."""
+        """End the processes."""
         self._pool.close()
 
 
 class Fresh:
-    """Starts the program for each row.
+    """A worker that starts the program for each row.
 
     Args:
-        description: of the program.
-        trace: gets all that is written and read.
-        keep: a new folder for a copy of the program's.
+        spec: how to call the program.
+        trace: records all input and output.
+        keep: new folder for a copy of the program's folder.
     """
 
     def __init__(
         self,
-        description: Description,
+        spec: ProgramSpec,
         trace: CallTrace | None = None,
         keep: Path | None = None,
     ) -> None:
-        self._description, self._trace, self._keep = description, trace, keep
+        self._spec, self._trace, self._keep = spec, trace, keep
 
     def close(self) -> None:
-        """Nothing is left of a call."""
+        """Do nothing: no process outlives a call."""
 
     def __call__(self, row: Vector) -> Vector:
-        return _outcome(self._description, row, self._run)
+        return _outcome(self._spec, row, self._run)
 
     def _run(self, values: Values) -> tuple[str, Said]:
-        its = self._description
-        command, text = its.command, its.write(values)
-        given = dict(its.files)
+        spec = self._spec
+        command, text = spec.command, spec.write(values)
+        given = dict(spec.files)
         if command.input is not None:
             given[command.input] = text
         if self._trace is not None:
@@ -143,10 +152,10 @@ class Fresh:
             files=given,
             stdin=text if command.input is None else "",
             reads=() if command.output is None else (command.output,),
-            limits=its.limits,
-            accept=its.accept,
-            environment=its.environment,
-            inspect=self._inspect if self._trace or its.nonconvergence else None,
+            limits=spec.limits,
+            accept=spec.accept,
+            environment=spec.environment,
+            inspect=self._inspect if self._trace or spec.nonconvergence else None,
             keep=self._keep,
         )
         if command.output is None:
@@ -155,30 +164,30 @@ class Fresh:
 
     def _inspect(self, texts: Sequence[str]) -> None:
         if self._trace is not None:
-            names = [OUTPUT, ERROR, self._description.command.output or ""]
+            names = [OUTPUT, ERROR, self._spec.command.output or ""]
             self._trace.read = dict(zip(names, texts, strict=False))
-        _check_convergence(self._description, texts)
+        _check_convergence(self._spec, texts)
 
 
 class Staying:
-    """Asks a program that stays, a line for each row."""
+    """A worker that sends each row as a line to a persistent program."""
 
-    def __init__(self, description: Description, trace: CallTrace | None = None) -> None:
-        its = self._description = description
+    def __init__(self, spec: ProgramSpec, trace: CallTrace | None = None) -> None:
+        spec = self._spec = spec
         self._trace = trace
         self._process = PersistentProcess(
-            its.command.filled({}),
-            files=its.files,
-            limits=its.limits,
-            environment=its.environment,
+            spec.command.filled({}),
+            files=spec.files,
+            limits=spec.limits,
+            environment=spec.environment,
         )
 
     def __call__(self, row: Vector) -> Vector:
-        return _outcome(self._description, row, self._ask)
+        return _outcome(self._spec, row, self._ask)
 
     def _ask(self, values: Values) -> tuple[str, Said]:
-        its = self._description
-        line = " ".join(its.write(values).split()) + "\n"
+        spec = self._spec
+        line = " ".join(spec.write(values).split()) + "\n"
         if self._trace is not None:
             self._trace.command = list(self._process.command)
             self._trace.written = {INPUT: line}
@@ -186,7 +195,7 @@ class Staying:
         stderr = self._process.stderr()
         if self._trace is not None:
             self._trace.read = {OUTPUT: answer, ERROR: stderr}
-        _check_convergence(its, (answer, stderr))
+        _check_convergence(spec, (answer, stderr))
         return answer, (stderr, "")
 
     def close(self) -> None:
@@ -194,20 +203,20 @@ class Staying:
         self._process.close()
 
 
-def _outcome(its: Description, row: Vector, call: Caller) -> Vector:
-    """Check the parameters, call the program, and check what it gave."""
-    check_ranges(row, its.parameters, "invalid input")
-    text, said = call(dict(zip(its.parameters, row.tolist(), strict=True)))
+def _outcome(spec: ProgramSpec, row: Vector, call: Call) -> Vector:
+    """Check the parameters, call the program, and check its outcome."""
+    check_ranges(row, spec.parameters, "invalid input")
+    text, said = call(dict(zip(spec.parameters, row.tolist(), strict=True)))
     try:
-        found = its.read(text)
-        check_ranges(found, its.outputs, "invalid output")
+        found = spec.read(text)
+        check_ranges(found, spec.outputs, "invalid output")
     except CallFailed as failure:
         raise failure.with_said(*said) from None
     return found
 
 
-def _check_convergence(its: Description, texts: Sequence[str]) -> None:
-    if its.nonconvergence is None:
+def _check_convergence(spec: ProgramSpec, texts: Sequence[str]) -> None:
+    if spec.nonconvergence is None:
         return
-    if found := its.nonconvergence.search(texts, its.limits.timeout):
+    if found := spec.nonconvergence.search(texts, spec.limits.timeout):
         raise CallFailed("nonconvergence", f"it wrote {found[0]!r}")

@@ -1,4 +1,4 @@
-"""Numbers with a name, bounds and a unit."""
+"""Named numbers with bounds and a unit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nondiff.processes.sandbox import CallFailed, Kind
 
 
 class Quantity(NamedTuple):
-    """What a number may be.
+    """The bounds and the unit of a number.
 
     Args:
-        low: its least value.
-        high: its largest value.
-        unit: in words or letters, such as "m"; "" where it has none.
+        low: lower bound.
+        high: upper bound.
+        unit: such as "m"; "" if it has none.
     """
 
     low: float
@@ -31,11 +31,11 @@ Quantities = Mapping[str, Sequence[float | str]]  # (low, high) or (low, high, u
 
 
 def quantities(given: Quantities, what: str) -> dict[str, Quantity]:
-    """Named quantities, checked.
+    """Validate named quantities.
 
     Raises:
-        InvalidOptionError: names the one that is not (low, high) or (low, high, unit), or whose
-            name can't stand in a template.
+        InvalidOptionError: a value is not (low, high) or (low, high, unit), or a name is not an
+            identifier.
     """
     if not given:
         raise InvalidOptionError(f"{what} must name one quantity or more")
@@ -60,10 +60,10 @@ def _quantity(name: str, value: Sequence[float | str], what: str) -> Quantity:
 
 
 def check_ranges(values: NDArray[np.float64], allowed: Mapping[str, Quantity], kind: Kind) -> None:
-    """Refuse values (quantity,) that are not numbers within their bounds.
+    """Require values (quantity,) within their bounds.
 
     Raises:
-        CallFailed: of the kind given; names the first that is not.
+        CallFailed: of the given kind; names the first value out of its bounds.
     """
     for value, (name, (low, high, unit)) in zip(values, allowed.items(), strict=True):
         if not low <= value <= high:

@@ -1,4 +1,4 @@
-"""How a program's outcome is read."""
+"""Parse the outcome from a program's output text."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ SHOWN = 200  # characters of an output that a message quotes
 
 
 def reader(reads: Reads, names: Sequence[str], seconds: float) -> Callable[[str], Vector]:
-    """What reads the outputs from a text; it raises `CallFailed`.
+    """Make the function from a text to the outputs (output,); it raises `CallFailed`.
 
     Args:
         reads: see `Executable`.
-        names: of the outputs.
-        seconds: that the search for a regular expression may take.
+        names: names of the outputs.
+        seconds: maximum time of a regular-expression search [s].
 
     Raises:
-        InvalidOptionError: an unknown way, or expressions that do not fit the outputs.
+        InvalidOptionError: an unknown format, or expressions that do not match the outputs.
     """
     if isinstance(reads, Mapping):
         parse: Callable[[str], Any] = _by_expressions(reads, names, seconds)
@@ -52,7 +52,7 @@ def _read(parse: Callable[[str], Any], count: int, text: str) -> Vector:
         found = np.asarray(_values(parse(text)), np.float64)
     except (NondiffError, CallFailed):
         raise
-    except (Exception, SystemExit) as error:  # of a program that wrote anything at all
+    except (Exception, SystemExit) as error:  # the text may be anything
         raise CallFailed("invalid output", f"{error} in {_shown(text)}") from None
     if found.shape != (count,):
         raise CallFailed(
@@ -62,7 +62,7 @@ def _read(parse: Callable[[str], Any], count: int, text: str) -> Vector:
 
 
 def _values(found: Any) -> Any:
-    """What was read, the texts in it as numbers."""
+    """Convert texts in a list of values to numbers."""
     if isinstance(found, list | tuple):
         return [number(value) if isinstance(value, str) else value for value in found]
     return found
@@ -106,7 +106,7 @@ def _found(patterns: Mapping[str, Expression], seconds: float, text: str) -> lis
         match = pattern.search([text], seconds)
         if match is None:
             raise ValueError(f"no {name}")
-        if match[1] is None:  # the group is in a branch that was not taken
+        if match[1] is None:  # the group is in an alternative that did not match
             raise ValueError(f"no number for {name} in {_shown(match[0])}")
         found.append(number(match[1]))
     return found

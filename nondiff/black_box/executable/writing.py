@@ -1,4 +1,4 @@
-"""How a program is given its parameters."""
+"""Write the parameters of a call as a program's input text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ WAYS = "'arguments', 'numbers', 'json' or the path of a template"
 
 
 def writer(writes: Writes, command: Command, names: Sequence[str]) -> Callable[[Values], str]:
-    """What writes parameters as the text of the input file, or of the standard input.
+    """Make the function from parameters to the text of the input file or standard input.
 
     Raises:
-        InvalidOptionError: an unknown way, or parameters that would not reach the program.
+        InvalidOptionError: an unknown format, or parameters that would not reach the program.
     """
     if isinstance(writes, Path):
         return _template(writes, names)
@@ -40,7 +40,7 @@ def writer(writes: Writes, command: Command, names: Sequence[str]) -> Callable[[
     return _nothing
 
 
-# Functions of a module, unlike those within functions, go to other processes.
+# These are functions of the module since nested functions can't be pickled.
 
 
 def _lines(values: Values) -> str:
@@ -56,7 +56,7 @@ def _nothing(values: Values) -> str:
 
 
 def _template(path: Path, names: Sequence[str]) -> Callable[[Values], str]:
-    """A file in which `$name` or `${name}` stands for a parameter, and `$$` for a dollar."""
+    """Read a template, in which `$name` or `${name}` stands for a parameter and `$$` for a $."""
     try:
         template = string.Template(read_regular_file(path).decode())  # line ends as they are
     except (OSError, UnicodeDecodeError) as error:

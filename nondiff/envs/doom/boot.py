@@ -1,7 +1,7 @@
-"""Runs the game's engine, tied to the process that wants it; a program, not a module.
+"""Run the game's engine such that it ends with the process that owns it; a program, not a module.
 
-Usage: boot.py ENGINE OWNER ARGUMENTS..., in a private folder, where a file says which process the
-engine is. Run by a bare interpreter, it imports the standard library only.
+Usage: boot.py ENGINE OWNER ARGUMENTS..., in a private folder, where it writes the engine's PID to a
+file. It runs in a bare interpreter and imports the standard library only.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-INSTANCE_FILE = "instance"  # holds what the names of the shared memory end with
-ENGINE_FILE = "engine"  # holds the numbers of both processes
-FAILED_FILE = "failed"  # is there if the engine ended before its start was over
-CANCELLED_FILE = "cancelled"  # is there if nobody waits for the start any more
+INSTANCE_FILE = "instance"  # holds the suffix of the names of the shared memory
+ENGINE_FILE = "engine"  # holds the PIDs of the engine and of this process, its supervisor
+FAILED_FILE = "failed"  # exists if the engine ended during its start
+CANCELLED_FILE = "cancelled"  # exists if the owner has given up the start
 _PR_SET_PDEATHSIG = 1
 
 
 def main(engine: str, owner: str, *arguments: str) -> None:
-    """Run the engine until it ends, or its owner does.
+    """Run the engine until it or its owner ends.
 
-    ViZDoom crashes the process that it runs in if the engine ends while it starts. So this does not
-    end before it is told, by SIGUSR1, that the start is over; and tells the owner by a file.
+    ViZDoom crashes the owner if the process that it starts ends too soon. So this process does not
+    end before the owner sends SIGUSR1, after the start. A file tells the owner of a failed start.
     """
-    os.setpgid(0, 0)  # hears no Ctrl-C that is meant for its owner
+    os.setpgid(0, 0)  # not reached by Ctrl-C, which is meant for the owner
     _end_with(int(owner))
     instance = arguments[arguments.index("+viz_instance_id") + 1]
     Path(INSTANCE_FILE).write_text(instance)

@@ -1,4 +1,4 @@
-"""Pictures of an episode, from a second engine that plays the same."""
+"""Render an episode with a second engine that repeats it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ RESOLUTION = "640X480"
 
 
 class Camera:
-    """Follows an episode in colour.
+    """Renders an episode in colour, at full resolution.
 
     Args:
-        scenario: what is played.
+        scenario: the scenario.
         mode: "rgb_array", "rgb_array_list" or "human".
         timeout: see `Engine`.
     """
@@ -33,16 +33,16 @@ class Camera:
 
     @property
     def pid(self) -> int | None:
-        """Number of the engine's process."""
+        """PID of the engine."""
         return self._engine.pid
 
     def new_episode(self, seed: int) -> None:
-        """Begin the same episode."""
+        """Begin the episode with the seed of the first engine."""
         self._frames.clear()
         self._keep(self._engine.new_episode(seed))
 
     def act(self, buttons: Sequence[int], tics: int) -> None:
-        """Do the same, picture by picture where each tic is shown."""
+        """Repeat an action, tic by tic if each tic is rendered."""
         if self._mode == "rgb_array":
             self._keep(self._engine.act(buttons, tics))
             return
@@ -50,7 +50,7 @@ class Camera:
             self._keep(self._engine.act(buttons, 1))
 
     def picture(self) -> Any:
-        """A picture (480, 640, 3), or the list of them since the last call."""
+        """A picture (480, 640, 3), or the list of pictures since the last call."""
         if self._mode == "rgb_array":
             return self._frames[-1].copy()
         frames, self._frames = self._frames, []
@@ -64,7 +64,7 @@ class Camera:
 
     def _keep(self, moment: Moment) -> None:
         screen = moment.screen
-        if screen is None:  # the episode has ended: its last picture stays
+        if screen is None:  # the episode has ended: keep its last picture
             return
         if self._mode == "rgb_array":
             self._frames.clear()
@@ -75,7 +75,7 @@ class Camera:
 
 
 class Window:
-    """A window on the screen, at the speed of the game's clock."""
+    """A window that shows pictures at the rate of the game's clock."""
 
     def __init__(self) -> None:
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -87,7 +87,7 @@ class Window:
         self._surface: Any = None
 
     def show(self, picture: Pixels) -> None:
-        """Show a picture (height, width, 3), when its time has come."""
+        """Show a picture (height, width, 3), and wait for the next tic."""
         if self._surface is None:
             self._surface = self._pygame.display.set_mode((picture.shape[1], picture.shape[0]))
             self._pygame.display.set_caption("nondiff: Doom")
@@ -104,10 +104,10 @@ class Window:
 
 
 def check_display() -> None:
-    """Refuse to open a window where there is no screen.
+    """Raise if a window can't be opened.
 
     Raises:
-        MissingDependencyError: DISPLAY is not set.
+        MissingDependencyError: neither DISPLAY nor WAYLAND_DISPLAY is set.
     """
     if sys.platform == "linux" and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

@@ -1,7 +1,7 @@
-"""One running game: ViZDoom, whose engine is a process of its own.
+"""One running game of ViZDoom, whose engine is a separate process.
 
-The only module that imports ViZDoom. Whatever happens to the engine, a call ends with an answer or
-with `EngineLost`.
+The only module that imports ViZDoom. Whatever happens to the engine, a call returns or raises
+`EngineLost`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nondiff.envs.doom.caller import LOOK_SECONDS, Caller, Unanswered
+from nondiff.envs.doom.call_thread import LOOK_SECONDS, CallThread, Unanswered
 from nondiff.envs.doom.frames import Pixels
 from nondiff.envs.doom.launch import Launch
 from nondiff.envs.doom.scenario import Scenario
@@ -23,24 +23,24 @@ from nondiff.errors import InvalidOptionError
 from nondiff.gym.copying import NeverCopied
 from nondiff.requirements import missing
 
-OVERRIDE = Path("_vizdoom.cfg")  # which ViZDoom reads from the current folder, whatever one says
-START_SECONDS = 30.0  # that a start may take at least, on a busy machine
-GRACE_SECONDS = 2.0  # after the engine's death, for ViZDoom to notice
+OVERRIDE = Path("_vizdoom.cfg")  # which ViZDoom always reads from the working folder
+START_SECONDS = 30.0  # [s] minimum timeout of a start, for busy machines
+GRACE_SECONDS = 2.0  # [s] for ViZDoom to notice the engine's death
 VARIABLES = {"kills": "KILLCOUNT", "ammo": "SELECTED_WEAPON_AMMO", "health": "HEALTH"}
 
 
-class EngineLost(Exception):  # noqa: N818 - an event, not an error of the caller
+class EngineLost(Exception):  # noqa: N818 - an event, not a misuse
     """The engine died, or hung and was killed; the message says which."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What there is to see between two actions.
+    """The state of the game between two actions.
 
     Args:
-        screen: (height, width), or (height, width, 3) in colour; None once the episode has ended.
+        screen: (height, width) in grey, or (height, width, 3) in colour; None after the episode.
         variables: the values of `VARIABLES`.
-        reward: since the last moment.
+        reward: reward of the last action.
     """
 
     screen: Pixels | None
@@ -49,10 +49,10 @@ class Moment:
 
 
 def load_vizdoom() -> Any:
-    """ViZDoom's module.
+    """Import ViZDoom.
 
     Raises:
-        MissingDependencyError: it is not installed.
+        MissingDependencyError: ViZDoom is not installed.
     """
     try:
         import vizdoom
@@ -62,18 +62,18 @@ def load_vizdoom() -> Any:
 
 
 class Engine(NeverCopied):
-    """A game of a scenario, waiting for actions.
+    """A running game of a scenario, played synchronously.
 
     Args:
-        scenario: what is played.
+        scenario: the scenario.
         screen: name of ViZDoom's resolution, such as "160X120".
-        colour: whether screens are in colour, or grey.
-        timeout: how long a call may take [s].
+        colour: whether screens are in colour or grey.
+        timeout: maximum time of a call [s].
 
     Raises:
-        EngineLost: it did not start.
+        EngineLost: the engine did not start.
         MissingDependencyError: ViZDoom is not installed.
-        InvalidOptionError: the current folder holds a file that would change the game.
+        InvalidOptionError: the working folder holds a file that would change the game.
     """
 
     instead = "`close` the environment before; it and its copy go on with a reset"
@@ -86,23 +86,23 @@ class Engine(NeverCopied):
             )
         game = _configured(vizdoom, scenario, screen, colour)
         self.episode_tics = int(game.get_episode_timeout())
-        # The environment counts time: the engine would show no screen when it is over.
+        # The environment counts the time: after its own timeout the engine gives no screen.
         game.set_episode_timeout(0)
         launch = Launch(Path(vizdoom.__file__).with_name("vizdoom"))
         game.set_vizdoom_path(str(launch.program))
         self._game, self._launch, self._timeout = game, launch, timeout
         self._variables = {key: getattr(vizdoom.GameVariable, v) for key, v in VARIABLES.items()}
-        self._caller = Caller()
+        self._calls = CallThread()
         # Runs once: when asked, when this object is collected, or as the interpreter exits.
-        self.close = weakref.finalize(self, _close, os.getpid(), game, launch, self._caller)
+        self.close = weakref.finalize(self, _close, os.getpid(), game, launch, self._calls)
         self._start()
 
     def _start(self) -> None:
         limit = max(self._timeout, START_SECONDS)
         launch = self._launch
         try:
-            self._caller(self._game.init, lambda waited: waited < limit and not launch.has_failed())
-        except Exception as error:  # ViZDoom's have no common base
+            self._calls(self._game.init, lambda waited: waited < limit and not launch.has_failed())
+        except Exception as error:  # ViZDoom's errors have no common base class
             reason = launch.output() or error
             launch.abandon()
             self.close()
@@ -112,7 +112,7 @@ class Engine(NeverCopied):
 
     @property
     def pid(self) -> int | None:
-        """Number of the engine's process."""
+        """PID of the engine."""
         return self._launch.pid
 
     def new_episode(self, seed: int) -> Moment:
@@ -120,7 +120,7 @@ class Engine(NeverCopied):
         return self._call(partial(self._begin, seed))
 
     def act(self, buttons: Sequence[int], tics: int) -> Moment:
-        """Hold buttons down for so many tics, or until the episode ends."""
+        """Hold buttons down for `tics`, or until the episode ends."""
         return self._call(partial(self._make_action, list(buttons), tics))
 
     def _begin(self, seed: int) -> Moment:
@@ -134,13 +134,13 @@ class Engine(NeverCopied):
     def _moment(self, reward: float) -> Moment:
         read = self._game.get_game_variable
         variables = {key: float(read(variable)) for key, variable in self._variables.items()}
-        state = self._game.get_state()  # None when the scenario is over, or the player dead
+        state = self._game.get_state()  # None after the scenario or the player's death
         return Moment(None if state is None else state.screen_buffer.copy(), variables, reward)
 
     def _call(self, function: Callable[[], Moment]) -> Moment:
         patience = _Patience(self._launch, self._timeout)
         try:
-            moment: Moment = self._caller(function, patience)
+            moment: Moment = self._calls(function, patience)
             return moment
         except Exception as error:
             reason = "hung and was killed" if patience.has_killed else "died"
@@ -148,7 +148,7 @@ class Engine(NeverCopied):
 
 
 class _Patience:
-    """Decides whether to wait on, and kills an engine that has taken too long."""
+    """Decides whether to keep waiting, and kills an engine after its timeout."""
 
     def __init__(self, launch: Launch, timeout: float) -> None:
         self._launch = launch
@@ -174,26 +174,26 @@ def _configured(vizdoom: Any, scenario: Scenario, screen: str, colour: bool) -> 
     game.set_screen_format(vizdoom.ScreenFormat.RGB24 if colour else vizdoom.ScreenFormat.GRAY8)
     game.set_window_visible(False)
     game.set_mode(vizdoom.Mode.PLAYER)
-    # The swing of the weapon goes on from one episode into the next, and shows.
+    # Without this, the visible swing of the weapon would carry over to the next episode.
     game.add_game_args("+movebob 0")
     return game
 
 
-def _close(owner: int, game: Any, launch: Launch, caller: Caller) -> None:
-    """End the engine, and free what ViZDoom keeps of it."""
-    if os.getpid() != owner:  # a forked process has a copy of all but the engine and the threads
+def _close(owner: int, game: Any, launch: Launch, calls: CallThread) -> None:
+    """End the engine, and free ViZDoom's resources."""
+    if os.getpid() != owner:  # a forked process, which has neither the engine nor the thread
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(game))
         return
     launch.kill()
-    if not caller.is_stuck and game.is_running():
-        # ViZDoom's own `close` waits with Python's lock held, so that nothing could end the wait;
-        # an action that finds the engine dead frees the same.
+    if not calls.is_stuck and game.is_running():
+        # ViZDoom's own `close` waits while holding the GIL, so that nothing could end the wait. An
+        # action that finds the engine dead frees the same resources.
         try:
-            caller(lambda: game.advance_action(1), lambda waited: waited < GRACE_SECONDS)
+            calls(lambda: game.advance_action(1), lambda waited: waited < GRACE_SECONDS)
         except Unanswered:
             pass
-        except Exception:  # noqa: S110 - as meant: it says that the engine is dead
+        except Exception:  # noqa: S110 - expected: the engine is dead
             pass
-    if caller.is_stuck:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(game))  # freeing it would wait for ever
-    caller.end()
+    if calls.is_stuck:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(game))  # freeing it would hang
+    calls.end()

@@ -1,4 +1,4 @@
-"""The Gymnasium environment made of a scenario."""
+"""The Gymnasium environment of a Doom scenario."""
 
 from __future__ import annotations
 
@@ -23,39 +23,40 @@ from nondiff.validation import check_number, check_whole
 Info = dict[str, Any]
 
 RENDER_MODES = ("human", "rgb_array", "rgb_array_list")
-RESOLUTION = "160X120"  # of the screens that are observed
-MOST_LOSSES = 3  # engines lost in a row, without a step between
+RESOLUTION = "160X120"  # of observed screens
+MOST_LOSSES = 3  # consecutive lost engines, without a step between
 MIN_TIMEOUT, MAX_TIMEOUT = 1e-3, 1e6  # [s]
-MOST_FRAMES = 32  # of a stack, or tics that one is skipped by
-LARGEST_SEED = 2**31 - 1  # of an engine
+MOST_FRAMES = 32  # maximum of frame_stack and frame_skip
+LARGEST_SEED = 2**31 - 1  # that the engine accepts
 
 
 class DoomEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Pixels, np.int64]):
-    """A scenario of ViZDoom (Kempka et al. 2016, arXiv:1605.02097), in step with the agent.
+    """A scenario of ViZDoom (Kempka et al. 2016, arXiv:1605.02097), played synchronously.
 
-    Observations are the last `frame_stack` screens, (frame_stack, HEIGHT, WIDTH) in grey, the
-    oldest first. Actions are the scenario's, buttons held down for `frame_skip` tics of 1/35 s.
-    Reward and length are the scenario's own, unscaled. An episode terminates when the scenario ends
-    or the player dies, and is truncated when its time is over, or when the engine is lost: then
-    with the last observation, no reward, and `engine_lost` and `failed` in `info`; the next episode
-    has a new engine. `info` also holds `kills`, `ammo`, `health` and `tics`; success is not
-    reported, for the sooner the better, and runs would end with the first policy that succeeds.
+    Observations are the last `frame_stack` grey screens (frame_stack, HEIGHT, WIDTH), oldest first.
+    Actions are those of the scenario; each holds buttons down for `frame_skip` tics of 1/35 s.
+    Rewards and episode lengths are the scenario's own, unscaled. An episode terminates when the
+    scenario ends or the player dies, and is truncated when its time is over. It is also truncated
+    when the engine is lost, with the last observation, a reward of 0, and the flags `engine_lost`
+    and `failed` in `info`; the next reset starts a new engine. `info` also holds `kills`, `ammo`,
+    `health` and `tics`. There is no `is_success`: runs would stop at the first policy that
+    succeeds, although faster success earns more reward.
 
     Args:
-        scenario: what is played.
-        frame_skip: tics a step; with more, shots come too late and turns are too coarse to aim.
-        frame_stack: screens an observation.
-        engine_timeout: how long the engine may take to start, or for a step or a reset, before it
-            is killed and counts as lost [s].
-        render_mode: None; "rgb_array", a picture a call; "rgb_array_list", the pictures since the
-            last call, one a tic; or "human", a window. Pictures come from a second engine, which
-            plays the same, so that they change nothing of what is observed.
+        scenario: the scenario.
+        frame_skip: tics per step; with more than 2, shots come too late and turns are too coarse.
+        frame_stack: screens per observation.
+        engine_timeout: maximum time of a start, a step or a reset, after which the engine is killed
+            and counts as lost [s].
+        render_mode: None; "rgb_array", a picture per call; "rgb_array_list", the pictures since the
+            last call, one per tic; or "human", a window. A second engine that repeats the episode
+            makes the pictures, so that rendering does not change observations.
 
     Raises:
         InvalidOptionError: an argument outside these choices.
-        InvalidActionError: from `step`, an action that is none.
-        MissingDependencyError: no ViZDoom, or "human" without a display.
-        EnvironmentFailedError: `MOST_LOSSES` engines were lost in a row.
+        InvalidActionError: from `step`, an unknown action.
+        MissingDependencyError: ViZDoom is not installed, or "human" without a display.
+        EnvironmentFailedError: `MOST_LOSSES` consecutive engines were lost.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
@@ -154,10 +155,10 @@ class DoomEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Pixels, np.int64]):
         return self._stack.observation(), moment.reward, terminated, truncated, self._told()
 
     def _lose(self, loss: EngineLost) -> None:
-        """End what is left of the engines, unless too many have been lost.
+        """End both engines, and count the loss.
 
         Raises:
-            EnvironmentFailedError: this was the last that could be borne.
+            EnvironmentFailedError: too many consecutive engines were lost.
         """
         self.close()
         self._losses += 1
@@ -174,19 +175,19 @@ class DoomEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Pixels, np.int64]):
         return {**variables, "tics": np.int64(self._tics), "engine_lost": lost, "failed": lost}
 
     def render(self) -> Any:
-        """A picture (480, 640, 3), the list of them, or None, by `render_mode`."""
+        """A picture (480, 640, 3), a list of pictures, or None, depending on `render_mode`."""
         if self._camera is None or self.render_mode == "human":
             return None
         return self._camera.picture()
 
     @property
     def engine_pids(self) -> list[int]:
-        """Numbers of the processes of the engines that are running."""
+        """PIDs of the running engines."""
         pids = [self._player and self._player.pid, self._camera and self._camera.pid]
         return [pid for pid in pids if pid]
 
     def close(self) -> None:
-        """End the engines; a later reset starts others."""
+        """End the engines; a later reset starts new ones."""
         self._is_playing = False
         for engine in (self._player, self._camera):
             if engine is not None:

@@ -1,7 +1,7 @@
-"""Where an engine is started, so that nothing of it is left behind.
+"""Start an engine such that it leaves no files, shared memory or processes behind.
 
-An engine writes into its working folder and shares memory under a name. Both names are removed as
-soon as it runs: what it holds open goes away with it, however it ends.
+An engine writes to its working folder and shares memory under a name. Both names are removed as
+soon as it runs: the system frees what it holds open when it ends, for whatever reason.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _OUTPUT = "output"
 
 
 class Launch:
-    """A private folder in which one engine starts, and then the process it has become.
+    """The start of one engine in a private folder, and then its process.
 
     Args:
-        engine: the engine's program.
+        engine: path of the engine's program.
 
     Raises:
-        MissingDependencyError: programs may not be run from the folder for temporary files.
+        MissingDependencyError: programs can't be run from the folder for temporary files.
     """
 
     def __init__(self, engine: Path) -> None:
@@ -51,7 +51,7 @@ class Launch:
             f'exec {shlex.join(boot_command)} "$@" > {_OUTPUT} 2>&1 < /dev/null\n'
         )
         self.program.chmod(0o700)
-        if not os.access(self.program, os.X_OK):  # which ViZDoom would not survive
+        if not os.access(self.program, os.X_OK):  # otherwise ViZDoom would crash
             self.remove()
             raise MissingDependencyError(
                 f"no program can be run from {tempfile.gettempdir()}, where Doom's engine starts; "
@@ -59,7 +59,7 @@ class Launch:
             )
 
     def started(self) -> bool:
-        """Note the process, tell its supervisor, and remove the folder; whether it runs."""
+        """Record the process, signal its supervisor, remove the folder; returns whether it runs."""
         self._process = self._found()
         with suppress(OSError, ValueError, psutil.Error):
             psutil.Process(int(self._noted()[1])).send_signal(signal.SIGUSR1)
@@ -67,14 +67,14 @@ class Launch:
         return self.is_alive()
 
     def has_failed(self) -> bool:
-        """Whether the engine has ended before its start was over."""
+        """Whether the engine ended during its start."""
         return (self._folder / boot.FAILED_FILE).exists()
 
     def abandon(self) -> None:
         """Give up an engine that has not started.
 
-        The folder stays, until this process is gone, if the supervisor can't be seen to have given
-        up too: one that misses it would end, and take this process with it; see `boot`.
+        If the supervisor does not confirm it in time, the folder stays until this process ends:
+        without it the supervisor would end, which would crash this process; see `boot`.
         """
         with suppress(OSError):
             (self._folder / boot.CANCELLED_FILE).touch()
@@ -87,14 +87,14 @@ class Launch:
         self.remove()
 
     def output(self) -> str:
-        """The last line that was printed during the start."""
+        """The last line that the engine printed during its start."""
         with suppress(OSError):
             lines = (self._folder / _OUTPUT).read_text(errors="replace").strip().splitlines()
             return lines[-1][-200:] if lines else ""
         return ""
 
     def remove(self) -> None:
-        """Remove the folder, and the names of the memory that the engine shares."""
+        """Remove the folder, and the names of the engine's shared memory."""
         _remove(self._folder)
 
     def kill(self) -> None:
@@ -102,7 +102,7 @@ class Launch:
         process = self._process or self._found()
         if process is not None:
             with suppress(psutil.Error):
-                process.kill()  # which sees to it that its number is not another's by now
+                process.kill()  # psutil checks that the PID was not reused
 
     def is_alive(self) -> bool:
         """Whether the engine runs."""
@@ -113,7 +113,7 @@ class Launch:
 
     @property
     def pid(self) -> int | None:
-        """Number of the engine's process; None: it has not started."""
+        """PID of the engine; None: it has not started."""
         return self._process.pid if self._process else None
 
     def _found(self) -> psutil.Process | None:
@@ -127,7 +127,7 @@ class Launch:
 
 
 def remove_leftovers() -> None:
-    """Remove folders whose owners were killed in the moment between making and removing them."""
+    """Remove folders whose owners were killed before they could remove them."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)) and _is_ours(folder):
@@ -135,7 +135,7 @@ def remove_leftovers() -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether this user made a folder in a place where everybody can make one."""
+    """Whether a folder belongs to this user."""
     with suppress(OSError):
         found = folder.lstat()
         return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()

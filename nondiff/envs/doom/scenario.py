@@ -1,12 +1,12 @@
-"""The scenarios, and what can be done in them."""
+"""The scenarios and their actions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-TIC_RATE = 35  # [Hz], of the game's clock
+TIC_RATE = 35  # [Hz] of the game's clock
 Buttons = tuple[int, int, int]
-# Which of a scenario's three buttons an action holds down: left, right, attack.
+# The buttons that an action holds down: left, right, attack.
 ONE_AT_A_TIME: dict[str, Buttons] = {
     "wait": (0, 0, 0),
     "left": (1, 0, 0),
@@ -18,13 +18,13 @@ MOVING_ATTACKS: dict[str, Buttons] = {"left and attack": (1, 0, 1), "right and a
 
 @dataclass(frozen=True)
 class Scenario:
-    """A scenario that ViZDoom ships, with its own rewards and length.
+    """A scenario included in ViZDoom, with its own rewards and length.
 
     Args:
-        config: its configuration, in ViZDoom's folder of scenarios.
-        buttons: left, right and attack, in the names of that file.
-        actions: the names of the actions, and the buttons that each holds down.
-        tics: of an episode, at most, as that file has it.
+        config: its configuration file in ViZDoom's scenarios folder.
+        buttons: ViZDoom's names of the buttons left, right and attack.
+        actions: the buttons that each action holds down, by the action's name.
+        tics: maximum length of an episode, as in the configuration file.
     """
 
     config: str
@@ -36,7 +36,7 @@ class Scenario:
 BASIC = Scenario(
     "basic.cfg", ("MOVE_LEFT", "MOVE_RIGHT", "ATTACK"), ONE_AT_A_TIME | MOVING_ATTACKS, tics=300
 )
-# Who turns while shooting misses.
+# No combined actions: shots miss while turning.
 DEFEND_THE_CENTER = Scenario(
     "defend_the_center.cfg", ("TURN_LEFT", "TURN_RIGHT", "ATTACK"), ONE_AT_A_TIME, tics=2100
 )

@@ -1,4 +1,4 @@
-"""OpAmp: the sizes of an operational amplifier for a request, by ngspice."""
+"""OpAmp: size an operational amplifier to meet a request, simulated by ngspice."""
 
 from nondiff.gym.family import Family
 from nondiff.requirements import Need

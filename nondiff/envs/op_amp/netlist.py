@@ -1,10 +1,10 @@
-"""The circuit: a two-stage Miller op-amp with transistor models of our own.
+"""The circuit: a two-stage Miller op-amp with generic transistor models.
 
 The topology is that of Allen and Holberg, CMOS Analog Circuit Design (2002), section 6.3, and of
 AutoCkt (Settaluri et al. 2020, arXiv:2001.01808), figure 5: an NMOS pair (m1, m2) with a mirror
 (m3, m4) as its load and a tail (m5); a PMOS driver (m6) with a sink (m7); a diode (m8) that sets
 the currents of tail and sink; and the compensation capacitor. The models are Level 1 (Shichman and
-Hodges 1968), with round numbers of a 0.5 um process and of no foundry.
+Hodges 1968), with round numbers typical of a 0.5 um process, not those of a foundry.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ COMMON_MODE = 1.25  # [V] at the inputs
 BIAS_CURRENT = 10e-6  # [A] into the diode m8
 LOAD = 4e-12  # [F] at the output
 LENGTH = 0.5e-6  # [m] of every channel
-DRAIN = 1.0e-6  # [m] length of a drain's and a source's diffusion
+DRAIN = 1.0e-6  # [m] length of drain and source diffusions
 
 
 @dataclass(frozen=True)
 class Size:
-    """What a designer chooses: a width [m] or a capacitance [F], within bounds."""
+    """The unit and the bounds of a design variable: a width [m] or a capacitance [F]."""
 
     unit: str
     least: float
@@ -50,11 +50,11 @@ PMOS = (
     "cj=0.6m cjsw=0.35n mj=0.45 mjsw=0.3 pb=0.9"
 )
 FIRST_FREQUENCY, LAST_FREQUENCY = 1.0, 10e9  # [Hz] of the analysis
-PER_DECADE = 20  # frequencies
+PER_DECADE = 20  # frequencies per decade
 
-# Tight, so that specs are smooth in the sizes and Kirchhoff's laws hold.
+# Tight tolerances, so that specs are smooth in the sizes and Kirchhoff's laws hold.
 OPTIONS = "reltol=1e-6 abstol=1e-14 vntol=1e-9"
-# Where Newton's iteration begins; without it one design in ten needs a detour in gmin. [V]
+# [V] initial guess of Newton's method; without it one design in ten needs gmin stepping.
 NODESET = {
     "out": COMMON_MODE,
     "fb": COMMON_MODE,
@@ -67,11 +67,10 @@ NODESET = {
 
 
 def circuit(sizes: Sequence[float]) -> str:
-    """The netlist of sizes (7,), in the order and the units of `SIZES`.
+    """Write the netlist for sizes (7,), in the order and units of `SIZES`.
 
-    The output is fed back to the inverting input for direct current alone, by an inductor and a
-    capacitor without a share in the signal, so that the amplifier is at its operating point
-    whatever its offset, and open for the analysis.
+    A huge inductor and capacitor feed the output back to the inverting input at DC only. So the
+    amplifier is at its operating point whatever its offset, and open-loop in the AC analysis.
     """
     values = " ".join(f"{name}={float(value)!r}" for name, value in zip(SIZES, sizes, strict=True))
     nodes = " ".join(f"v({node})={volt}" for node, volt in NODESET.items())

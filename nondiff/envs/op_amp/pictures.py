@@ -1,4 +1,4 @@
-"""Pictures of a design: its Bode plot beside that of the first one, and what is requested."""
+"""Draw the Bode plots of the initial and the current design, and the request."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from nondiff.processes.sandbox import CallFailed, Limits, find_program, run_once
 Array = NDArray[np.float64]
 
 START, FOUND, WANTED = "#8c8c8c", "#0072b2", "#d55e00"
-DECIBELS, DEGREES = (-60, 110), (-270, 10)  # drawn
-LOWEST = (1, 30)  # [Hz] between which the requested gain is drawn
+DECIBELS, DEGREES = (-60, 110), (-270, 10)  # limits of the axes
+LOWEST = (1, 30)  # [Hz] of the line that shows the requested gain
 NETLIST, CURVES = "one.cir", "bode.txt"
 LIMITS = Limits(timeout=10.0)
-KEPT = 8  # curves
+KEPT = 8  # cached curves
 
 
 def draw_bode(axes: Any, start: Array, found: Array | None, request: Array) -> None:
     """Draw gain and phase of two designs against frequency.
 
     Args:
-        axes: two of matplotlib, of gain and phase.
-        start: (11,) the first state.
-        found: (11,) the present one; NaN where the simulation failed; None: there is none yet.
+        axes: two matplotlib axes, for gain and phase.
+        start: (11,) the initial state.
+        found: (11,) the current state; NaN if the simulation failed; None: there is none yet.
         request: (4,) gain [dB], log10 of the unity-gain frequency [Hz], phase margin [degree],
             log10 of the power [W].
     """
@@ -48,7 +48,9 @@ def draw_bode(axes: Any, start: Array, found: Array | None, request: Array) -> N
     axes[0].legend(fontsize=8, loc="lower left")
     axes[1].set_ylabel("phase [degree]")
     axes[1].set_xlabel("frequency [Hz]")
-    axes[1].xaxis.set_major_formatter(EngFormatter(sep=" "))  # no powers, which are mathematics
+    axes[1].xaxis.set_major_formatter(
+        EngFormatter(sep=" ")
+    )  # avoids powers of ten, which need math text
 
 
 def _draw_request(axes: Any, request: Array) -> None:
@@ -65,7 +67,7 @@ def _draw_request(axes: Any, request: Array) -> None:
 def _draw_design(axes: Any, design: Array, color: str, label: str) -> None:
     try:
         frequency, decibel, degree = bode(tuple(design[: len(SIZES)].tolist()))
-    except CallFailed:  # though it was measured before
+    except CallFailed:  # although it was measured before
         return
     axes[0].semilogx(frequency, decibel, color=color, label=label)
     axes[1].semilogx(frequency, degree, color=color)
@@ -73,10 +75,10 @@ def _draw_design(axes: Any, design: Array, color: str, label: str) -> None:
 
 @lru_cache(KEPT)
 def bode(position: tuple[float, ...]) -> tuple[Array, Array, Array]:
-    """Frequencies [Hz], gain [dB] and phase [degree] of a design (7,), by an ngspice of its own.
+    """Simulate the frequencies [Hz], gain [dB] and phase [degree] of a design (7,) by ngspice.
 
     Raises:
-        CallFailed: it answers nothing.
+        CallFailed: ngspice gave no curves.
     """
     control = f".control\n{MEASURES}wrdata {CURVES} decibel degree\n.endc\n.end\n"
     text = circuit(physical(np.array(position)).tolist()).replace(".end\n", control)

@@ -1,4 +1,4 @@
-"""Talks to ngspice, which stays running and measures one design after another."""
+"""Measure designs with a persistent ngspice process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nondiff.processes.sandbox import CallFailed, Limits, PersistentProcess, fin
 Vector = NDArray[np.float64]
 
 SPECS = ("gain", "unity-gain frequency", "phase margin", "power")
-# What a working simulation of this circuit can't exceed, in dB, Hz, degrees and W.
+# Plausible ranges of the specs [dB, Hz, degree, W]; values outside are invalid output.
 RANGES = (
     (0.0, 200.0),
     (FIRST_FREQUENCY, LAST_FREQUENCY),
@@ -32,10 +32,10 @@ RANGES = (
 )
 END = "end of the answer"
 NETLIST = "op_amp.cir"
-MOST_CALLS = 5_000  # of a process, which loses some kilobytes in each
+MOST_CALLS = 5_000  # per process, which leaks some kilobytes per call
 ANSWER = re.compile(r"^(\S+) = (\S+)\s*$", re.MULTILINE)
 
-# `meas` interpolates between frequencies; what it does not find is missing, whatever the exit code.
+# `meas` interpolates between frequencies; a result that it can't find is missing from the output.
 MEASURES = f"""op
 let supply = -i(vdd)
 print supply
@@ -51,18 +51,18 @@ print unity turn
 
 
 class Simulator:
-    """Measures designs by one supervised ngspice, which is started when it is needed.
+    """Measures designs with a supervised ngspice process, started on demand.
 
-    The circuit is parsed anew in each call (`reset`). To alter the values of one that stays is no
-    faster, and it keeps the order of pivots of its first values, and with it last bits that depend
-    on the past.
+    Each call parses the circuit again (`reset`). Altering the values of a parsed circuit is no
+    faster, and it would keep the pivot order of its first values, so that the last bits of results
+    would depend on earlier calls.
 
     Args:
-        limits: of the process; the timeout is that of a call.
-        netlist: what is simulated, with the parameters `SIZES`; None: `circuit`.
+        limits: resource limits; the timeout applies to each call.
+        netlist: the netlist to simulate, with the parameters `SIZES`; None: `circuit`.
 
     Raises:
-        MissingDependencyError: ngspice is not installed; the message says how to get it.
+        MissingDependencyError: ngspice is not installed; the message says how to install it.
     """
 
     def __init__(self, limits: Limits | None = None, netlist: str | None = None) -> None:
@@ -77,14 +77,14 @@ class Simulator:
         """Measure a design.
 
         Args:
-            sizes: (7,) in the order and the units of `SIZES`.
+            sizes: (7,) in the order and units of `SIZES`.
 
         Returns:
             (4,) gain [dB], unity-gain frequency [Hz], phase margin [degree], power [W].
 
         Raises:
             CallFailed: an invalid input, which is not run; no operating point (nonconvergence); no
-                unity-gain frequency, or a value out of `RANGES` (invalid output); or what
+                unity-gain frequency, or a value out of `RANGES` (invalid output); also whatever
                 `PersistentProcess.ask` raises.
         """
         check_sizes(sizes)
@@ -100,7 +100,7 @@ class Simulator:
 
 
 def request(sizes: Sequence[float] | Vector) -> str:
-    """What ngspice is told, for sizes (7,)."""
+    """The ngspice commands that measure sizes (7,)."""
     values = [
         f"alterparam {name}={float(value)!r}" for name, value in zip(SIZES, sizes, strict=True)
     ]
@@ -108,9 +108,9 @@ def request(sizes: Sequence[float] | Vector) -> str:
 
 
 def check_sizes(sizes: Sequence[float] | Vector) -> None:
-    """Refuse sizes (7,) that the models are not meant for."""
+    """Require sizes (7,) within the bounds of `SIZES`."""
     for value, (name, size) in zip(sizes, SIZES.items(), strict=True):
-        slack = 1e-9 * size.most  # of rounding
+        slack = 1e-9 * size.most  # for rounding
         if not size.least - slack <= value <= size.most + slack:
             raise CallFailed(
                 "invalid input",
@@ -119,10 +119,10 @@ def check_sizes(sizes: Sequence[float] | Vector) -> None:
 
 
 def read_specs(answer: str) -> Vector:
-    """The specs (4,) in an answer of ngspice.
+    """Parse the specs (4,) from the output of ngspice.
 
     Raises:
-        CallFailed: it holds no operating point, no unity-gain frequency, or a value out of range.
+        CallFailed: no operating point, no unity-gain frequency, or a value out of range.
     """
     found = dict(ANSWER.findall(answer))
     if "supply" not in found:

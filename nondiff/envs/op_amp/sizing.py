@@ -1,4 +1,4 @@
-"""Sizes as a policy moves them: logarithms between the bounds, from -1 to 1."""
+"""Positions of sizes: log sizes scaled from their bounds to [-1, 1], as policies see them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ _MOST = np.log([size.most for size in SIZES.values()])
 
 
 def physical(position: Array) -> Array:
-    """The sizes (..., 7), in the units of `SIZES`, of positions (..., 7) in [-1, 1]."""
+    """Convert positions (..., 7) in [-1, 1] to sizes (..., 7) in the units of `SIZES`."""
     sizes: Array = np.exp((_LEAST + _MOST) / 2 + position * (_MOST - _LEAST) / 2)
     return sizes

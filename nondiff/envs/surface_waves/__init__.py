@@ -1,4 +1,4 @@
-"""Rayleigh waves at the surface of a layered ground: from phase velocities to shear velocities."""
+"""SurfaceWaves: invert Rayleigh-wave dispersion curves for shear velocities of the ground."""
 
 from nondiff.gym.family import Family
 from nondiff.requirements import Need

@@ -1,8 +1,8 @@
 """Rayleigh phase velocities by disba, and their derivatives by the implicit function theorem.
 
-disba is a Python port of surf96 (Herrmann 2013,
-Computer Programs in Seismology, doi:10.1785/0220110096); its own sensitivity kernels are finite
-differences with a coarse step and are not used.
+disba is a Python port of surf96 (Herrmann 2013, Computer Programs in Seismology,
+doi:10.1785/0220110096). Its own sensitivity kernels are finite differences with a coarse step and
+are not used.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ except ImportError as error:
 Array = NDArray[np.float64]
 
 FUNDAMENTAL_MODE, PHASE_VELOCITY, DUNKIN = 0, 0, 2
-# [km/s] between trial velocities of the root search; the next where the one before finds nothing,
-# as where two modes lie so close that it steps over both.
+# [km/s] between trial velocities of the root search. The second is tried if the first finds no
+# root, such as when it steps over two close modes.
 ROOT_STEPS = (0.001, 0.0002)
-SLOWEST, FASTEST = 0.01, 10.0  # [km/s] disba takes slower for a liquid; faster is no rock
+SLOWEST, FASTEST = 0.01, 10.0  # [km/s]; disba takes slower layers for liquids; no rock is faster
 SOLID_SURFACE = -1  # disba's flag for a model without a water layer
-PHASE_STEP, BRANCH_STEP = 3e-5, 1e-3  # of central differences, on the two scales of F
+PHASE_STEP, BRANCH_STEP = 3e-5, 1e-3  # steps of central differences, on the two scales of F
 LEAST_STEP, MOST_STEP = 1e-7, 1e-4
-MINORS = 5  # second-order minors that a layer's matrix carries from its bottom to its top
+MINORS = 5  # second-order minors, which a layer's matrix propagates from bottom to top
 
-VP_OVER_VS = 2.0  # a Poisson's ratio of 1/3
+VP_OVER_VS = 2.0  # Poisson's ratio 1/3
 GARDNER = 1.74, 0.25  # density [g/cm3] = 1.74 vp^0.25, vp [km/s] (Gardner et al. 1974, eq. 2)
 
 
 def phase_velocities(periods: Array, thickness: Array, vs: Array) -> Array:
-    """Phase velocities of the fundamental Rayleigh mode.
+    """Compute phase velocities of the fundamental Rayleigh mode.
 
     Args:
-        periods: (k,) [s], ascending.
-        thickness: (n,) of the layers [km]; the last is the half-space, whose own is not read.
+        periods: (k,) ascending [s].
+        thickness: (n,) thicknesses of the layers [km]; the last, the half-space, is ignored.
         vs: (n,) shear velocities [km/s].
 
     Returns:
-        (k,) [km/s]; all NaN if a velocity is not within `SLOWEST` and `FASTEST`, or the search
-        finds no root.
+        (k,) [km/s]; all NaN if a shear velocity is not between `SLOWEST` and `FASTEST`, or the
+        search finds no root.
     """
     if not ((vs > SLOWEST) & (vs < FASTEST)).all():
         return np.full(len(periods), np.nan)
@@ -70,7 +70,7 @@ def _searched(
 
 
 def of_shear_velocity(vs: Array) -> tuple[Array, Array]:
-    """Compressional velocities [km/s] and densities [g/cm3] of shear velocities [km/s]."""
+    """Compressional velocities [km/s] and densities [g/cm3] from shear velocities [km/s]."""
     vp = VP_OVER_VS * vs
     return vp, GARDNER[0] * vp ** GARDNER[1]
 
@@ -79,16 +79,16 @@ def sensitivities(periods: Array, thickness: Array, vs: Array, velocities: Array
     """Derivatives (k, n) of the phase velocities with respect to the shear velocities.
 
     By the implicit function theorem: the dispersion function F(c, vs) is zero along the curve, so
-    dc/dvs = -(dF/dvs) / (dF/dc). F is a product of one matrix a layer (Dunkin 1965,
-    doi:10.1785/BSSA0550020335), from the half-space up, so that its derivative with respect to a
-    layer is a row vector from below, that layer's derivative, and a column vector from above: a
-    few times cheaper than the root search. disba's own functions give the matrices.
+    dc/dvs = -(dF/dvs) / (dF/dc). F is a product of one matrix per layer, from the half-space up
+    (Dunkin 1965, doi:10.1785/BSSA0550020335). So its derivative with respect to a layer is a row
+    vector from below times that layer's derivative times a column vector from above, which is a few
+    times cheaper than the root search. disba's own functions compute the matrices.
 
     Args:
         periods: (k,) [s].
         thickness: (n,) [km].
         vs: (n,) [km/s].
-        velocities: (k,) [km/s] roots, as `phase_velocities` gave them.
+        velocities: (k,) phase velocities from `phase_velocities` [km/s].
     """
     slopes: Array = _sensitivities(periods, thickness, vs, velocities)
     return slopes
@@ -106,7 +106,7 @@ def _sensitivities(periods, thickness, vs, velocities):  # type: ignore[no-untyp
         omega, c = 2 * np.pi / periods[k], velocities[k]
         step = _step(c, omega, thickness, vs)
         dc = step * c
-        # disba stops within 1e-6 of the root: a parabola through three points finds it.
+        # disba stops within 1e-6 of the root; a parabola through three points refines it.
         low = _from_below(c - dc, omega, thickness, vs, layers, growth, below, below_log)
         low_log = below_log[0]
         high = _from_below(c + dc, omega, thickness, vs, layers, growth, below, below_log)
@@ -134,10 +134,10 @@ def _sensitivities(periods, thickness, vs, velocities):  # type: ignore[no-untyp
 
 @njit(cache=True)
 def _step(c, omega, thickness, vs):  # type: ignore[no-untyped-def]
-    """The relative step of differences.
+    """The relative step of the central differences.
 
-    F grows as the exponential of wavenumber times depth, and has branch points where c is the
-    half-space's vs or vp: the step is a small share of the scale of either.
+    F grows exponentially with wavenumber times depth, and has branch points where c equals vs or vp
+    of the half-space; the step is a small fraction of either scale.
     """
     growing = PHASE_STEP / (omega / c * thickness[:-1].sum())
     to_branch = BRANCH_STEP * min(abs(c / vs[-1] - 1), abs(c / (VP_OVER_VS * vs[-1]) - 1))
@@ -148,9 +148,10 @@ def _step(c, omega, thickness, vs):  # type: ignore[no-untyped-def]
 def _from_below(  # type: ignore[no-untyped-def]
     c, omega, thickness, vs, layers, growth, below, below_log
 ):
-    """F over exp(below_log[0]); fills the layers' matrices and the rows between them.
+    """Compute F / exp(below_log[0]); fill the layers' matrices and the row vectors between them.
 
-    Rows are normalised, their scales kept as logarithms; below[m] is the row at the top of layer m.
+    Rows are normalized, with their log scales in below_log; below[m] is the row at the top of layer
+    m.
     """
     n = len(vs)
     _half_space(c, omega, vs[n - 1], below[n - 1])
@@ -172,7 +173,7 @@ def _from_below(  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _from_above(layers, growth, above, above_log):  # type: ignore[no-untyped-def]
-    """Fills the columns that the layers make of the free surface; above[m] is that on layer m."""
+    """Fill the column vectors from the free surface down; above[m] is the one on top of layer m."""
     above[0] = 0.0
     above[0, 0], above_log[0] = 1.0, 0.0
     for m in range(len(layers)):
@@ -192,7 +193,7 @@ def _from_above(layers, growth, above, above_log):  # type: ignore[no-untyped-de
 def _by_layer(  # type: ignore[no-untyped-def]
     m, c, omega, thickness, vs, step, growth, row, column, changed
 ):
-    """dF/dvs of layer m, between a row from below and a column from above, without its growth."""
+    """Compute dF/dvs of layer m from the row below and the column above, without its growth."""
     dvs, total = step * vs[m], 0.0
     more, less = changed[0], changed[1]
     if m == len(vs) - 1:
@@ -211,10 +212,10 @@ def _by_layer(  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _layer(c, omega, d, vs, matrix):  # type: ignore[no-untyped-def]
-    """Fills the matrix (5, 5) of a layer, by disba's `var` and `dnka`; returns its growth.
+    """Fill the matrix (5, 5) of a layer by disba's `var` and `dnka`; returns its growth.
 
-    disba divides the matrix by the exponential of that growth, which has an infinite slope where c
-    is the layer's own vs or vp; the matrix itself is smooth there.
+    disba divides the matrix by exp(growth), whose slope is infinite where c equals vs or vp of the
+    layer; the matrix itself is smooth there.
     """
     vp = VP_OVER_VS * vs
     wavenumber = omega / c
@@ -231,7 +232,7 @@ def _layer(c, omega, d, vs, matrix):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _half_space(c, omega, vs, row):  # type: ignore[no-untyped-def]
-    """Fills the row (5,) that the half-space hands up; no wave grows with depth in it."""
+    """Fill the row (5,) of the half-space, in which all waves decay with depth."""
     vp = VP_OVER_VS * vs
     density = GARDNER[0] * vp ** GARDNER[1]
     squared = (omega / c) ** 2

@@ -1,7 +1,7 @@
-"""Dual numbers: batches of numbers that carry their derivatives through any code.
+"""Dual numbers: batches of numbers that propagate their derivatives through arithmetic.
 
 Forward-mode automatic differentiation by operator overloading (Griewank and Walther 2008,
-"Evaluating Derivatives", section 6.1), for code written for single numbers with branches.
+"Evaluating Derivatives", section 6.1), for code with branches, written for single numbers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 class Dual:
     """A batch of numbers and their derivatives.
 
-    A comparison on which the batch is not of one mind raises `MixedError`.
+    A comparison that holds for only a part of the batch raises `MixedError`.
 
     Args:
         value: (b,).
@@ -27,7 +27,7 @@ class Dual:
     """
 
     __slots__ = ("tangent", "value")
-    __array_ufunc__ = None  # numpy's numbers and arrays leave their arithmetic with this to it
+    __array_ufunc__ = None  # numpy defers to the operators of this class
 
     def __init__(self, value: Array, tangent: Array) -> None:
         self.value = value
@@ -35,13 +35,13 @@ class Dual:
 
     @classmethod
     def seed(cls, value: Array, variable: int, variables: int) -> Dual:
-        """A variable itself."""
+        """Make the dual number of an independent variable, with derivative 1."""
         tangent = np.zeros((variables, len(value)))
         tangent[variable] = 1.0
         return cls(value, tangent)
 
     def take(self, rows: Mask) -> Dual:
-        """Some of the batch."""
+        """Select a part of the batch."""
         return Dual(self.value[rows], self.tangent[:, rows])
 
     def __neg__(self) -> Dual:
@@ -95,7 +95,7 @@ class Dual:
 
 
 class MixedError(Exception):
-    """A comparison holds for some of a batch only: for `holds` (b,)."""
+    """A comparison holds for only a part of a batch, flagged by `holds` (b,)."""
 
     def __init__(self, holds: Mask) -> None:
         super().__init__("the batch takes both branches")
@@ -111,7 +111,7 @@ def _of_one_mind(holds: Mask) -> bool:
 
 
 def plain(number: Any) -> Any:
-    """The values (b,) of a dual number; any other as it is."""
+    """The values (b,) of a dual number; any other number is returned unchanged."""
     return number.value if isinstance(number, Dual) else number
 
 
@@ -122,7 +122,7 @@ def _chain(inner: Dual, value: Array, slope: Array) -> Dual:
 def function(
     value: Callable[[Any], Any], slope: Callable[[Array, Array], Array]
 ) -> Callable[[Any], Any]:
-    """A function of a dual or a plain number, with its slope at (x, value)."""
+    """Extend a function to dual numbers, given its slope at (x, value)."""
 
     def of(x: Any) -> Any:
         if not isinstance(x, Dual):
@@ -134,7 +134,7 @@ def function(
 
 
 def branching(code: Callable[..., Any]) -> Callable[..., Any]:
-    """Runs a function of one batch or more on the parts of them that take the same branches."""
+    """Wrap code with branches: split the batch until each part takes the same branches."""
 
     def run(*arguments: Any) -> Any:
         try:
@@ -161,7 +161,7 @@ def _take(argument: Any, rows: Mask) -> Any:
 
 
 def _join(holds: Mask, where: Any, elsewhere: Any) -> Any:
-    """One batch of two parts; a plain number stands for a batch of it."""
+    """Join two parts of a batch; a plain number is broadcast over its part."""
     value = np.empty(len(holds))
     value[holds], value[~holds] = plain(where), plain(elsewhere)
     duals = [part for part in (where, elsewhere) if isinstance(part, Dual)]

@@ -1,9 +1,8 @@
-"""Derivatives of the phase velocities by operator overloading through disba's own source.
+"""Derivatives of phase velocities by operator overloading through disba's own source.
 
-Forward mode: numbers that carry their derivatives (dual numbers) pass through the bytecode of
-disba's Dunkin dispersion function, which is not changed in any way. Only the names that it looks up
-mean something else: numpy's functions take dual numbers, and the functions that it calls are its
-own again, rebuilt in the same manner.
+Forward-mode automatic differentiation: dual numbers pass through the unchanged bytecode of disba's
+Dunkin dispersion function. Only the globals of that function differ: numpy's functions are replaced
+by versions for dual numbers, and the disba functions that it calls are rebuilt in the same way.
 """
 
 from __future__ import annotations
@@ -23,23 +22,23 @@ from nondiff.envs.surface_waves.dual_numbers import Dual, branching, function, p
 
 Array = NDArray[np.float64]
 
-NEARNESS = 2e-6  # of disba's roots, as a share of them: it stops within half of it
-WIDENINGS = 20  # of that, each to twice the width, in search of a change of sign
-HALVINGS = 60  # more than the bits of a double
+NEARNESS = 2e-6  # relative width of the first bracket; disba stops within half of it
+WIDENINGS = 20  # doublings of the bracket, in search of a change of sign
+HALVINGS = 60  # bisection steps, more than a double has bits
 
 
 def dual_sensitivities(periods: Array, thickness: Array, vs: Array, velocities: Array) -> Array:
     """Derivatives (m, k, n) of the phase velocities with respect to the shear velocities.
 
-    By the implicit function theorem dc/dvs = -(dF/dvs) / (dF/dc), as `sensitivities` does; but F
-    and its derivatives are disba's `dltar4` on dual numbers, without a formula of ours, at roots
-    refined by `polish`.
+    By the implicit function theorem, dc/dvs = -(dF/dvs) / (dF/dc), as in `sensitivities`. Here F
+    and its derivatives come from disba's `dltar4` on dual numbers, without hand-written formulas,
+    at roots refined by `polish`.
 
     Args:
         periods: (k,) [s].
         thickness: (n,) [km].
-        vs: (m, n) [km/s] models.
-        velocities: (m, k) [km/s] their roots, as `phase_velocities` gave them.
+        vs: (m, n) shear velocities of m models [km/s].
+        velocities: (m, k) phase velocities from `phase_velocities` [km/s].
     """
     (models, layers), count = vs.shape, len(periods)
     if models == 0:
@@ -61,9 +60,9 @@ def dual_sensitivities(periods: Array, thickness: Array, vs: Array, velocities: 
 
 
 def polish(periods: Array, thickness: Array, vs: Array, velocities: Array) -> Array:
-    """The roots (m, k) [km/s] of disba's dispersion function nearest to disba's, to a double.
+    """Refine disba's roots (m, k) [km/s] to double precision.
 
-    By bisection on its sign; NaN where it does not change near one.
+    By bisection on the sign of its dispersion function; NaN if the sign does not change nearby.
     """
     roots: Array = _polish(periods, thickness, vs, velocities, *of_shear_velocity(vs))
     return roots
@@ -101,11 +100,11 @@ def _polish(periods, thickness, vs, velocities, vp, density):  # type: ignore[no
 
 
 def _constant_max(a: Any, b: Any) -> Any:
-    """Python's `max` of two, entry by entry, as a constant.
+    """The element-wise `max` of two numbers, with zero derivatives.
 
-    disba scales F by the largest minor, and its roots are those of F on any scale. Where a mode is
-    trapped under layers in which it dies away, the scaled F is a step between two doubles, and the
-    derivatives of the scale would drown those of F: it has none.
+    disba divides F by the largest minor; the scale does not change the roots. If a mode is trapped
+    under layers in which it decays, the scaled F is a step between two doubles, and the derivatives
+    of the scale would dominate those of F. So the scale is treated as a constant.
     """
     larger = np.maximum(plain(a), plain(b))
     duals = [number for number in (a, b) if isinstance(number, Dual)]
@@ -113,7 +112,7 @@ def _constant_max(a: Any, b: Any) -> Any:
 
 
 NUMPY_FOR_DUALS = types.SimpleNamespace(
-    float64=object,  # what disba makes arrays of, which here are to hold dual numbers
+    float64=object,  # the dtype of disba's arrays, which must hold dual numbers
     zeros=np.zeros,
     sqrt=function(np.sqrt, lambda x, root: 0.5 / root),
     exp=function(np.exp, lambda x, power: power),
@@ -125,7 +124,7 @@ NUMPY_FOR_DUALS = types.SimpleNamespace(
 
 
 def _rebuilt(jitted: Any, **functions: Any) -> Callable[..., Any]:
-    """A function of disba, its code unchanged, where names that it looks up mean other things."""
+    """A disba function with unchanged code and replaced globals."""
     return types.FunctionType(
         jitted.py_func.__code__, {"np": NUMPY_FOR_DUALS, "max": _constant_max, **functions}
     )

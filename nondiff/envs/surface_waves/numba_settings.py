@@ -1,6 +1,6 @@
-"""Refuses settings of numba in the working folder; imported before numba.
+"""Refuse a numba settings file in the working folder; import this module before numba.
 
-numba would take from them a folder of compiled functions, which it unpickles.
+The file can name a cache folder of compiled functions, which numba unpickles.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures of an inversion: the true and the recovered ground, and the curves of both."""
+"""Draw an inversion: the true and the recovered model, and their dispersion curves."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 TRUE, RECOVERED = "#8c8c8c", "#d55e00"
-BELOW = 1.3  # depth drawn, over that of the half-space's top
-PER_KM = 1000  # [m]
+BELOW = 1.3  # drawn depth relative to the top of the half-space
+PER_KM = 1000  # [m/km]
 
 
 def draw_ground(
@@ -25,11 +25,11 @@ def draw_ground(
     """Draw shear velocities against depth, with the prior's 95 % range.
 
     Args:
-        axes: of matplotlib.
+        axes: matplotlib axes.
         thickness: (layers,) [km], the half-space last.
-        models: the "true" and the "recovered" one, (layers,) [km/s]; None: there is none.
-        deviation: of the prior on the logarithm of vs.
-        mean_vs: (layers,) [km/s] of the prior.
+        models: the "true" and the "recovered" model, (layers,) [km/s]; None: there is none.
+        deviation: standard deviation of the prior on log vs.
+        mean_vs: (layers,) mean of the prior [km/s].
     """
     tops = np.cumsum(thickness) - thickness
     edges = PER_KM * np.append(tops, BELOW * tops[-1])
@@ -51,14 +51,14 @@ def draw_ground(
 def draw_curves(
     axes: Any, periods: Array, measured: Array, outcome: Array | None, noise: float
 ) -> None:
-    """Draw measured phase velocities with bars of one deviation, and the recovered model's.
+    """Draw measured phase velocities with one-sigma error bars, and those of the recovered model.
 
     Args:
-        axes: of matplotlib.
+        axes: matplotlib axes.
         periods: (k,) [s].
         measured: (k,) [km/s].
-        outcome: (k,) [km/s]; NaN where the model has no curve; None: there is no model.
-        noise: deviation of a measurement, as a share of it.
+        outcome: (k,) [km/s]; NaN if the model has no curve; None: there is no model.
+        noise: relative standard deviation of a measurement.
     """
     bars = PER_KM * noise * measured
     axes.errorbar(

@@ -1,4 +1,4 @@
-"""SurfaceWaves: from noisy Rayleigh phase velocities to a layered shear-velocity model."""
+"""SurfaceWaves: invert noisy Rayleigh phase velocities for a layered shear-velocity model."""
 
 from __future__ import annotations
 
@@ -18,38 +18,39 @@ from nondiff.envs.surface_waves.duals import dual_sensitivities
 from nondiff.errors import InvalidOptionError
 
 Array = NDArray[np.float64]
-Pool = Literal["training", "held-out"]
+ContextPool = Literal["training", "held-out"]
 
-POOLS = {"training": (4096, 1), "held-out": (512, 2)}  # curves, and the seed they are drawn with
-SIZES = (6, 10)  # layers
+POOLS = {"training": (4096, 1), "held-out": (512, 2)}  # number of curves, and their seed
+SIZES = (6, 10)  # numbers of layers
 PERIODS = np.geomspace(1 / 40, 1 / 1.5, 20)  # [s]
-NOISE = 0.01  # deviation of a measured velocity, as a share of it
-DEPTH = 0.06  # [km] of the half-space's top
-GROWTH = 1.25  # thickness of a layer over that of the one above
+NOISE = 0.01  # relative standard deviation of a measured velocity
+DEPTH = 0.06  # [km] of the top of the half-space
+GROWTH = 1.25  # ratio of a layer's thickness to that of the one above
 SURFACE_VS, DEEP_VS = 0.2, 0.65  # [km/s] mean profile at the surface and at DEPTH
-DEVIATION = 0.35  # of the logarithm of vs
-CORRELATION = 0.8  # e-folding length, in logarithm of depth
-DEPTH_OFFSET = 0.002  # [km] keeps that logarithm finite
-REACH = 4.0  # deviations of the prior that an action of 1 stands for
+DEVIATION = 0.35  # standard deviation of the prior on log vs
+CORRELATION = 0.8  # length scale of the prior, in log depth
+DEPTH_OFFSET = 0.002  # [km] keeps log depth finite
+REACH = 4.0  # an action of 1, in standard deviations of the prior
 FAILURE = -50.0
-BATCH = 64  # models whose dual numbers are carried at once, which a processor's cache holds
+BATCH = 64  # models per pass of dual numbers, which fit into a CPU cache
 
 
 class SurfaceWaves(BlackBox):
     """Find the shear velocities under a site from its Rayleigh-wave dispersion curve.
 
-    One step: the observation is the measured curve (20,), as deviations from the prior's; the
-    action (layers,) is the logarithm of the shear velocity of each layer over the prior mean's, in
-    units of `REACH` prior deviations; the reward is minus the misfit, the root mean square residual
-    in units of the noise, so that the truth scores about -1. A model without a dispersion curve is
-    a failure and scores `FAILURE`.
+    Episodes have one step. The observation (20,) is the measured curve, as a log ratio to the curve
+    of the prior mean in units of `DEVIATION`. The action (layers,) is the log ratio of each layer's
+    shear velocity to the prior mean, in units of `REACH` standard deviations of the prior. The
+    reward is minus the misfit: the root mean square residual in units of the noise, so the true
+    model scores about -1. A model without a dispersion curve is a failure with the reward
+    `FAILURE`.
 
-    The ground: flat layers over a half-space, thicknesses fixed and growing with depth, vp and
-    density tied to vs (`dispersion.py`). The prior on vs is log-normal and smooth in log depth.
+    The ground has flat layers over a half-space. Thicknesses are fixed and grow with depth; vp and
+    density follow from vs (`dispersion.py`). The prior on vs is log-normal and smooth in log depth.
 
     Args:
-        layers: 6 or 10, the half-space included.
-        pool: "training" or "held-out", the fixed measured curves from which episodes draw.
+        layers: 6 or 10, including the half-space.
+        pool: "training" or "held-out": the fixed measured curves from which episodes sample.
 
     Raises:
         InvalidOptionError: an argument outside these choices.
@@ -62,7 +63,7 @@ class SurfaceWaves(BlackBox):
     jacobian_cost = 1
     twin_cost = 1  # it runs disba
 
-    def __init__(self, layers: int = 10, pool: Pool = "training") -> None:
+    def __init__(self, layers: int = 10, pool: ContextPool = "training") -> None:
         if layers not in SIZES:
             raise InvalidOptionError(f"layers must be one of {SIZES}, not {layers!r}")
         if pool not in POOLS:
@@ -75,21 +76,21 @@ class SurfaceWaves(BlackBox):
         self.observation_space = spaces.Box(-20.0, 20.0, (len(PERIODS),), np.float32)
 
     def pool(self) -> Start:
-        """All measured curves: contexts (curves, 20) of phase velocities [km/s]."""
+        """All measured curves, as contexts (curves, 20) of phase velocities [km/s]."""
         return Start(np.zeros((len(self._pool[0]), 0)), self._pool[0].copy())
 
     def true_models(self) -> Array:
-        """The shear velocities (curves, layers) [km/s] behind them, which no strategy is shown."""
+        """The true shear velocities (curves, layers) [km/s] of `pool`, hidden from strategies."""
         return self._pool[1].copy()
 
     def shear_velocities(self, action: Array) -> Array:
-        """The models (n, layers) [km/s] that actions (n, layers) stand for."""
-        with np.errstate(over="ignore"):  # beyond the Box; an infinite velocity is a failure
+        """Convert actions (n, layers) to shear velocities (n, layers) [km/s]."""
+        with np.errstate(over="ignore"):  # outside the Box; an infinite velocity is a failure
             return self.mean_vs * np.exp(REACH * DEVIATION * action)
 
     def sample_models(self, n: int, rng: np.random.Generator) -> Array:
-        """Shear velocities (n, layers) [km/s] drawn from the prior; some may have no curve."""
-        return np.array([_drawn(self.layers, rng) for _ in range(n)]).reshape(n, self.layers)
+        """Sample shear velocities (n, layers) [km/s] from the prior; some may have no curve."""
+        return np.array([_sample_model(self.layers, rng) for _ in range(n)]).reshape(n, self.layers)
 
     def draw(
         self,
@@ -99,7 +100,7 @@ class SurfaceWaves(BlackBox):
         outcome: Array | None,
         context: Array,
     ) -> None:
-        """Draw the true and the recovered model of a measured curve, and the curves of both."""
+        """Draw the true and the recovered model, and the measured and the recovered curve."""
         from nondiff.envs.surface_waves.pictures import draw_curves, draw_ground
 
         ground, curves = figure.subplots(1, 2)
@@ -109,7 +110,7 @@ class SurfaceWaves(BlackBox):
         draw_curves(curves, PERIODS, context, outcome, NOISE)
 
     def _true_model(self, curve: Array) -> Array | None:
-        """The shear velocities (layers,) [km/s] behind a curve; None: it is not of the pool."""
+        """The true shear velocities (layers,) [km/s] of a curve; None: it is not in the pool."""
         rows = np.flatnonzero((self._pool[0] == curve).all(axis=1))
         return self._pool[1][rows[0]] if len(rows) else None
 
@@ -131,7 +132,7 @@ class SurfaceWaves(BlackBox):
         return -self.residual(outcome, context).square().mean(dim=1).sqrt()
 
     def residual(self, outcome: Tensor, context: Tensor) -> Tensor:
-        """What the reward is minus the root mean square of, (n, 20), in units of the noise."""
+        """The residuals (n, 20) in units of the noise; the reward is minus their RMS."""
         return (outcome - context) / (NOISE * context)
 
     def jacobian(self, state: Array, action: Array, outcome: Array) -> Array:
@@ -149,11 +150,11 @@ class SurfaceWaves(BlackBox):
         return np.zeros_like(state), np.einsum("no,noa->na", cotangent, jacobian)
 
     def twin(self, state: Tensor, action: Tensor) -> Tensor:
-        """The phase velocities (n, 20) [km/s], by disba itself, and differentiable.
+        """The differentiable phase velocities (n, 20) [km/s], by disba itself.
 
-        This is operator overloading through disba's own source (`duals.py`), not a second
-        implementation in torch: what it differentiates is the program that is run, so that nothing
-        can differ between the two. A row that failed is NaN and has a gradient of zero.
+        Operator overloading through disba's own source (`duals.py`) differentiates the very program
+        that runs, so there is no second implementation that could differ. A failed row is NaN and
+        has a gradient of zero.
         """
         outcome: Tensor = _Differentiable.apply(action, self)  # type: ignore[no-untyped-call]
         return outcome
@@ -170,7 +171,7 @@ class SurfaceWaves(BlackBox):
 
 
 class _Differentiable(torch.autograd.Function):
-    """Runs disba forwards, and its dual numbers backwards."""
+    """Runs disba in the forward pass, and disba on dual numbers in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, action: Tensor, box: SurfaceWaves) -> Tensor:
@@ -185,7 +186,7 @@ class _Differentiable(torch.autograd.Function):
         (cotangent,) = cotangents
         gradient = np.zeros_like(ctx.values)
         rows = ~failed_rows(ctx.outcome)
-        if ctx.jacobian is None:  # the same for a second backward pass
+        if ctx.jacobian is None:  # kept for a second backward pass
             ctx.jacobian = ctx.box.dual_jacobian(ctx.values[rows], ctx.outcome[rows])
         weights = cotangent.detach().to("cpu", torch.float64).numpy()[rows]
         gradient[rows] = np.einsum("no,noa->na", weights, ctx.jacobian)
@@ -194,7 +195,7 @@ class _Differentiable(torch.autograd.Function):
 
 @lru_cache
 def _prior(layers: int) -> tuple[Array, Array, Array]:
-    """Thicknesses [km], mean shear velocities [km/s], and the factor of the log covariance."""
+    """Thicknesses [km], mean vs [km/s], and the Cholesky factor of the covariance of log vs."""
     growing = GROWTH ** np.arange(layers - 1)
     thickness: Array = np.append(growing * DEPTH / growing.sum(), 0.0)
     depth = np.asarray(np.cumsum(thickness) - thickness / 2, np.float64)
@@ -206,23 +207,23 @@ def _prior(layers: int) -> tuple[Array, Array, Array]:
     return thickness, mean, factor
 
 
-def _drawn(layers: int, rng: np.random.Generator) -> Array:
-    """The shear velocities (layers,) [km/s] of one ground of the prior."""
+def _sample_model(layers: int, rng: np.random.Generator) -> Array:
+    """Sample the shear velocities (layers,) [km/s] of one model from the prior."""
     _, mean, factor = _prior(layers)
     vs: Array = mean * np.exp(factor @ rng.standard_normal(layers))
     return vs
 
 
 @lru_cache
-def _measured(layers: int, pool: Pool) -> tuple[Array, Array]:
-    """Noisy curves (curves, 20) [km/s], and the models (curves, layers) [km/s] behind them."""
+def _measured(layers: int, pool: ContextPool) -> tuple[Array, Array]:
+    """Sample noisy curves (curves, 20) [km/s] and their true models (curves, layers) [km/s]."""
     thickness, _, _ = _prior(layers)
     size, seed = POOLS[pool]
     rng = np.random.default_rng([seed, layers])
     curves: list[Array] = []
     models: list[Array] = []
     while len(curves) < size:
-        vs = _drawn(layers, rng)
+        vs = _sample_model(layers, rng)
         velocities = phase_velocities(PERIODS, thickness, vs)
         noise = NOISE * rng.standard_normal(len(PERIODS))
         if np.isfinite(velocities).all():
@@ -232,20 +233,20 @@ def _measured(layers: int, pool: Pool) -> tuple[Array, Array]:
 
 
 def surface_waves(
-    layers: int = 10, pool: Pool = "training", render_mode: str | None = None
+    layers: int = 10, pool: ContextPool = "training", render_mode: str | None = None
 ) -> BlackBoxEnv:
-    """The environment; see `SurfaceWaves`."""
+    """Make the environment; see `SurfaceWaves`."""
     return BlackBoxEnv(SurfaceWaves(layers, pool), render_mode)
 
 
 def surface_waves_vector(
     num_envs: int = 1,
     layers: int = 10,
-    pool: Pool = "training",
+    pool: ContextPool = "training",
     render_mode: str | None = None,
     max_episode_steps: int | None = None,
     autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
 ) -> BlackBoxVectorEnv:
-    """The vectorised environment."""
+    """Make the vectorized environment; see `SurfaceWaves`."""
     box = SurfaceWaves(layers, pool)
     return BlackBoxVectorEnv(box, num_envs, render_mode, max_episode_steps, autoreset_mode)

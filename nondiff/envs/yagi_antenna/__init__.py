@@ -1,4 +1,4 @@
-"""YagiAntenna: directional antennas for requested bands, gains and feed resistances, by nec2c."""
+"""YagiAntenna: design directional antennas for requested bands, gains and feed resistances."""
 
 from nondiff.gym.family import Family
 from nondiff.requirements import Need

@@ -1,8 +1,8 @@
-"""The antenna program nec2c: the cards that it reads, and what it answers.
+"""Run the antenna program nec2c: write its input cards, and parse its output.
 
 NEC-2 solves for the currents on thin wires by the method of moments (Burke and Poggio 1981,
 "Numerical Electromagnetics Code (NEC)", UCID-18834; cards and output: part III, the user's guide).
-Its exit code says little, so that what goes in is checked before, and what comes out after.
+Its exit code says little, so this module checks the input beforehand and the output afterwards.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ Array = NDArray[np.float64]
 
 LIGHT = 299.792458  # speed of light [m MHz]
 VACUUM_IMPEDANCE = 376.730313668  # [ohm]
-CARDS, OUTPUT = "antenna.nec", "antenna.out"  # names of files
+CARDS, OUTPUT = "antenna.nec", "antenna.out"  # file names
 LIMITS = Limits(timeout=10.0, memory=256 * 2**20, file_size=2**20)
-THINNEST_SEGMENT = 4.0  # its length over the wire's radius, at least; the guide asks for 8
+THINNEST_SEGMENT = 4.0  # minimum ratio of its length to the wire's radius; the guide asks for 8
 LONGEST_SEGMENT = 0.1  # [wavelengths]; section II.1 of the guide
-GAINS = (-50.0, 30.0)  # [dBi] of a possible antenna in any direction
-IMPEDANCES = 1e5  # [ohm], the largest resistance or reactance
-NEARNESS = 1e-3  # of frequencies in the output, which has five digits, to those asked for
+GAINS = (-50.0, 30.0)  # [dBi], range of physically possible gains
+IMPEDANCES = 1e5  # [ohm], maximum resistance or reactance
+NEARNESS = 1e-3  # relative tolerance of frequencies in the output, which has five digits
 
 
 @dataclass(frozen=True)
 class Rods:
-    """Parallel straight rods in a plane, one of them fed in its middle.
+    """Parallel straight rods in a plane, one of them fed at its centre.
 
     Args:
         lengths: (rods,) [m].
-        positions: (rods,) along the boom, increasing. [m]
-        driven: which one is fed.
-        radius: of every rod. [m]
-        segments: that a rod is cut into, an odd number.
+        positions: (rods,) along the boom, increasing [m].
+        driven: index of the fed rod.
+        radius: radius of every rod [m].
+        segments: number of segments per rod, odd.
     """
 
     lengths: Array
@@ -48,11 +48,11 @@ class Rods:
 
 @dataclass(frozen=True)
 class Answer:
-    """What nec2c found at each frequency.
+    """The results of nec2c at k frequencies.
 
     Args:
-        impedance: (k,) complex, of the feed. [ohm]
-        gain: (k,) along the boom. [dBi]
+        impedance: (k,) complex impedance of the feed [ohm].
+        gain: (k,) gain along the boom [dBi].
     """
 
     impedance: NDArray[np.complex128]
@@ -60,10 +60,10 @@ class Answer:
 
 
 def cards(rods: Rods, frequencies: Array) -> str:
-    """The deck for some frequencies (k,) [MHz], evenly spaced.
+    """Write the input deck for evenly spaced frequencies (k,) [MHz].
 
     Raises:
-        CallFailed: invalid input; rods without a length, which hang nec2c, or that touch.
+        CallFailed: invalid input, such as rods that touch or of length 0, on which nec2c hangs.
     """
     check(rods, frequencies)
     deck = ["CE"]
@@ -84,10 +84,10 @@ def cards(rods: Rods, frequencies: Array) -> str:
 
 
 def check(rods: Rods, frequencies: Array) -> None:
-    """Refuse what nec2c can't compute, or would compute without a word.
+    """Reject rods on which nec2c fails, or silently gives wrong results.
 
     Raises:
-        CallFailed: invalid input; the message says what.
+        CallFailed: invalid input; the message says why.
     """
     numbers = np.concatenate([rods.lengths, rods.positions, [rods.radius], frequencies])
     if not np.isfinite(numbers).all():
@@ -108,7 +108,7 @@ def check(rods: Rods, frequencies: Array) -> None:
 
 
 def solve(deck: str, frequencies: Array, program: str, limits: Limits = LIMITS) -> Answer:
-    """Run nec2c on a deck for some frequencies (k,) [MHz].
+    """Run nec2c on a deck for frequencies (k,) [MHz].
 
     Raises:
         CallFailed: a start failure, a timeout, a crash or invalid output.
@@ -119,10 +119,10 @@ def solve(deck: str, frequencies: Array, program: str, limits: Limits = LIMITS) 
 
 
 def parse(text: str, frequencies: Array) -> Answer:
-    """What an output says; the gain by its electric field, which has more digits than the gain.
+    """Parse an output file; the gain comes from the electric field, printed with more digits.
 
     Raises:
-        CallFailed: invalid output; a frequency is missing, or a number is impossible.
+        CallFailed: invalid output: a frequency is missing, or a number is impossible.
     """
     found: dict[str, list[tuple[float, ...]]] = {"frequency": [], "feed": [], "field": []}
     lines = text.splitlines()
@@ -152,10 +152,10 @@ def _line(lines: list[str], number: int) -> str:
 
 
 def _numbers(text: str, count: int) -> list[float]:
-    """The numbers of a line of a table.
+    """Parse the numbers of a table row.
 
     Raises:
-        CallFailed: invalid output; there are not so many, or other words.
+        CallFailed: invalid output: not exactly `count` numbers.
     """
     try:
         numbers = [float(word) for word in text.split()]
@@ -167,10 +167,14 @@ def _numbers(text: str, count: int) -> list[float]:
 
 
 def _in_range(feed: Array, field: Array) -> Answer:
-    """The answer of (k, 3) resistances, reactances and input powers, and (k, 3) gains and fields.
+    """Make the answer from the feed table (k, 3) and the field table (k, 3), after checks.
+
+    Args:
+        feed: (k, 3) resistance [ohm], reactance [ohm] and input power [W].
+        field: (k, 3) gain [dBi] and the two components of the electric field [V/m].
 
     Raises:
-        CallFailed: invalid output; a number that no antenna has.
+        CallFailed: invalid output: a physically impossible number.
     """
     resistance, reactance, power = feed.T
     printed = field[:, 0]

@@ -1,4 +1,4 @@
-"""Pictures of an answer: the antenna to scale, its pattern, its gain and match across the band."""
+"""Draw an antenna to scale, its radiation pattern, and its gain and match across the band."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Array = NDArray[np.float64]
 
 ROD, FED, WANTED = "#444444", "#d55e00", "#8c8c8c"
 MATCH = "#0072b2"
-STEP = 2  # [degree] of a pattern
-WEAKEST, STRONGEST = -20.0, 12.0  # [dBi] in the centre of a pattern and at its rim
+STEP = 2  # [degree] between points of a pattern
+WEAKEST, STRONGEST = -20.0, 12.0  # [dBi] at the centre and the rim of a pattern
 
 
 def draw_antenna(
@@ -24,11 +24,11 @@ def draw_antenna(
     """Draw an antenna, its pattern, and its gain and match.
 
     Args:
-        figure: an empty one of matplotlib.
+        figure: an empty matplotlib figure.
         request: (4,) frequency [MHz], bandwidth, gain [dBi], resistance [ohm].
         rods: the antenna; None: there is none yet.
-        answer: gains (k,) [dBi] and sizes of the reflection (k,) across the band, NaN where the
-            call failed; None: there is none yet.
+        answer: gains (k,) [dBi] and magnitudes of the reflection coefficient (k,) across the band,
+            NaN if the call failed; None: there is none yet.
     """
     grid = figure.add_gridspec(2, 2, width_ratios=(5, 4), height_ratios=(2, 3))
     top, below = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 0])
@@ -40,10 +40,10 @@ def draw_antenna(
 
 
 def pattern(rods: Rods, frequency: float) -> Array:
-    """Gains (angles,) [dBi] in the plane of the rods, from along the boom on, by nec2c.
+    """Compute gains (angles,) [dBi] in the plane of the rods by nec2c, starting along the boom.
 
     Raises:
-        CallFailed: it answers nothing.
+        CallFailed: nec2c gave no pattern.
     """
     deck = cards(rods, np.array([frequency]))
     deck = deck.replace("RP 0 1 1 1000 90 0 0 0", f"RP 0 1 {360 // STEP} 1000 90 0 0 {STEP}")
@@ -60,7 +60,7 @@ def draw_pattern(axes: Any, rods: Rods | None, request: Array) -> None:
     """Draw the gain around an antenna, and the requested one.
 
     Args:
-        axes: polar ones of matplotlib.
+        axes: matplotlib axes with polar projection.
         rods: the antenna; None: there is nothing to draw.
         request: (4,) frequency [MHz], bandwidth, gain [dBi], resistance [ohm].
     """
@@ -81,7 +81,7 @@ def draw_rods(axes: Any, rods: Rods | None, request: Array) -> None:
     """Draw an antenna from above, in metres.
 
     Args:
-        axes: of matplotlib.
+        axes: matplotlib axes.
         rods: the antenna; None: there is none yet.
         request: (4,) frequency [MHz], bandwidth, gain [dBi], resistance [ohm].
     """
@@ -103,13 +103,13 @@ def draw_rods(axes: Any, rods: Rods | None, request: Array) -> None:
 
 
 def draw_band(axes: Any, request: Array, gain: Array | None, reflected: Array | None) -> None:
-    """Draw gain and match across the band, and what was asked for.
+    """Draw gain and match across the band, and the request.
 
     Args:
-        axes: of matplotlib.
+        axes: matplotlib axes.
         request: (4,) frequency [MHz], bandwidth, gain [dBi], resistance [ohm].
-        gain: (k,) [dBi]; NaN where the call failed; None: there is no antenna yet.
-        reflected: (k,) sizes of the reflection coefficient at the requested resistance.
+        gain: (k,) [dBi]; NaN if the call failed; None: there is no antenna yet.
+        reflected: (k,) magnitudes of the reflection coefficient at the requested resistance.
     """
     axes.axhline(request[2], color=FED, ls=":", label="gain requested")
     axes.axhline(1.5, color=MATCH, ls=":", label="VSWR allowed")

@@ -1,4 +1,4 @@
-"""Requests that can be met: below the best gain known for their band and resistance."""
+"""Sample feasible requests: gains below the best known gain for the band and resistance."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Array = NDArray[np.float64]
 FREQUENCY = (FREQUENCIES[0], FREQUENCIES[-1])  # [MHz], uniform in its logarithm
 BANDWIDTH = (BANDWIDTHS[0], BANDWIDTHS[-1])  # share of the frequency, uniform
 RESISTANCE = (RESISTANCES[0], RESISTANCES[-1])  # [ohm], uniform in its logarithm
-MODESTY = (0.2, 0.8)  # [dB] by which a requested gain is below the best one, uniform
-GAIN = (8.0, 12.0)  # [dBi] that are scaled to [-1, 1]
+MODESTY = (0.2, 0.8)  # [dB] of a requested gain below the best one, uniform
+GAIN = (8.0, 12.0)  # [dBi] range that is scaled to [-1, 1]
 
 
 def best_gain(frequency: Array, bandwidth: Array, resistance: Array) -> Array:
-    """The best gains (n,) [dBi] known, interpolated linearly in bandwidth and in logarithms."""
+    """The best known gains (n,) [dBi], interpolated in bandwidth, log frequency, log resistance."""
     grid = (np.log(FREQUENCIES), BANDWIDTHS, np.log(RESISTANCES))
     table = RegularGridInterpolator(grid, np.array(BEST_GAINS))
     found: Array = table(np.stack([np.log(frequency), bandwidth, np.log(resistance)], axis=1))
     return found
 
 
-def drawn(n: int, rng: np.random.Generator) -> Array:
-    """Requests (n, 4): frequency [MHz], bandwidth, gain [dBi], resistance [ohm]."""
+def sample_requests(n: int, rng: np.random.Generator) -> Array:
+    """Sample requests (n, 4): frequency [MHz], bandwidth, gain [dBi], resistance [ohm]."""
     share = rng.random((n, 4))
     frequency = FREQUENCY[0] * (FREQUENCY[1] / FREQUENCY[0]) ** share[:, 0]
     bandwidth = BANDWIDTH[0] + (BANDWIDTH[1] - BANDWIDTH[0]) * share[:, 1]
@@ -39,7 +39,7 @@ def drawn(n: int, rng: np.random.Generator) -> Array:
 
 
 def scaled(request: Tensor) -> Tensor:
-    """Requests (n, 4) scaled to about [-1, 1], those of frequency and resistance by logarithms."""
+    """Scale requests (n, 4) to about [-1, 1]; frequency and resistance on a log scale."""
     logs = request.clone()
     logs[:, [0, 3]] = request[:, [0, 3]].log()
     ranges = np.array([np.log(FREQUENCY), BANDWIDTH, GAIN, np.log(RESISTANCE)]).T

@@ -1,6 +1,6 @@
-"""What five rods can do: the best gains by frequency, bandwidth and feed resistance.
+"""The best gains of five rods by frequency, bandwidth and feed resistance.
 
-Made by benchmarks/yagi_trade_off.py.
+Computed by benchmarks/yagi_trade_off.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ FREQUENCIES = (100.0, 212.0, 450.0)  # [MHz]
 BANDWIDTHS = (0.01, 0.03, 0.05, 0.07)  # share of the frequency
 RESISTANCES = (30.0, 47.4, 75.0)  # [ohm]
 
-# Least gains over the band [dBi], by frequency, bandwidth and resistance.
+# Minimum gains over the band [dBi], by frequency, bandwidth and resistance.
 BEST_GAINS = (
     ((11.78, 11.51, 11.43), (11.36, 11.29, 10.95), (10.3, 10.82, 10.44), (9.66, 9.87, 9.91)),
     ((11.92, 11.52, 11.44), (11.42, 11.35, 11.03), (10.78, 10.96, 10.6), (9.83, 10.34, 10.17)),

@@ -1,4 +1,4 @@
-"""Programs that somebody else wrote, run as supervised processes."""
+"""Run third-party programs in a sandbox, as supervised processes."""
 
 import os
 
@@ -12,14 +12,14 @@ from nondiff.processes.sandbox.limits import Limits
 from nondiff.processes.sandbox.persistent import PersistentProcess
 from nondiff.processes.sandbox.program_files import (
     Content,
-    check_apart,
+    check_distinct,
     check_file_name,
     read_files,
     read_regular_file,
 )
 from nondiff.processes.sandbox.run_once import Output, run_once
 from nondiff.processes.sandbox.spawner import Isolation, guards_files, isolation
-from nondiff.processes.sandbox.thread_pool import MOST_FAILURES, Pool
+from nondiff.processes.sandbox.thread_pool import MOST_FAILURES, ThreadPool
 from nondiff.requirements import find_program
 
 __all__ = [
@@ -31,8 +31,8 @@ __all__ = [
     "Limits",
     "Output",
     "PersistentProcess",
-    "Pool",
-    "check_apart",
+    "ThreadPool",
+    "check_distinct",
     "check_file_name",
     "find_program",
     "guards_files",

@@ -1,4 +1,4 @@
-"""Processes that descend from another, as Linux tells."""
+"""List the descendants of a process, from /proc."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from nondiff.processes.sandbox.containment.kernel import LINUX
 
 
 def descendants(root: int) -> list[int]:
-    """All processes below one, nearest first; none elsewhere than on Linux, which can't tell."""
+    """The PIDs of all descendants of a process, nearest first; [] on systems other than Linux."""
     if not LINUX:
         return []
     children: dict[int, list[int]] = {}
     for process, parent in _processes():
         children.setdefault(parent, []).append(process)
     found = [*children.get(root, [])]
-    for process in found:  # which grows as it goes
+    for process in found:  # the list grows during the loop
         found += children.get(process, [])
     return found
 
 
 def _processes() -> Iterator[tuple[int, int]]:
-    """Number and parent of each process of this system."""
+    """Yield the PID and the parent's PID of each process of this system."""
     for name in os.listdir("/proc"):
         if name.isdigit():
             with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:

@@ -1,4 +1,4 @@
-"""What can go wrong in a call of a program, in kinds that can be counted."""
+"""The failure of a call of a program, classified by kind."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Literal
 Kind = Literal[
     "invalid input", "start failure", "timeout", "crash", "nonconvergence", "invalid output"
 ]
-TAIL = 400  # characters of each of its outputs that a message quotes
+TAIL = 400  # characters of each output stream that a message quotes
 
 
-class CallFailed(Exception):  # noqa: N818 - it becomes a failed row, not an error of the user's
-    """One call of a program that gave no outcome.
+class CallFailed(Exception):  # noqa: N818 - becomes a failed row, not a user's error
+    """A call of a program failed and gave no outcome.
 
     Args:
         kind: "invalid input" (it was not run), "start failure", "timeout", "crash" (a signal or an
-            exit code that is not accepted), "nonconvergence" (it says that it found no answer), or
-            "invalid output" (missing, of the wrong shape, not finite, out of range).
+            exit code that is not accepted), "nonconvergence" (it reported that it found no answer),
+            or "invalid output" (missing, of the wrong shape, not finite, out of range).
         message: what happened.
-        stderr: what it wrote to its error output, of which the end is kept.
-        stdout: what it wrote to its output, likewise; many programs give their reasons there.
+        stderr: its standard error; the end is kept.
+        stdout: its standard output; the end is kept, since many programs report errors there.
     """
 
     def __init__(self, kind: Kind, message: str, stderr: str = "", stdout: str = "") -> None:
@@ -36,16 +36,16 @@ class CallFailed(Exception):  # noqa: N818 - it becomes a failed row, not an err
         super().__init__(text)
 
     def with_said(self, stderr: str, stdout: str = "") -> CallFailed:
-        """The same, with what the program said."""
+        """A copy of this failure with the program's output."""
         return CallFailed(self.kind, self.message, stderr, stdout)
 
 
 def end_in_words(code: int, file_size: int | None = None) -> str:
-    """How a process ended, such as "exited with code 3" or "was killed by SIGSEGV".
+    """Describe how a process ended, such as "exited with code 3" or "was killed by SIGSEGV".
 
     Args:
-        code: its exit code, or minus the number of the signal that ended it.
-        file_size: the limit that it had, which SIGXFSZ refers to. [bytes]
+        code: exit code, or minus the number of the fatal signal.
+        file_size: its limit of file sizes, for SIGXFSZ [bytes].
     """
     if code >= 0:
         return f"exited with code {code}"

@@ -1,4 +1,4 @@
-"""Starts programs through a keeper, which ends all that is left of them."""
+"""Start programs, each under a supervisor that ends all of its processes."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from nondiff.processes.sandbox.program_files import Content, write_files
 from nondiff.processes.sandbox.spawner import isolation, send
 from nondiff.processes.sandbox.trees import OPEN_FOLDER, copy_tree, remove_tree
 
-END_SECONDS = 10.0  # for a keeper to end what it keeps; more only if the kernel is stuck
-PREFIX = "nondiff-program-"  # of the folders
+END_SECONDS = 10.0  # [s] for a supervisor to end its program; exceeded only if the kernel hangs
+PREFIX = "nondiff-program-"  # of the programs' folders
 
 
 class Launched(NeverCopied):
-    """A program that was started; `close` ends it, its tree and its folder.
+    """A started program; `close` ends it and its descendants, and removes its folder.
 
     Attributes:
-        folder: its own, in which it runs, and sees what others may not see.
-        cpu_seconds: what it took, known once it has ended by itself.
-        is_beyond_limits: whether it was ended for that.
+        folder: its working folder; its content may be visible to the program alone.
+        cpu_seconds: its CPU time, known once it has ended by itself [s].
+        is_beyond_limits: whether the supervisor ended it for exceeding a limit.
     """
 
     instead = "start the program again"
@@ -42,8 +42,10 @@ class Launched(NeverCopied):
     def __init__(self, control: socket.socket, folder: Path) -> None:
         self._control = control
         self._unread = b""
-        self._starter: int | None = None
-        self._ends: list[dict[str, Any]] = []  # a message of its end that is still to be acted on
+        self._init_pid: int | None = None
+        self._ends: list[
+            dict[str, Any]
+        ] = []  # a message of its end that `wait` has not handled yet
         self._sampled: psutil.Process | None = None
         self._inside: int | None = None
         self.folder = folder
@@ -51,13 +53,14 @@ class Launched(NeverCopied):
         self.is_beyond_limits = False
 
     def wait(self, deadline: float) -> int:
-        """Its exit code, or minus the number of the signal that ended it.
+        """Wait for the end; returns the exit code, or minus the number of the fatal signal.
 
         Raises:
-            CallFailed: a start failure; or it has not ended by the deadline on `time.monotonic`.
+            CallFailed: a start failure, an exceeded limit, or it has not ended by the deadline (of
+                `time.monotonic`).
         """
         message = self._ends.pop() if self._ends else self._message(deadline)
-        while "starter" in message or "folder" in message:
+        while "init" in message or "folder" in message:
             message = self._message(deadline)
         if "refused" in message:
             raise CallFailed("start failure", message["refused"])
@@ -65,15 +68,15 @@ class Launched(NeverCopied):
             self.is_beyond_limits = True
             raise CallFailed("crash", message["exceeded"])
         if "code" not in message:
-            raise CallFailed("crash", message.get("error", "what watched it was killed"))
+            raise CallFailed("crash", message.get("error", "its supervisor was killed"))
         self._note(message["cpu_seconds"])
         return int(message["code"])
 
     def open(self, name: str) -> int:
-        """A descriptor of a file in its folder, to be read; no link is followed on the way there.
+        """Open a file of its folder for reading, following no links; returns the descriptor.
 
         Raises:
-            OSError: there is none, or something on the way there is no folder.
+            OSError: there is no such file, or a part of its path is not a folder.
         """
         if self._inside is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
@@ -86,31 +89,31 @@ class Launched(NeverCopied):
             return os.open(last, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=inside)
 
     def copy_folder(self, to: Path) -> None:
-        """Copy its folder's files to a new folder; links and special files are left out."""
+        """Copy its folder to a new folder, without links and special files."""
         if self._inside is not None:
             copy_tree(self._inside, to)
 
-    def starter(self) -> int | None:
-        """The number of the process that the program is a child of, once that is known."""
-        while self._starter is None and not self._ends:
+    def init_pid(self) -> int | None:
+        """The PID of the init process, the program's parent; None: it has ended."""
+        while self._init_pid is None and not self._ends:
             message = self._message(time.monotonic() + END_SECONDS)
-            if "starter" not in message and "folder" not in message:
-                self._ends.append(message)  # it has ended before its keeper could say so
-        return self._starter
+            if "init" not in message and "folder" not in message:
+                self._ends.append(message)  # init ended before its supervisor reported it
+        return self._init_pid
 
     def sample_cpu(self) -> None:
-        """Note the CPU time that it has taken so far, while it runs."""
+        """Count the CPU time of the running program so far."""
         with suppress(psutil.Error, CallFailed):
-            starter = self.starter()
-            if self._sampled is None and starter is not None:
-                below = psutil.Process(starter).children()
+            init = self.init_pid()
+            if self._sampled is None and init is not None:
+                below = psutil.Process(init).children()
                 self._sampled = below[0] if below else None
             if self._sampled is not None:
                 times = self._sampled.cpu_times()
                 self._note(times.user + times.system)
 
     def close(self) -> None:
-        """End it and whatever it started, wait until that is gone, and remove its folder."""
+        """End it and its descendants, wait until they are gone, and remove its folder."""
         if self._control.fileno() < 0:
             return
         with self._control, suppress(OSError):
@@ -121,7 +124,7 @@ class Launched(NeverCopied):
         if self._inside is not None:
             os.close(self._inside)
             self._inside = None
-        remove_tree(self.folder)  # where its keeper was killed
+        remove_tree(self.folder)  # in case its supervisor was killed
 
     def _note(self, cpu_seconds: float) -> None:
         cpu_time.add(max(0.0, cpu_seconds - self.cpu_seconds))
@@ -134,11 +137,11 @@ class Launched(NeverCopied):
                 raise CallFailed("timeout", "it had not ended in time, and was killed")
             part = self._receive()
             if not part:
-                raise CallFailed("crash", "what watched it is gone")
+                raise CallFailed("crash", "its supervisor is gone")
             self._unread += part
         line, _, self._unread = self._unread.partition(b"\n")
         message = dict(json.loads(line))
-        self._starter = message.get("starter", self._starter)
+        self._init_pid = message.get("init", self._init_pid)
         return message
 
     def _receive(self) -> bytes:
@@ -156,17 +159,17 @@ def launch(
     streams: Sequence[int],
     leaves: Sequence[str] = (),
 ) -> Launched:
-    """Start a program in a new folder of its own.
+    """Start a program in a new private folder.
 
     Args:
-        command: the program and its arguments; no shell looks at them.
-        files: contents by the names, relative to the folder, under which they are written there.
-        limits: what it may use.
-        environment: variables beside PATH, LANG, HOME and TMPDIR.
-        streams: descriptors of its input, output and error output.
-        leaves: names of files that it is to write, relative to the folder.
+        command: the program and its arguments; no shell interprets them.
+        files: contents of its input files, by name relative to the folder.
+        limits: resource limits.
+        environment: variables in addition to PATH, LANG, HOME and TMPDIR.
+        streams: descriptors of its standard input, output and error.
+        leaves: names of its output files, relative to the folder.
     """
-    isolation()  # so that a supervisor is there that removes the folder if this process is killed
+    isolation()  # starts the spawner, whose supervisor removes the folder if this process is killed
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
         write_files(folder, files, leaves)

@@ -1,4 +1,4 @@
-"""What a program may use."""
+"""Resource limits of a program in the sandbox."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ NUMBERS = ("timeout", "memory", "file_size", "total_memory", "total_size", "file
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may use.
+    """Resource limits of a program.
 
     Args:
-        timeout: wall-clock time of a call, or of a start. [s]
-        memory: address space of each of its processes. [bytes]
-        file_size: of each file that it writes, its output included. [bytes]
-        network: whether it may use the network, for a licence server say, and Unix sockets; else it
-            has none, its own loopback included.
-        total_memory: of all its processes together; None: as much as one may have. [bytes]
-        total_size: of all files that it writes together, those for temporary use included. They are
-            in memory at the level "sandbox", beside `total_memory`. [bytes]
-        files: files and folders that it may have made at a time.
-        processes: processes and threads at a time.
-        writable: absolute paths of files, folders or devices that it may change, besides those
-            that it makes itself.
+        timeout: wall-clock time of a call or a start [s].
+        memory: address space of each process [bytes].
+        file_size: size of each file that it writes, including its standard output [bytes].
+        network: whether it may use the network, such as a licence server, and Unix sockets; if not,
+            it has no loopback either.
+        total_memory: memory of all its processes together; None: the same as `memory` [bytes].
+        total_size: size of all files that it writes, including temporary ones [bytes]. At the level
+            "sandbox" they are in memory, in addition to `total_memory`.
+        files: number of files and folders that it has made, at any time.
+        processes: number of processes and threads, at any time.
+        writable: absolute paths of files, folders or devices that it may change, in addition to
+            those that it makes itself.
 
     Raises:
-        InvalidOptionError: a limit that is not above 0, or a path that can't be written at.
+        InvalidOptionError: a limit is not above 0, or a path can't be written to.
     """
 
     timeout: float = 10.0
@@ -55,7 +55,7 @@ class Limits:
             _check_writable(os.fspath(path))
 
     def as_order(self) -> dict[str, Any]:
-        """The same for the supervisor, but for the time."""
+        """The limits that the supervisor enforces, as JSON types; it does not keep the time."""
         return {
             "memory": self.memory,
             "file_size": self.file_size,

@@ -1,4 +1,4 @@
-"""A program that stays and answers many requests over its input and output."""
+"""A program that keeps running and answers requests over its standard input and output."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from nondiff.processes.sandbox.limits import Limits
 from nondiff.processes.sandbox.program_files import Content
 from nondiff.processes.sandbox.scratch import TAIL_BYTES, Scratch, decoded
 
-RUNNING = ("_pipes", "_end")  # attributes of a process that was started
-BLOCK = 1 << 16  # bytes that a pipe is read and written by
-END_SECONDS = 2.0  # for the supervisor to see how a program has ended
+RUNNING = ("_pipes", "_end")  # attributes of a running process, which are not copied
+BLOCK = 1 << 16  # [bytes] of a read or write of a pipe
+END_SECONDS = 2.0  # [s] for the supervisor to report how a program ended
 
 
 class PersistentProcess:
-    """One supervised process, which is started by the first request, and again after a failure.
+    """A supervised process, started by the first request and restarted after a failure.
 
-    For one thread at a time. If it has written more than an answer by the next request, it is
-    started anew, so that this is not taken for the next answer; a program that adds to its answers
-    later than that can't be used.
+    Only one thread may use it at a time. If it has written more than an answer before the next
+    request, it is restarted, so that the surplus is not taken for the next answer. A program that
+    writes surplus output later than that can't be used.
 
     Args:
-        command: the program and its arguments; no shell looks at them.
-        files: contents by the names, relative to its folder, under which they are written there.
-        limits: what it may use; the timeout is that of a request.
-        environment: variables beside PATH, LANG, HOME and TMPDIR.
+        command: the program and its arguments; no shell interprets them.
+        files: contents of its input files, by name relative to its folder.
+        limits: resource limits; the timeout applies to each request.
+        environment: variables in addition to PATH, LANG, HOME and TMPDIR.
 
     Attributes:
-        starts: times that it was started.
+        starts: number of times that it was started.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PersistentProcess:
         self._end = weakref.finalize(self, lambda: None)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For a copy, which starts the program for itself."""
+        """The state without the running program, since a copy starts its own."""
         kept = {name: value for name, value in self.__dict__.items() if name not in RUNNING}
         return kept | {"starts": 0}
 
@@ -70,16 +70,16 @@ class PersistentProcess:
         """Send a request and wait for the answer.
 
         Args:
-            request: text for its input, of whole lines.
-            last: the line that ends an answer, white space around it aside; None: an answer is one
-                line.
+            request: text for its standard input, of whole lines.
+            last: the line that ends an answer, ignoring white space around it; None: an answer is
+                one line.
 
         Returns:
-            What it wrote up to that line, which is left out; or its one line.
+            The output before the line `last`; or the single line.
 
         Raises:
-            CallFailed: a start failure, a timeout, a crash, or an answer that is too long. It is
-                killed then, with all that it started.
+            CallFailed: a start failure, a timeout, a crash, or an answer that is too long. The
+                program and its descendants are killed.
         """
         pipes = self._started()
         try:
@@ -88,16 +88,16 @@ class PersistentProcess:
             failure = failure.with_said(pipes.stderr.tail(), pipes.answered)
             self.fail()
             raise failure from None
-        except BaseException:  # whatever is still to come belongs to nobody
+        except BaseException:  # the rest of the answer must not be taken for the next one
             self.fail()
             raise
 
     def stderr(self) -> str:
-        """The end of what it has written to its error output since the last request."""
+        """The end of its standard error since the last request."""
         return "" if self._pipes is None else self._pipes.stderr.tail()
 
     def fail(self) -> None:
-        """Kill it, and all that it started; the next request starts it again."""
+        """Kill the program and its descendants; the next request starts it again."""
         self._end()
         self._pipes = None
 
@@ -114,7 +114,7 @@ class PersistentProcess:
 
 
 class Pipes(NeverCopied):
-    """The two ends of a running program."""
+    """A running program and the pipes to its standard input and output."""
 
     instead = "copy the `PersistentProcess`, which starts the program anew"
 
@@ -145,11 +145,11 @@ class Pipes(NeverCopied):
 
     @property
     def answered(self) -> str:
-        """The end of what it has answered to the present request."""
+        """The end of its answer to the current request."""
         return decoded(bytes(self._answer[-TAIL_BYTES:]))
 
     def is_idle(self) -> bool:
-        """Whether it runs, and has said nothing that nobody asked for."""
+        """Whether it runs and has written nothing beyond its last answer."""
         return not self._is_spoiled and not select.select([self._output], [], [], 0)[0]
 
     def exchange(self, request: bytes, last: str | None) -> str:
@@ -166,7 +166,7 @@ class Pipes(NeverCopied):
             self._receive(answer)
             looked_at, end = _end_of_answer(answer, looked_at, last)
             if end is not None:
-                self._is_spoiled = len(answer) > looked_at + 1  # it has said more than it was asked
+                self._is_spoiled = len(answer) > looked_at + 1  # it wrote more than the answer
                 self.launched.sample_cpu()
                 return decoded(bytes(answer[:end]))
             if len(answer) > self._limits.file_size:
@@ -186,7 +186,7 @@ class Pipes(NeverCopied):
             return os.write(self._input, unsent[:BLOCK])
         except BlockingIOError:
             return 0
-        except BrokenPipeError:  # it may have answered all the same; else `_receive` tells
+        except BrokenPipeError:  # it may have answered anyway; if not, `_receive` raises
             return len(unsent)
 
     def _receive(self, answer: bytearray) -> None:
@@ -199,7 +199,7 @@ class Pipes(NeverCopied):
         answer += part
 
     def _end(self) -> str:
-        """How it ended, whose output has."""
+        """Describe how the program ended, after its output has closed."""
         try:
             code = self.launched.wait(time.monotonic() + END_SECONDS)
         except CallFailed as failure:
@@ -209,7 +209,7 @@ class Pipes(NeverCopied):
         return end_in_words(code, self._limits.file_size)
 
     def close(self) -> None:
-        """End the program, and all that it started."""
+        """End the program and its descendants."""
         if self._is_open:
             self._close_ends()
             self.launched.close()
@@ -222,7 +222,7 @@ class Pipes(NeverCopied):
 
 
 def _end_of_answer(answer: bytearray, start: int, last: str | None) -> tuple[int, int | None]:
-    """Where to look next for the end of an answer, and where it is, if it is there."""
+    """Find the end of an answer; returns where to search next, and the end, if found."""
     while (newline := answer.find(b"\n", start)) >= 0:
         if last is None:
             return newline, newline

@@ -1,4 +1,4 @@
-"""Files that a program finds in its folder."""
+"""The input files of a program, in its working folder."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ LONGEST_NAME = 255  # [bytes] of a name in a folder
 
 @dataclass(frozen=True)
 class FileContent:
-    """What a file holds.
+    """The content of a file.
 
     Args:
         data: its bytes.
-        is_executable: whether it may be run as a program.
+        is_executable: whether it can be executed.
     """
 
     data: bytes
@@ -31,14 +31,14 @@ Content = str | bytes | FileContent
 
 
 def check_file_name(what: str, name: str) -> None:
-    """Refuse a name that leads out of a program's folder, or is none.
+    """Require the relative name of a file inside a program's folder.
 
     Args:
-        what: the option that it was given as.
-        name: of a file, relative to the folder; it may lie in folders in it.
+        what: the option that gave the name, for messages.
+        name: the name; it may contain subfolders.
 
     Raises:
-        InvalidOptionError: says which name.
+        InvalidOptionError: names the invalid name.
     """
     parts = name.split("/") if isinstance(name, str) else []
     odd = any(part in ("", ".", "..") or len(part.encode()) > LONGEST_NAME for part in parts)
@@ -49,11 +49,11 @@ def check_file_name(what: str, name: str) -> None:
         )
 
 
-def check_apart(what: str, names: Sequence[str]) -> None:
-    """Refuse names of which one is given twice, or would be a folder for another.
+def check_distinct(what: str, names: Sequence[str]) -> None:
+    """Require distinct file names, of which none is also a folder of another.
 
     Raises:
-        InvalidOptionError: says which.
+        InvalidOptionError: names the conflict.
     """
     for name, times in Counter(names).items():
         if times > 1:
@@ -64,13 +64,13 @@ def check_apart(what: str, names: Sequence[str]) -> None:
 
 
 def read_files(given: Mapping[str, str | bytes | Path]) -> dict[str, Content]:
-    """The contents of files by their names, those of paths as they are now.
+    """Read the contents of input files, by name.
 
     Args:
-        given: a text, bytes, or the path of a file or a folder, by name.
+        given: text, bytes, or the path of a file or folder to read now, by name.
 
     Raises:
-        InvalidOptionError: a name or a content that can't be used.
+        InvalidOptionError: an invalid name or content.
     """
     found: dict[str, Content] = {}
     for name, content in given.items():
@@ -83,12 +83,12 @@ def read_files(given: Mapping[str, str | bytes | Path]) -> dict[str, Content]:
             raise InvalidOptionError(
                 f"files: {name} must be a text, bytes or a Path, not {content!r}"
             )
-    check_apart("files", list(found))
+    check_distinct("files", list(found))
     return found
 
 
 def _of_path(name: str, path: Path) -> dict[str, Content]:
-    """A file, or all files of a folder and of those in it, by name; links to files are followed."""
+    """Read a file, or all files of a folder and its subfolders; links to files are followed."""
     try:
         if not path.is_dir():
             return {name: _of_file(path)}
@@ -110,10 +110,10 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def read_regular_file(path: Path) -> bytes:
-    """The bytes of a file that is no pipe or device, which might never end.
+    """Read a regular file; a pipe or device might never end.
 
     Raises:
-        OSError: it is one, or can't be read.
+        OSError: the file is not regular, or can't be read.
     """
     return _of_file(path).data
 
@@ -128,15 +128,15 @@ def _of_file(path: Path) -> FileContent:
 
 
 def write_files(folder: Path, files: Mapping[str, Content], leaves: Sequence[str] = ()) -> None:
-    """Write files into a program's new folder.
+    """Write input files into a program's new folder.
 
     Args:
-        folder: of the program.
+        folder: the program's folder.
         files: contents by name.
-        leaves: names of files that the program is to write, whose folders are made.
+        leaves: names of the program's output files, whose folders are created.
 
     Raises:
-        InvalidOptionError: a name that leads out of the folder; nothing is written then.
+        InvalidOptionError: a name leads out of the folder; nothing is written.
     """
     for name in (*files, *leaves):
         check_file_name("files", name)

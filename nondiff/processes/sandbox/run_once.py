@@ -1,4 +1,4 @@
-"""A program that is started anew for each call."""
+"""Run a program to its end, once per call."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from nondiff.processes.sandbox.scratch import Scratch, decoded
 
 @dataclass(frozen=True)
 class Output:
-    """What a program left.
+    """The result of a program.
 
     Args:
-        code: its exit code.
-        stdout: its output.
-        stderr: its error output.
-        files: the texts of the files that were asked for, by name.
-        cpu_seconds: CPU time that it took, with what it waited for. [s]
+        code: exit code.
+        stdout: standard output.
+        stderr: standard error.
+        files: contents of the requested output files, by name.
+        cpu_seconds: CPU time, including its waited-for children [s].
     """
 
     code: int
@@ -48,23 +48,23 @@ def run_once(
     inspect: Callable[[Sequence[str]], None] | None = None,
     keep: Path | None = None,
 ) -> Output:
-    """Run a program to its end, in a folder of its own that is gone afterwards.
+    """Run a program to its end, in a private folder that is removed afterwards.
 
     Args:
-        command: the program and its arguments; no shell looks at them.
-        files: contents by the names, relative to the folder, under which they are written there.
-        reads: names of files, relative to the folder, that it is to leave.
-        stdin: what it finds on its input.
-        limits: what it may use.
-        accept: exit codes that may mean success; None: any. What it wrote is to be checked either
-            way: programs exit with 0 on failure, and with 1 on success.
-        environment: variables beside PATH, LANG, HOME and TMPDIR.
-        inspect: is given what it wrote, to its output, its error output and the files of `reads`,
-            before its exit code counts; it may raise `CallFailed`.
-        keep: a new folder for a copy of the program's, made when it has ended or failed.
+        command: the program and its arguments; no shell interprets them.
+        files: contents of its input files, by name relative to the folder.
+        reads: names of its output files, relative to the folder.
+        stdin: text of its standard input.
+        limits: resource limits.
+        accept: exit codes that may mean success; None: any. Check the output in any case: programs
+            exit with 0 on failure, and with 1 on success.
+        environment: variables in addition to PATH, LANG, HOME and TMPDIR.
+        inspect: called with its standard output, standard error and the files of `reads`, before
+            the exit code is checked; it may raise `CallFailed`.
+        keep: new folder for a copy of the program's folder, made after the program has ended.
 
     Raises:
-        CallFailed: a start failure, a timeout, a crash, or a file that it did not leave.
+        CallFailed: a start failure, a timeout, a crash, or a missing output file.
     """
     limits = limits or Limits()
     deadline = time.monotonic() + limits.timeout
@@ -95,7 +95,7 @@ def run_once(
 
 
 def _text(launched: Launched, name: str, limits: Limits) -> str | CallFailed:
-    """A file that the program left, if it is a plain one of a size that it may have."""
+    """Read an output file; a failure if it is missing, not regular or too large."""
     try:
         number = launched.open(name)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Files without a name, for what programs read and write."""
+"""Nameless files for the standard streams of programs."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ import fcntl
 import os
 import tempfile
 
-TAIL_BYTES = 1 << 16  # of an error output that are looked at
+TAIL_BYTES = 1 << 16  # of a stream that `tail` reads
 
 
 class Scratch:
-    """A file in memory, or where there is none such a nameless one on disk.
+    """A file in memory, or a nameless one on disk if the system has no memory files.
 
     Args:
-        text: what it holds at first.
+        text: initial content.
 
     Attributes:
-        number: its descriptor, for a program, which writes at its end.
+        number: the descriptor to hand to a program; writes are appended.
     """
 
     def __init__(self, text: str = "") -> None:
         try:
             self.number = os.memfd_create("nondiff")
-        except (AttributeError, OSError):  # as within a sandbox
+        except (AttributeError, OSError):  # such as inside a sandbox
             with tempfile.TemporaryFile() as file:
                 self.number = os.dup(file.fileno())
         os.pwrite(self.number, text.encode(), 0)
         fcntl.fcntl(self.number, fcntl.F_SETFL, os.O_APPEND)
 
     def text(self) -> str:
-        """All of it."""
+        """Read the whole content."""
         return self._read(0)
 
     def tail(self) -> str:
-        """Its end."""
+        """Read the last `TAIL_BYTES`."""
         return self._read(max(0, os.fstat(self.number).st_size - TAIL_BYTES))
 
     def clear(self) -> None:
-        """Empty it."""
+        """Delete the content."""
         os.ftruncate(self.number, 0)
 
     def close(self) -> None:
-        """Give its room back, once no program has it open either."""
+        """Close the descriptor; the file is freed once no program has it open."""
         os.close(self.number)
 
     def _read(self, start: int) -> str:
@@ -55,7 +55,7 @@ class Scratch:
 
 
 def decoded(data: bytes) -> str:
-    """The text that a program wrote: UTF-8, or what its byte order mark says; else U+FFFD."""
+    """Decode as UTF-8, or as UTF-16 with a byte order mark; invalid bytes become U+FFFD."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")
     return data.decode("utf-8-sig", errors="replace")

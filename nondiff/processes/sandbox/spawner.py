@@ -1,4 +1,4 @@
-"""The process that starts programs, which outlives this one long enough to end them."""
+"""The client of the spawner, the process that starts programs and outlives this one to end them."""
 
 from __future__ import annotations
 
@@ -18,51 +18,51 @@ from nondiff.processes.sandbox.containment.secret_paths import secret_paths
 from nondiff.processes.sandbox.supervisor import HEADER
 
 Isolation = Literal["sandbox", "namespaces", "supervised", "process group"]
-SOURCES = Path(__file__).parents[3]  # from which the spawner is run
+SOURCES = Path(__file__).parents[3]  # the folder from which the spawner imports nondiff
 BOOT = """
 import sys, types
 for end in ("", ".processes", ".processes.sandbox", ".processes.sandbox.containment"):
-    name = "nondiff" + end  # without what its __init__ imports
+    name = "nondiff" + end  # an empty package, so that its __init__ is not run
     module = sys.modules[name] = types.ModuleType(name)
     module.__path__ = [sys.argv[1] + "/" + name.replace(".", "/")]
 from nondiff.processes.sandbox.supervisor import main
 main(int(sys.argv[2]), *sys.argv[3:])
 """
-START_SECONDS = 60.0  # for the spawner, on a machine that is busy
-PYTHON_NEEDS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")  # on some systems, to start
+START_SECONDS = 60.0  # [s] for the spawner to start, on a busy machine
+PYTHON_NEEDS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")  # to start, on some systems
 
 
 def send(order: dict[str, Any], streams: Sequence[int]) -> socket.socket:
-    """Have a program started; the control socket of its keeper.
+    """Start a program; returns the control socket of its supervisor.
 
     Args:
-        order: see `keeper.py`.
-        streams: descriptors of its input, output and error output.
+        order: command, folder, environment and limits, as `launch` makes it.
+        streams: descriptors of its standard input, output and error.
     """
     return _spawner.send(order, streams)
 
 
 def isolation() -> Isolation:
-    """How well programs are contained here.
+    """The level of containment that this system supports.
 
-    "sandbox": each call has files, processes, network and shared memory of its own, and the kernel
-    ends all of them together. "namespaces": the same but for files. "supervised": processes are
-    watched, and killed one by one, however they detach themselves. "process group" (not on Linux):
-    those that leave their group can escape.
+    "sandbox": each call has its own view of files, processes, network and shared memory, and the
+    kernel ends all its processes together. "namespaces": the same, except for files. "supervised":
+    the supervisor kills the processes one by one, however they detach themselves. "process group"
+    (not on Linux): processes that leave their group can escape.
     """
     return _spawner.level()
 
 
 def guards_files() -> bool:
-    """Whether programs can't change files elsewhere than in folders for temporary files."""
+    """Whether programs can change files only in folders for temporary files."""
     return _spawner.guards_files()
 
 
 class Spawner:
-    """The process that forks keepers; started when it is needed, and again if it was killed.
+    """The client of the spawner process, which it starts on demand, and again if it was killed.
 
     Args:
-        best: the level of containment that it is to try first.
+        best: the level of containment to try first.
     """
 
     def __init__(self, best: Isolation = "sandbox") -> None:
@@ -73,7 +73,7 @@ class Spawner:
         self._level: Isolation = "process group"
 
     def send(self, order: dict[str, Any], streams: Sequence[int]) -> socket.socket:
-        """Have a program started; the control socket of its keeper."""
+        """Start a program; returns the control socket of its supervisor."""
         ours, theirs = socket.socketpair()
         body = json.dumps(order).encode()
         try:
@@ -95,13 +95,13 @@ class Spawner:
         return ours
 
     def level(self) -> Isolation:
-        """What it reached."""
+        """The level of containment that the spawner reached."""
         with self._lock:
             self._started()
             return self._level
 
     def guards_files(self) -> bool:
-        """Whether that keeps programs from changing files."""
+        """Whether that level keeps programs from changing files."""
         with self._lock:
             self._started()
             return self._guards_files
@@ -126,7 +126,7 @@ class Spawner:
         return self._socket
 
     def forget(self) -> None:
-        """Close the connection, upon which the process ends once nobody else has it."""
+        """Close the connection; the spawner ends once its last connection is closed."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -1,14 +1,14 @@
-"""Runs simulators for nondiff, and sees to it that nothing of them is left.
+"""The spawner process, and the supervisors that it forks and that clean up after programs.
 
-It is a process of its own, since forking a small one is cheap, and since it outlives a nondiff that
-was killed. It and what it imports need the standard library only; `spawner` starts it.
+The spawner is a separate process: forking a small process is cheap, and it outlives a client that
+was killed. It imports the standard library only; `spawner.py` starts it.
 
-The spawner takes orders over a socket. For each it forks a *keeper*, which forks a *starter* (see
-`starter`), which forks the simulator; where the system allows it the starter is the first process
-of a PID namespace, so that the kernel ends whatever the simulator started when the starter ends.
-Elsewhere the keeper, as a subreaper, remains an ancestor of all that, however detached, and kills
-it. Each keeper ends, and removes the simulator's folder, when its control socket closes, however
-that came about.
+The spawner receives orders over a socket. For each order it forks a *supervisor*, which forks an
+*init* process (`containment/init.py`), which forks the program. Where the system allows it, init is
+the first process of a PID namespace, so that the kernel ends all descendants of the program when
+init ends. Elsewhere the supervisor is a subreaper: it remains an ancestor of all descendants,
+however detached, and kills them. A supervisor ends, and removes the program's folder, when its
+control socket closes, for whatever reason.
 """
 
 from __future__ import annotations
@@ -35,50 +35,52 @@ HEADER = struct.Struct("!I")
 
 
 def main(descriptor: int, best: str, place: str, *secrets: str) -> None:
-    """Fork a keeper for each order, until nobody can send one any more.
+    """Run the spawner: fork a supervisor for each order, until the last client is gone.
 
     Args:
-        descriptor: of a socket on which orders come.
-        best: the level of containment that is tried first.
-        place: for temporary files.
-        secrets: paths whose content is hidden.
+        descriptor: descriptor of the socket that receives orders.
+        best: the level of containment to try first.
+        place: folder for temporary files.
+        secrets: paths whose content is hidden from programs.
     """
     if os.fork():
-        os._exit(0)  # the spawner is nobody's child, so that whoever kills a process tree misses it
-    os.setsid()  # Ctrl-C is for nondiff to act on
+        os._exit(0)  # orphan the spawner, so that killing the client's process tree spares it
+    os.setsid()  # leaves Ctrl-C to the client
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _close_inherited(descriptor)
     server = socket.socket(fileno=descriptor)
     containment = reach_level(best, place, secrets)
     server.sendall(json.dumps([containment.level, containment.guards_files]).encode() + b"\n")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are reaped by the kernel
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps supervisors
     gc.disable()
-    gc.freeze()  # forks share what is never written to
+    gc.freeze()  # keeps memory pages shared between forks
     while order := _order(server):
         request, files = order
         if os.fork() == 0:
             server.close()
-            _keep(containment, request, files)
+            _supervise(containment, request, files)
         for number in files:
             os.close(number)
 
 
 def _close_inherited(last: int) -> None:
-    """Close what nondiff's own parents left open, which would be a program's way to it."""
+    """Close descriptors that the client's parents left open, which a program must not inherit."""
     for name in os.listdir("/dev/fd"):
         if int(name) > last:
-            with contextlib.suppress(OSError):  # the one that lists them is closed by now
+            with contextlib.suppress(
+                OSError
+            ):  # the descriptor of the listing itself is closed by now
                 os.close(int(name))
 
 
 def _order(server: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """What is to be run, and its control socket, input, output and error output."""
+    """Receive an order; returns it with the control socket and the standard streams."""
     header, files, _, _ = socket.recv_fds(server, HEADER.size, 4, socket.MSG_WAITALL)
     if len(header) < HEADER.size:
         return None
     body = bytearray()
     while left := HEADER.unpack(header)[0] - len(body):
-        part = server.recv(left)  # and no more, for the next order may be there
+        part = server.recv(left)  # no more than that: the next order may follow
         if not part:
             return None
         body += part
@@ -87,8 +89,8 @@ def _order(server: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     return json.loads(body), files
 
 
-def _keep(containment: Containment, request: dict[str, Any], files: list[int]) -> NoReturn:
-    """Start a simulator, and end it and what it started once it or its user is done."""
+def _supervise(containment: Containment, request: dict[str, Any], files: list[int]) -> NoReturn:
+    """Run a supervisor: start a program, and end all its processes when the client is done."""
     control, *_ = files
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
@@ -96,26 +98,28 @@ def _keep(containment: Containment, request: dict[str, Any], files: list[int]) -
             prctl(PR_SET_CHILD_SUBREAPER, 1)
         containment.prepare(has_network=request["network"])
         watch = Watch(request, containment.level)
-        _holding, view = socket.socketpair()  # what is sent there stays until this process ends
-        starter = os.fork()
+        _holding, view = (
+            socket.socketpair()
+        )  # keeps what is sent to it open until this process ends
+        init = os.fork()
         with contextlib.suppress(OSError):
-            os.setpgid(starter, starter)  # in both of them, for either may be first
-        if starter == 0:
+            os.setpgid(init, init)  # in both processes, since either may run first
+        if init == 0:
             start(containment, request, files, view, watch)
         for number in (view.detach(), *files[1:]):
             os.close(number)
-        tell(control, {"starter": starter})
-        watch.starter = starter
-        _end_all(starter if _wait_for_end(control, starter, watch) else None)
+        tell(control, {"init": init})
+        watch.init = init
+        _end_all(init if _wait_for_end(control, init, watch) else None)
     except BaseException as error:
         tell(control, {"error": f"{type(error).__name__}: {error}"})
     remove_tree(request["folder"])
-    os.close(control)  # nobody has to wait for what the kernel still takes down
+    os.close(control)  # the client need not wait for the kernel's cleanup
     os._exit(0)
 
 
-def _wait_for_end(control: int, starter: int, watch: Watch) -> bool:
-    """Return when the user is done, or the program has used too much; whether a starter is left."""
+def _wait_for_end(control: int, init: int, watch: Watch) -> bool:
+    """Wait until the client is done or a limit is exceeded; returns whether init is running."""
     is_running = True
     while True:
         if select.select([control], [], [], watch.pause if is_running else None)[0]:
@@ -123,20 +127,20 @@ def _wait_for_end(control: int, starter: int, watch: Watch) -> bool:
                 if os.read(control, 4096):
                     continue
             return is_running
-        if os.waitpid(starter, os.WNOHANG)[0]:
+        if os.waitpid(init, os.WNOHANG)[0]:
             is_running = False
-            tell(control, {"lost": True})  # unless it has reported an end before
+            tell(control, {"lost": True})  # ignored if init has reported the end before
         elif is_running and (reason := watch.excess()):
             tell(control, {"exceeded": reason})
             return True
 
 
-def _end_all(starter: int | None) -> None:
-    """Kill all that descends from this process, and wait until it is gone."""
-    if starter is not None:
+def _end_all(init: int | None) -> None:
+    """Kill all descendants of this process, and wait until they are gone."""
+    if init is not None:
         with contextlib.suppress(OSError):
-            os.killpg(starter, signal.SIGKILL)  # it takes its namespace with it
-        os.waitpid(starter, 0)
+            os.killpg(init, signal.SIGKILL)  # and with it all of its namespace
+        os.waitpid(init, 0)
     pause = 0.0
     while _reap():
         for descendant in descendants(os.getpid()):
@@ -147,7 +151,7 @@ def _end_all(starter: int | None) -> None:
 
 
 def _reap() -> bool:
-    """Take the exit codes of children that have ended; whether any is left."""
+    """Reap children that have ended; returns whether any child is left."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -1,4 +1,4 @@
-"""Several workers on threads, which wait for programs at the same time."""
+"""A pool of threads that wait for programs concurrently."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from nondiff.processes.sandbox.failures import CallFailed
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 
-MOST_FAILURES = 100  # in a row, before a training ends
+MOST_FAILURES = 100  # consecutive ones, after which training ends
 
 
-class Pool(Generic[Row, Result]):
-    """Runs the rows of a batch, several at once; a row's result does not depend on the others.
+class ThreadPool(Generic[Row, Result]):
+    """Processes the rows of a batch concurrently; rows do not affect each other's results.
 
     Args:
-        make: makes a worker: a function of a row that gives its result or raises `CallFailed`, for
-            one thread at a time. If it has a method `close`, that is called in the end.
-        size: workers, and so rows at a time, made when they are needed; None: one a processor.
-        most_failures: failures in a row, over all batches, that end a training; None: any number.
+        make: makes a worker: a function from a row to its result, which raises `CallFailed` on
+            failure. One thread uses it at a time. `close` calls its method `close`, if it has one.
+        size: number of workers, made on demand; None: one per core.
+        max_failures: consecutive failures, across batches, that end training; None: no limit.
 
     Raises:
-        InvalidOptionError: size or most_failures below 1.
+        InvalidOptionError: size or max_failures below 1.
     """
 
     def __init__(
         self,
         make: Callable[[], Callable[[Row], Result]],
         size: int | None = None,
-        most_failures: int | None = MOST_FAILURES,
+        max_failures: int | None = MOST_FAILURES,
     ) -> None:
         size = processors() if size is None else size
-        if size < 1 or (most_failures is not None and most_failures < 1):
+        if size < 1 or (max_failures is not None and max_failures < 1):
             raise InvalidOptionError(
                 f"a pool has 1 worker or more and ends after 1 failure or more, not {size} and "
-                f"{most_failures}"
+                f"{max_failures}"
             )
-        self._make, self._size, self._most = make, size, most_failures
+        self._make, self._size, self._limit = make, size, max_failures
         self._in_a_row = 0
         self._begin()
 
@@ -52,18 +52,18 @@ class Pool(Generic[Row, Result]):
         self._threads: ThreadPoolExecutor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """For a copy, which makes workers of its own."""
-        return {name: self.__dict__[name] for name in ("_make", "_size", "_most", "_in_a_row")}
+        """The state without the workers, since a copy makes its own."""
+        return {name: self.__dict__[name] for name in ("_make", "_size", "_limit", "_in_a_row")}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self.__dict__.update(kept)
         self._begin()
 
     def map(self, rows: Sequence[Row]) -> list[Result | CallFailed]:
-        """The result of each row, or how it failed, in order.
+        """Process rows; returns each row's result or failure, in order.
 
         Raises:
-            EnvironmentFailedError: `most_failures` rows failed one after another.
+            EnvironmentFailedError: `max_failures` consecutive rows failed.
         """
         for _ in range(min(self._size, len(rows)) - len(self._made)):
             self._made.append(self._make())
@@ -77,7 +77,7 @@ class Pool(Generic[Row, Result]):
         return results
 
     def close(self) -> None:
-        """End the workers; they are made again if there is another batch."""
+        """Close the workers; the next batch makes new ones."""
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
             self._threads = None
@@ -103,8 +103,8 @@ class Pool(Generic[Row, Result]):
                 self._in_a_row = 0
                 continue
             self._in_a_row += 1
-            if self._in_a_row == self._most:
+            if self._in_a_row == self._limit:
                 self._in_a_row = 0
                 raise EnvironmentFailedError(
-                    f"{self._most} calls of the program failed in a row, the last one by {result}"
+                    f"{self._limit} calls of the program failed in a row, the last one by {result}"
                 )

@@ -1,4 +1,4 @@
-"""Folders that a stranger filled: removed and measured without following links, however deep."""
+"""Remove and measure untrusted folders, following no links, however deep they are."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from contextlib import suppress
 from pathlib import Path
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-BLOCK = 512  # bytes that st_blocks counts by
-COPIED_DEPTH = 20  # folders in each other
-Enough = Callable[[int, int], bool]  # of bytes and files
+BLOCK = 512  # [bytes], the unit of st_blocks
+COPIED_DEPTH = 20  # maximum depth of nested folders in a copy
+Enough = Callable[[int, int], bool]  # whether to stop, given bytes and files so far
 
 
 def remove_tree(path: str | os.PathLike[str]) -> None:
-    """Remove a folder and all that it holds, as far as this is allowed; no error if there is none.
+    """Remove a folder and its contents as far as permissions allow; raises nothing.
 
-    One folder is open at a time, and left for the one above it by "..", so that neither stack,
-    descriptors nor the length of a path limit how deep folders may lie.
+    One folder is open at a time, and ".." leads back to its parent, so that neither the stack, the
+    descriptors nor the path length limit the depth.
     """
     top = _opened(os.fspath(path), None)
     if top is not None:
@@ -29,20 +29,20 @@ def remove_tree(path: str | os.PathLike[str]) -> None:
 
 
 class _Folder:
-    """A folder on the way to the one that is being emptied.
+    """A folder on the path to the one being emptied.
 
     Args:
-        name: in the one above it.
+        name: its name in its parent.
         number: its descriptor, while it is open.
     """
 
     def __init__(self, name: str, number: int) -> None:
         self.name, self.identity = name, _identity(number)
-        self.folders = _without_files(number)  # still to be removed
+        self.folders = _without_files(number)  # subfolders still to be removed
 
 
 def _empty(here: int) -> None:
-    """Remove what a folder holds, and close it."""
+    """Remove the contents of a folder, and close its descriptor."""
     way = [_Folder("", here)]
     while True:
         if way[-1].folders:
@@ -59,7 +59,7 @@ def _empty(here: int) -> None:
         if above is None:
             return
         here = above
-        if _identity(here) != way[-1].identity:  # somebody has moved it
+        if _identity(here) != way[-1].identity:  # the program has moved it
             os.close(here)
             return
         with suppress(OSError):
@@ -67,7 +67,7 @@ def _empty(here: int) -> None:
 
 
 def _opened(name: str, folder: int | None) -> int | None:
-    """A descriptor of a folder, made accessible if it is this user's; None: there is none."""
+    """Open a folder, after making it accessible; None: it can't be opened."""
     if name != "..":
         _open_up(name, folder)
     with suppress(OSError):
@@ -81,7 +81,7 @@ def _identity(folder: int) -> tuple[int, int]:
 
 
 def _without_files(folder: int) -> list[str]:
-    """Remove a folder's files; the names of the folders in it."""
+    """Remove a folder's files; returns the names of its subfolders."""
     left = []
     with suppress(OSError), os.scandir(folder) as entries:
         for name, is_folder in [(e.name, e.is_dir(follow_symlinks=False)) for e in entries]:
@@ -94,7 +94,7 @@ def _without_files(folder: int) -> list[str]:
 
 
 def _open_up(name: str, folder: int | None) -> None:
-    """Allow a folder to be listed and changed, if it is this user's."""
+    """Make a folder of this user readable and writable."""
     with suppress(OSError):
         if hasattr(os, "O_PATH"):
             number = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
@@ -107,16 +107,16 @@ def _open_up(name: str, folder: int | None) -> None:
 
 
 def measure_tree(path: str, is_enough: Enough) -> tuple[int, int]:
-    """Bytes on disk, and number, of what a folder holds.
+    """Measure the contents of a folder: size on disk [bytes] and number of files and folders.
 
     Args:
-        path: of the folder.
-        is_enough: whether to stop at so many bytes and files.
+        path: the folder.
+        is_enough: whether to stop, given the size and the number so far.
     """
     size, number, waiting = 0, 0, [os.fspath(path)]
     while waiting and not is_enough(size, number):
         inner = waiting.pop()
-        with suppress(OSError):  # of what is gone by now, or hidden
+        with suppress(OSError):  # the folder is gone by now, or unreadable
             folder = os.open(inner, OPEN_FOLDER)
             more_size, more = _measure_folder(folder, inner, waiting)
             size, number = size + more_size, number + more

@@ -1,4 +1,4 @@
-"""Environments stepped in worker processes, several in each, over shared memory."""
+"""A vectorized environment over worker processes with shared memory."""
 
 from nondiff.processes.vector_env.vector import ParallelVectorEnv
 

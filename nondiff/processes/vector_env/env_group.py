@@ -1,4 +1,4 @@
-"""The environments of one process of a vector environment."""
+"""The env group of one worker process: its share of a vector environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode
 
 from nondiff.errors import EnvironmentFailedError
 from nondiff.processes.vector_env.resets import FINAL
-from nondiff.processes.vector_env.shared_arrays import Layout, Parts, Rows
+from nondiff.processes.vector_env.shared_arrays import Layout, Parts, SharedArrays
 
 Env = gymnasium.Env[Any, Any]
 Info = dict[str, Any]
@@ -22,13 +22,13 @@ Info = dict[str, Any]
 
 @dataclass(frozen=True)
 class GroupRecipe:
-    """How a process makes its environments.
+    """A picklable factory of an env group.
 
     Args:
-        make_one: makes one; pickled by reference.
-        numbers: those of its environments, which are their rows in the shared arrays.
-        layout: the shared arrays.
-        mode: when an episode follows on one that has ended.
+        make_one: makes one environment; pickled by reference.
+        numbers: indices of the group's environments, which are their rows in the shared arrays.
+        layout: the layout of the shared arrays.
+        mode: when an environment is reset after an episode.
     """
 
     make_one: Callable[[], Env]
@@ -39,29 +39,29 @@ class GroupRecipe:
 
     @property
     def stands_alone(self) -> bool:
-        """Whether it is one of ours, which needs nothing that is registered elsewhere."""
+        """Whether `make_one` is nondiff's own, so that any process can call it."""
         return _is_ours(self.make_one)
 
     def make(self, memory: Any) -> EnvGroup:
-        """Make them, over memory that `layout` allocated."""
-        return EnvGroup(self.make_one, self.numbers, self.layout.rows(memory), self.mode)
+        """Make the group over memory that `layout` allocated."""
+        return EnvGroup(self.make_one, self.numbers, self.layout.views(memory), self.mode)
 
 
 class EnvGroup(gymnasium.Env[Any, Any]):
-    """Steps its environments one after another, and writes what they give into shared arrays.
+    """Steps environments one after another and writes their returns into shared arrays.
 
-    Infos are answered instead: to pickle one takes under a microsecond, and it may hold anything.
+    Infos go through the pipe instead: they may hold anything, and pickling one takes under 1 us.
 
     Raises:
-        EnvironmentFailedError: from all methods, an environment raised; it is named by its number.
+        EnvironmentFailedError: from all methods, an environment raised; the message has its index.
     """
 
     def __init__(
-        self, make_one: Callable[[], Env], numbers: range, rows: Rows, mode: AutoresetMode
+        self, make_one: Callable[[], Env], numbers: range, arrays: SharedArrays, mode: AutoresetMode
     ) -> None:
         self._mode = mode
         self._numbers = numbers
-        self._rows = rows
+        self._arrays = arrays
         self._envs: list[Env] = []
         with ExitStack() as made:
             for _ in numbers:
@@ -75,10 +75,15 @@ class EnvGroup(gymnasium.Env[Any, Any]):
         options: dict[str, Any] | None,
         chosen: Sequence[bool],
     ) -> list[Info | None]:
-        """Reset those that are chosen; seeds and choice are of the whole vector environment.
+        """Reset the chosen environments.
+
+        Args:
+            seeds: (num_envs,) seeds of the whole vector environment.
+            options: passed to each `reset`.
+            chosen: (num_envs,) flags of the whole vector environment.
 
         Returns:
-            their infos; None of the others.
+            the info of each environment of the group; None for those not chosen.
         """
         return [
             self._begin(number, env, seed=seeds[number], options=options)
@@ -88,54 +93,56 @@ class EnvGroup(gymnasium.Env[Any, Any]):
         ]
 
     def step_all(self) -> list[tuple[Info | None, Info]]:
-        """Do what the actions say, and begin again where an episode ends, or has ended.
+        """Step all environments with the shared actions, and reset them as the mode says.
 
         Returns:
-            for each, the last info of an episode that this has followed on, and that of the
-            observation.
+            for each, the final info of an episode that ended and was followed by a reset (else
+            None), and the info of the new observation.
         """
         return [
             self._step(number, env) for number, env in zip(self._numbers, self._envs, strict=True)
         ]
 
     def call(self, name: str, some: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
-        """The values of an attribute of each, called if it can be."""
+        """Get an attribute of each environment, or call it if it is callable."""
         return [
             self._called(number, env, name, some, named)
             for number, env in zip(self._numbers, self._envs, strict=True)
         ]
 
     def call_first(self, name: str, some: tuple[Any, ...]) -> Any:
-        """The same of the first alone."""
+        """Get an attribute of the first environment, or call it if it is callable."""
         return self._called(self._numbers[0], self._envs[0], name, some, {})
 
     def close(self) -> None:
-        """Close them all, also if one raises in it."""
+        """Close all environments, even if one of them raises."""
         self._close.close()
 
     def _step(self, number: int, env: Env) -> tuple[Info | None, Info]:
-        rows = self._rows
-        ended = rows.terminated[number] or rows.truncated[number]
+        arrays = self._arrays
+        ended = arrays.terminated[number] or arrays.truncated[number]
         if ended and self._mode is AutoresetMode.NEXT_STEP:
             return None, self._begin(number, env)
         try:
-            observation, reward, terminated, truncated, info = env.step(rows.action[number].copy())
+            observation, reward, terminated, truncated, info = env.step(
+                arrays.action[number].copy()
+            )
         except BaseException as error:
             _fail(number, error)
-        rows.reward[number] = reward
-        rows.terminated[number], rows.truncated[number] = terminated, truncated
+        arrays.reward[number] = reward
+        arrays.terminated[number], arrays.truncated[number] = terminated, truncated
         if (terminated or truncated) and self._mode is AutoresetMode.SAME_STEP:
-            _write(rows.final, number, observation)
+            _write(arrays.final, number, observation)
             return _plain(info), self._reset(number, env)
-        _write(rows.observation, number, observation)
+        _write(arrays.observation, number, observation)
         return None, _plain(info)
 
     def _begin(self, number: int, env: Env, **arguments: Any) -> Info:
-        """Begin an episode that no step has led to."""
+        """Reset an environment, and clear its reward and flags."""
         info = self._reset(number, env, **arguments)
-        rows = self._rows
-        rows.reward[number] = 0.0
-        rows.terminated[number] = rows.truncated[number] = False
+        arrays = self._arrays
+        arrays.reward[number] = 0.0
+        arrays.terminated[number] = arrays.truncated[number] = False
         return info
 
     def _reset(self, number: int, env: Env, **arguments: Any) -> Info:
@@ -143,7 +150,7 @@ class EnvGroup(gymnasium.Env[Any, Any]):
             observation, info = env.reset(**arguments)
         except BaseException as error:
             _fail(number, error, " in a reset")
-        _write(self._rows.observation, number, observation)
+        _write(self._arrays.observation, number, observation)
         return _plain(info)
 
     def _called(
@@ -157,7 +164,7 @@ class EnvGroup(gymnasium.Env[Any, Any]):
 
 
 def _is_ours(made: Any) -> bool:
-    """Whether what makes environments is nondiff's alone, what is bound to it included."""
+    """Whether a factory, including the callables bound to it, is defined in nondiff."""
     if isinstance(made, partial):
         bound = [part for part in (*made.args, *made.keywords.values()) if callable(part)]
         return all(map(_is_ours, [made.func, *bound]))
@@ -165,10 +172,10 @@ def _is_ours(made: Any) -> bool:
 
 
 def _plain(info: Info) -> Info:
-    """An info whose flags and numbers are Python's.
+    """Convert an info's numpy flags and numbers to Python's, and drop reserved keys.
 
-    They are pickled faster, and Gymnasium makes arrays of the same type of them, but of numpy's
-    flags an array of objects. Keys by which a vector environment says what has ended are left out.
+    Python's pickle faster. Gymnasium batches them into arrays of the same type, but numpy's flags
+    into arrays of objects. The reserved keys are those of a vector environment's final infos.
     """
     return {
         key: value.item() if isinstance(value, np.bool_ | np.float64) else value

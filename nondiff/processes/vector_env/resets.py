@@ -1,4 +1,4 @@
-"""Resets of vector environments: when, of which environments, and with which seeds."""
+"""Validate the arguments of a vector environment's resets: mode, mask and seeds."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nondiff.errors import InvalidOptionError
 from nondiff.gym.reset_arguments import check_options
 
 MASK = "reset_mask"  # an option of `reset`
-# What infos of vector environments say of episodes that have ended.
+# Keys by which infos of vector environments report the end of an episode.
 FINAL = frozenset({"final_obs", "_final_obs", "final_info", "_final_info"})
 
 
 def checked_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    """A mode, from itself or its value.
+    """Convert a value such as "NextStep" to an `AutoresetMode`.
 
     Raises:
-        InvalidOptionError: there is none such.
+        InvalidOptionError: there is no such mode.
     """
     try:
         return AutoresetMode(mode)
@@ -33,11 +33,14 @@ def checked_mode(mode: AutoresetMode | str) -> AutoresetMode:
 def split_mask(
     options: dict[str, Any] | None, num_envs: int
 ) -> tuple[NDArray[np.bool_], dict[str, Any] | None]:
-    """Which environments (num_envs,) a reset is for, all unless options say so, and the others.
+    """Split the option `reset_mask` off a reset's options.
+
+    Returns:
+        the mask (num_envs,), all true by default, and the remaining options.
 
     Raises:
-        InvalidOptionError: options that are no dict, or a mask that is no array of flags, one of
-            them true.
+        InvalidOptionError: options are not a dict, or the mask is not a bool array (num_envs,) with
+            a true entry.
     """
     check_options(options)
     if options is None or MASK not in options:
@@ -53,10 +56,10 @@ def split_mask(
 
 
 def seeds_of(seed: Any, num_envs: int) -> list[int | None]:
-    """The seed of each environment: seed + i, or the i-th of a list; None: none is given.
+    """The seed of environment i: seed + i, or the i-th entry of a list; None: unseeded.
 
     Raises:
-        InvalidOptionError: no whole number from 0, nor a list of so many of them, or None.
+        InvalidOptionError: neither a non-negative whole number, nor `num_envs` of them, nor None.
     """
     if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
         seeds: list[Any] = [int(seed) + number for number in range(num_envs)]
@@ -78,7 +81,7 @@ def seeds_of(seed: Any, num_envs: int) -> list[int | None]:
 
 
 def check_nothing_is_over(over: NDArray[np.bool_]) -> None:
-    """Refuse a step where a reset is due, which only `AutoresetMode.DISABLED` leaves to the user.
+    """Raise if an episode is over, which in `AutoresetMode.DISABLED` the user must reset.
 
     Raises:
         ResetNeeded: names the environments, and how to reset them.

@@ -1,4 +1,4 @@
-"""What the processes of a vector environment share: arrays with a row for each environment."""
+"""Arrays in memory shared by the processes of a vector environment, one row per environment."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from numpy.typing import NDArray
 
 from nondiff.errors import InvalidOptionError
 
-ALIGNMENT = 64  # bytes, so that no two arrays share a cache line
-Parts = dict[str, NDArray[Any]]  # of observations; the one key is "" where they are no Dict
+ALIGNMENT = 64  # [bytes], so that no two arrays share a cache line
+Parts = dict[str, NDArray[Any]]  # observations by Dict key; by "" if they are single arrays
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The arrays, each (num_envs, ...).
+class SharedArrays:
+    """The shared arrays, each of shape (num_envs, ...).
 
     Attributes:
-        action: what each environment is to do next.
+        action: the next action of each environment.
         reward: of the last step, float64.
-        terminated: whether that ended the episode.
-        truncated: whether that cut it off.
-        observation: the present ones, which begin an episode where one has ended.
-        final: the last ones of episodes that have ended, until the next one ends.
+        terminated: whether the last step terminated the episode.
+        truncated: whether the last step truncated the episode.
+        observation: the current observations; the first of the next episode after a reset.
+        final: the final observation of each environment's last completed episode.
     """
 
     action: NDArray[Any]
@@ -42,15 +42,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the arrays lie in the memory.
+    """The placement of the arrays in shared memory.
 
     Args:
-        num_envs: environments.
-        observation_space: of one of them.
-        action_space: of one of them.
+        num_envs: number of environments.
+        observation_space: of a single environment.
+        action_space: of a single environment.
 
     Raises:
-        InvalidOptionError: from all methods, the space of a part has no fixed shape and dtype.
+        InvalidOptionError: from all methods, a space has no fixed shape and dtype.
     """
 
     num_envs: int
@@ -58,15 +58,15 @@ class Layout:
     action_space: spaces.Space[Any]
 
     def allocate(self) -> Any:
-        """Memory for the arrays, which a process can be given as it starts.
+        """Allocate memory for the arrays, to be passed to processes as they start.
 
-        Its file is deleted before anybody uses it, so that nothing is left whoever is killed.
+        Its file is deleted before use, so that a killed process leaves nothing behind.
         """
         size = sum(_padded(shape, dtype) for shape, dtype in self._arrays().values())
         return multiprocessing.get_context("spawn").RawArray(ctypes.c_byte, size)
 
-    def rows(self, memory: Any) -> Rows:
-        """The arrays in such memory."""
+    def views(self, memory: Any) -> SharedArrays:
+        """The arrays in memory from `allocate`."""
         views: dict[tuple[str, str], NDArray[Any]] = {}
         start = 0
         for name, (shape, dtype) in self._arrays().items():
@@ -74,7 +74,7 @@ class Layout:
             views[name] = flat.reshape(shape)
             start += _padded(shape, dtype)
         keys = parts_of(self.observation_space)
-        return Rows(
+        return SharedArrays(
             action=views["action", ""],
             reward=views["reward", ""],
             terminated=views["terminated", ""],
@@ -105,7 +105,7 @@ class Layout:
 
 
 def parts_of(space: spaces.Space[Any]) -> Mapping[str, spaces.Space[Any]]:
-    """The spaces of a Dict's parts by key, or the space itself by ""."""
+    """The subspaces of a Dict by key; any other space by ""."""
     return space.spaces if isinstance(space, spaces.Dict) else {"": space}
 
 

@@ -1,4 +1,4 @@
-"""A Gymnasium vector environment whose environments are stepped by worker processes."""
+"""A Gymnasium vector environment whose environments run in worker processes."""
 
 from __future__ import annotations
 
@@ -23,43 +23,42 @@ from nondiff.processes.vector_env.resets import (
     split_mask,
 )
 from nondiff.processes.vector_env.shared_arrays import Layout, Parts
-from nondiff.processes.vector_env.worker_pool import Crew, shares_of
+from nondiff.processes.vector_env.worker_pool import WorkerPool, shares_of
 from nondiff.validation import check_bool
 
 TIMEOUT = 300.0  # [s]
 
 
 class ParallelVectorEnv(NeverCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
-    """Gives what each environment gives alone, bit for bit, as Gymnasium's `SyncVectorEnv` does.
+    """A vectorized environment with results bit-identical to Gymnasium's `SyncVectorEnv`.
 
-    Each process is sent one short message a step; actions, observations, rewards and flags are in
-    memory that all share.
+    Each process receives one short message per step; actions, observations, rewards and flags lie
+    in shared memory.
 
-    The processes are spawned, and do not run the script that starts them again, unless `make` is
-    defined there or elsewhere outside nondiff: then it does so below `if __name__ == "__main__":`.
+    The processes are spawned. They run the main script again only if `make` is defined outside
+    nondiff; such a script must make the environment below `if __name__ == "__main__":`.
 
     Args:
         make: makes one environment; pickled by reference.
-        num_envs: how many.
-        processes: among how many processes they are divided; None: as many as there are cores,
-            and environments for.
-        autoreset_mode: where an episode ends, an `AutoresetMode` of Gymnasium's, or its value.
-            "SameStep": the observation is the first of the next, and `info` holds `final_obs` and
-            `final_info`. "NextStep": the next step begins another, whatever its action.
-            "Disabled": `reset(options={"reset_mask": ended})` is due before the next step.
-        timeout: the longest that a step of a process's share may take [s].
-        apart: keep each process to its own share of the processors, on Linux and where there are
-            enough of them, since all wait for the last. Turn it off where other work is bound to
-            some of the processors.
-        max_episode_steps: steps after which an episode is cut off, by a `TimeLimit` of Gymnasium's;
-            None or -1: as many as the environment allows.
-        arguments: for `make`.
+        num_envs: number of environments.
+        processes: number of worker processes, at most `num_envs`; None: one per core.
+        autoreset_mode: what follows the end of an episode, an `AutoresetMode` or its value.
+            "SameStep": the step returns the first observation of the next episode, and `info` holds
+            `final_obs` and `final_info`. "NextStep": the next step resets, whatever its action.
+            "Disabled": call `reset(options={"reset_mask": ended})` before the next step.
+        timeout: maximum time of a step of one process [s].
+        apart: pin the processes to separate cores, on Linux and if there are enough cores, since
+            each step waits for the slowest process. Turn it off if other work is pinned to some of
+            the cores.
+        max_episode_steps: truncate episodes after this many steps, by Gymnasium's `TimeLimit`;
+            None or -1: the environment's own limit.
+        arguments: keyword arguments of `make`.
 
     Raises:
-        InvalidOptionError: an argument out of its range; spaces that are no arrays; a `make` that
-            can't be pickled; and what `make` raises.
-        InvalidActionError: from `step`, actions of the wrong shape or not finite; none is done.
-        ResetNeeded: from `step`, in mode "Disabled", an episode is over; none is done.
+        InvalidOptionError: an argument out of its range; spaces that are not arrays; a `make` that
+            can't be pickled; also whatever `make` raises.
+        InvalidActionError: from `step`, actions of the wrong shape or not finite; nothing steps.
+        ResetNeeded: from `step`, in mode "Disabled", an episode is over; nothing steps.
         EnvironmentFailedError: from any method, an environment raised, or a process died or hung.
     """
 
@@ -90,8 +89,8 @@ class ParallelVectorEnv(NeverCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
         self._learn_from(make_one())
         layout = Layout(num_envs, self.single_observation_space, self.single_action_space)
         memory = layout.allocate()
-        self._rows = layout.rows(memory)
-        self._crew = Crew(make_one, layout, memory, shares, self._mode, timeout, apart)
+        self._arrays = layout.views(memory)
+        self._workers = WorkerPool(make_one, layout, memory, shares, self._mode, timeout, apart)
         self.closed = False
 
     def _learn_from(self, env: Env) -> None:
@@ -116,58 +115,60 @@ class ParallelVectorEnv(NeverCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Any, Info]:
-        """Begin all episodes; environment i is seeded with seed + i, or the i-th of a list.
+        """Reset all environments; environment i gets seed + i, or the i-th seed of a list.
 
-        With an option `reset_mask`, (num_envs,) flags of numpy, only those that it names.
+        The option `reset_mask`, a bool array (num_envs,), selects some of them.
         """
         chosen, others = split_mask(options, self.num_envs)
         info: Info = {}
-        infos = self._crew.ask("reset_some", seeds_of(seed, self.num_envs), others, chosen.tolist())
+        infos = self._workers.ask(
+            "reset_some", seeds_of(seed, self.num_envs), others, chosen.tolist()
+        )
         for number, one in enumerate(infos):
             if one is not None:
                 info = self._add_info(info, one, number)
-        return _batch(self._rows.observation), info
+        return _batch(self._arrays.observation), info
 
     def step(
         self, actions: Any
     ) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Info]:
-        """Step all environments; actions are cast to the action space's type."""
+        """Step all environments; actions are cast to the dtype of the action space."""
         actions = self._checked(actions)
-        self._crew.settle()
-        rows = self._rows
+        self._workers.settle()
+        arrays = self._arrays
         if self._mode is AutoresetMode.DISABLED:
-            check_nothing_is_over(rows.terminated | rows.truncated)
-        rows.action[...] = actions
-        infos = self._crew.ask("step_all")
-        terminated, truncated = rows.terminated.copy(), rows.truncated.copy()
+            check_nothing_is_over(arrays.terminated | arrays.truncated)
+        arrays.action[...] = actions
+        infos = self._workers.ask("step_all")
+        terminated, truncated = arrays.terminated.copy(), arrays.truncated.copy()
         info = self._step_info(infos)
-        return _batch(rows.observation), rows.reward.copy(), terminated, truncated, info
+        return _batch(arrays.observation), arrays.reward.copy(), terminated, truncated, info
 
     def _step_info(self, infos: list[Any]) -> Info:
         info: Info = {}
         for number, (final, last) in enumerate(infos):
             if final is not None:
-                seen = _batch({key: part[number] for key, part in self._rows.final.items()})
+                seen = _batch({key: part[number] for key, part in self._arrays.final.items()})
                 info = self._add_info(info, {"final_obs": seen, "final_info": final}, number)
             info = self._add_info(info, last, number)
         return info
 
     def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
-        """The rewards (batch,) for goals (batch, goal), where the environments have goals."""
+        """The rewards (batch,) of goals (batch, goal), for goal-conditioned environments."""
         goals = (achieved_goal, desired_goal, info)
-        return self._crew.ask_first("call_first", "compute_reward", goals)
+        return self._workers.ask_first("call_first", "compute_reward", goals)
 
     def call(self, name: str, *some: Any, **named: Any) -> tuple[Any, ...]:
-        """The values of an attribute of each environment, called if it can be."""
-        return tuple(self._crew.ask("call", name, some, named))
+        """Get an attribute of each environment, or call it if it is callable."""
+        return tuple(self._workers.ask("call", name, some, named))
 
     def render(self) -> tuple[Any, ...]:
-        """What each environment renders."""
+        """Render each environment."""
         return self.call("render")
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the processes."""
-        self._crew.close()
+        self._workers.close()
 
     def _checked(self, actions: Any) -> NDArray[Any]:
         space = self.action_space
@@ -191,6 +192,6 @@ def _limited(make_one: Callable[[], Env], limit: int) -> Env:
 
 
 def _batch(parts: Parts) -> Any:
-    """A copy, so that observations that were returned are never changed."""
+    """Copy observations, so that returned ones are never overwritten."""
     copies = {key: part.copy() for key, part in parts.items()}
     return copies.get("", copies)

@@ -1,4 +1,4 @@
-"""The worker processes among which a vector environment divides its environments."""
+"""The worker pool of a vector environment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from gymnasium.vector import AutoresetMode
 
 from nondiff.errors import EnvironmentFailedError
-from nondiff.processes.cores import keep_apart, processors
+from nondiff.processes.cores import pin_to_separate_cores, processors
 from nondiff.processes.env_worker import EnvironmentRaised, Worker, WorkerLost
 from nondiff.processes.vector_env.env_group import Env, GroupRecipe
 from nondiff.processes.vector_env.shared_arrays import Layout
@@ -18,17 +18,17 @@ from nondiff.validation import check_positive, check_whole
 _OURS = f"{EnvironmentFailedError.__name__}: "  # an `EnvGroup` has named the environment
 
 
-class Crew:
-    """Workers that each serve an `EnvGroup`; all are asked, then all are waited for.
+class WorkerPool:
+    """Workers that each serve an `EnvGroup`; commands go to all, then all answers are awaited.
 
     Args:
-        make_one: makes an environment; pickled by reference.
-        layout: of the memory that they share.
-        memory: that memory.
-        shares: the numbers of each worker's environments.
-        mode: when an episode follows on one that has ended.
-        timeout: the longest that one may take to answer [s].
-        apart: whether each is kept to its own share of the processors; see `keep_apart`.
+        make_one: makes one environment; pickled by reference.
+        layout: the layout of the shared memory.
+        memory: the shared memory.
+        shares: the indices of each worker's environments.
+        mode: when an environment is reset after an episode.
+        timeout: maximum time for a worker's answer [s].
+        apart: whether to pin the workers to separate cores; see `pin_to_separate_cores`.
 
     Raises:
         InvalidOptionError: `make_one` can't be pickled.
@@ -53,13 +53,13 @@ class Crew:
                 recipe = GroupRecipe(make_one, numbers, layout, mode)
                 self._workers.append(Worker(recipe, timeout, memory=memory))
             if apart:
-                keep_apart([worker.pid for worker in self._workers])
+                pin_to_separate_cores([worker.pid for worker in self._workers])
         except BaseException:
             self.close()
             raise
 
     def ask(self, name: str, *arguments: Any) -> list[Any]:
-        """What a method of `EnvGroup` gives, of all environments in order."""
+        """Call a method of each `EnvGroup`; returns the results of all environments in order."""
         for worker in self._workers:
             worker.send("method", name, arguments, {})
         answers, failures = [], []
@@ -73,12 +73,12 @@ class Crew:
         return answers
 
     def ask_first(self, name: str, *arguments: Any) -> Any:
-        """What a method of the first `EnvGroup` gives."""
+        """Call a method of the first `EnvGroup`."""
         self._workers[0].send("method", name, arguments, {})
         return _answer(self._workers[0], self._shares[0])
 
     def settle(self) -> None:
-        """Wait until all do nothing, also after an interrupt, so that they read no more memory."""
+        """Wait until all workers are idle, even after an interrupt, and read no shared memory."""
         for worker in self._workers:
             worker.settle()
 
@@ -109,11 +109,11 @@ def _named(numbers: range) -> str:
 
 
 def shares_of(num_envs: int, processes: int | None) -> list[range]:
-    """The numbers of each process's environments, which differ by one in how many they are.
+    """Divide environment indices among processes, as evenly as possible.
 
     Args:
-        num_envs: environments.
-        processes: processes; None: as many as there are cores, and environments for.
+        num_envs: number of environments.
+        processes: number of processes, at most `num_envs`; None: one per core.
 
     Raises:
         InvalidOptionError: a number out of its range.

@@ -1,1 +1,1 @@
-"""How a program nobody trusts is kept from files, devices, other processes and the network."""
+"""Isolate an untrusted program from files, devices, other processes and the network."""

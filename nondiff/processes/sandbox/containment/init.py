@@ -1,4 +1,4 @@
-"""The process that a simulator is a child of, which contains it and reports how it ended."""
+"""The init process: parent of a program, which it isolates and whose end it reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nondiff.processes.sandbox.containment.levels import Containment
 from nondiff.processes.sandbox.containment.totals import Watch, too_many
 
 GUARDED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
-RESERVED, MARGIN, MAX_NUMBER = 300, 64, 1 << 22  # of processes
+RESERVED, MARGIN, MAX_NUMBER = 300, 64, 1 << 22  # PIDs
 
 
 def start(
@@ -26,35 +26,37 @@ def start(
     view: socket.socket,
     watch: Watch,
 ) -> NoReturn:
-    """Run the simulator and report how it ended; the first process of the namespace, if any.
+    """Run the init process: start the program, and report how it ended.
+
+    It is the first process of the PID namespace, if there is one.
 
     Args:
-        containment: what the simulator is put into.
-        request: what is to be run, and its limits.
-        files: descriptors of the control socket, and of the simulator's input and outputs.
-        view: to which the mount namespace is sent, so that it is taken down later than this ends.
-        watch: of the limits of all that the simulator does together.
+        containment: the isolation of the program.
+        request: the order: the command and its limits.
+        files: descriptors of the control socket and of the program's standard streams.
+        view: socket that keeps the mount namespace alive until after this process has ended.
+        watch: measures the program's total use.
     """
     control, *streams = files
     if LINUX:
         prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-        if containment.level == "supervised":  # at others it has rights that protect it
-            prctl(kernel.PR_SET_DUMPABLE, 0)  # the simulator can't look into this process
+        if containment.level == "supervised":  # at other levels its capabilities protect it
+            prctl(kernel.PR_SET_DUMPABLE, 0)  # the program can't trace this process
     _bound_processes(containment, request)
     _enter_folder(containment, request, control, view)
     broken, working = os.pipe()
-    simulator = os.fork()
-    if simulator == 0:
+    program = os.fork()
+    if program == 0:
         _become(containment, request, streams, working)
     for number in (working, *streams):
         os.close(number)
     if trouble := os.read(broken, 4096):
         tell(control, {"refused": trouble.decode()})
         os._exit(0)
-    while True:  # what the simulator has left behind ends up here, and is reaped
+    while True:  # reaps the program's orphans, too
         ended, status, usage = os.wait4(-1, 0)
-        if ended == simulator:
+        if ended == program:
             break
     if reason := _last_excess(containment.level, request, watch):
         tell(control, {"exceeded": reason})
@@ -64,13 +66,13 @@ def start(
 
 
 def _last_excess(level: str, request: dict[str, Any], watch: Watch) -> str | None:
-    """Which limit a program was beyond that ended before its keeper looked."""
+    """Describe the limit that a program exceeded before the supervisor measured it."""
     if level == "sandbox":
         return watch.last_excess()
     if level != "namespaces" or os.getpid() != 1:
         return watch.wrote_too_much()
     left = 0
-    with contextlib.suppress(OSError):  # the first process of a namespace inherits all others
+    with contextlib.suppress(OSError):  # PID 1 adopts all orphans of its namespace
         os.kill(-1, signal.SIGKILL)
         while os.wait():
             left += 1
@@ -78,10 +80,10 @@ def _last_excess(level: str, request: dict[str, Any], watch: Watch) -> str | Non
 
 
 def _bound_processes(containment: Containment, request: dict[str, Any]) -> None:
-    """Have the kernel stop a program that starts more than can be counted meanwhile.
+    """Let the kernel bound the number of processes between two measurements.
 
-    A namespace has a greatest process number of its own from Linux 6.14 on; numbers below
-    `RESERVED` are not used twice. Users but root have a number of processes, all calls together.
+    From Linux 6.14 on, each namespace has its own maximum PID; PIDs below `RESERVED` are not
+    reused. RLIMIT_NPROC counts the processes of a user, over all calls, but not of root.
     """
     processes = request["processes"] + MARGIN
     if containment.no_network is not None:
@@ -108,7 +110,7 @@ def _enter_folder(
 
 
 def _hand_over_folder(control: int) -> None:
-    """Send a descriptor of the folder, which others may see in another way."""
+    """Send the client a descriptor of the folder as this namespace sees it."""
     folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(control)) as connection:
         socket.send_fds(connection, [json.dumps({"folder": True}).encode() + b"\n"], [folder])
@@ -118,7 +120,7 @@ def _hand_over_folder(control: int) -> None:
 def _become(
     containment: Containment, request: dict[str, Any], streams: list[int], working: int
 ) -> NoReturn:
-    """Turn into the simulator; what prevents it is written to `working`."""
+    """Execute the program in this process; a failure to do so is written to `working`."""
     try:
         if LINUX:
             prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -151,6 +153,6 @@ def _lower(kind: int, limit: int) -> None:
 
 
 def tell(control: int, message: dict[str, Any]) -> None:
-    """Report to the user of a program, unless that is gone."""
+    """Send a message to the client, unless it is gone."""
     with contextlib.suppress(OSError):
         os.write(control, json.dumps(message).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""System calls of Linux that Python's standard library does not offer."""
+"""Linux system calls that Python's standard library lacks."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class _MountAttributes(ctypes.Structure):
 
 
 def checked(result: int, what: str) -> int:
-    """A system call's result.
+    """Check a system call's result, and return it.
 
     Raises:
-        OSError: it failed.
+        OSError: the call failed.
     """
     if result < 0:
         number = ctypes.get_errno()
@@ -41,12 +41,12 @@ def checked(result: int, what: str) -> int:
 
 
 def prctl(option: int, argument: int = 0) -> int:
-    """Set an attribute of this process; -1 where that is refused."""
+    """Set an attribute of this process; returns -1 on failure."""
     return int(LIBC.prctl(option, ctypes.c_ulong(argument), *[ctypes.c_ulong(0)] * 3))
 
 
 def unshare(flags: int) -> None:
-    """Leave the namespaces of these kinds for new ones."""
+    """Move this process into new namespaces of the given kinds."""
     checked(LIBC.unshare(flags), "unshare")
 
 
@@ -62,13 +62,13 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 
 
 def detached(path: str) -> int:
-    """A descriptor of what is mounted at a path and below, to be mounted elsewhere."""
+    """Copy the mounts at and below a path; returns a descriptor for `attach`."""
     flags = OPEN_TREE_CLONE | AT_RECURSIVE | os.O_CLOEXEC
     return checked(_call(SYS_OPEN_TREE, AT_FDCWD, os.fsencode(path), flags), f"mount {path}")
 
 
 def attach(tree: int, path: str) -> None:
-    """Mount what `detached` gave."""
+    """Mount a tree from `detached` at a path."""
     arguments = (tree, b"", AT_FDCWD, os.fsencode(path), MOVE_MOUNT_F_EMPTY_PATH)
     checked(_call(SYS_MOVE_MOUNT, *arguments), f"mount {path}")
     os.close(tree)
@@ -84,10 +84,10 @@ def set_mount(tree: int, path: str, *, on: int = 0, off: int = 0, below: bool = 
 
 
 def drop_capabilities() -> None:
-    """Give up every right of root's, in a way that no program that is run can undo."""
+    """Drop all capabilities of root, such that executed programs can't regain them."""
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     capability = 0
-    while prctl(PR_CAPBSET_DROP, capability) == 0:  # refused where there is none to drop
+    while prctl(PR_CAPBSET_DROP, capability) == 0:  # fails past the last capability
         capability += 1
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     checked(LIBC.capset(header, (ctypes.c_uint32 * 6)()), "capset")

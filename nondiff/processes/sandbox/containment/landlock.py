@@ -1,6 +1,6 @@
-"""Where a program may write when it can't have a view of the file system of its own (Landlock).
+"""Restrict where a program may write, for levels without a mount namespace (Landlock).
 
-Linux 6.2 and later; needs no rights. See https://docs.kernel.org/userspace-api/landlock.html.
+Linux 6.2 and later; needs no privileges. See https://docs.kernel.org/userspace-api/landlock.html.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nondiff.processes.sandbox.containment.kernel import LIBC, LINUX, checked
 
 SYS_CREATE_RULESET, SYS_ADD_RULE, SYS_RESTRICT_SELF = 444, 445, 446
 CREATE_RULESET_VERSION, RULE_PATH_BENEATH = 1, 1
-MIN_VERSION = 3  # which covers truncation
+MIN_VERSION = 3  # the first that covers truncation
 WRITE_FILE, TRUNCATE = 1 << 1, 1 << 14
 WRITING = WRITE_FILE | TRUNCATE | sum(1 << bit for bit in range(4, 14))  # names, made and removed
 SCOPES, SCOPES_VERSION = 0b11, 6  # abstract Unix sockets, signals
@@ -26,7 +26,7 @@ SHARED = (  # folders and devices that programs rely on
 
 
 def landlock_version() -> int:
-    """The version of this kernel's Landlock; 0: it has none that suffices."""
+    """The version of this kernel's Landlock; 0: it is missing or too old."""
     if not LINUX:
         return 0
     version = _call(SYS_CREATE_RULESET, None, ctypes.c_size_t(0), CREATE_RULESET_VERSION)
@@ -34,10 +34,10 @@ def landlock_version() -> int:
 
 
 def restrict_writing(version: int, paths: Sequence[str]) -> None:
-    """Let this process, and all that it starts, write at and below some paths only.
+    """Restrict writes of this process and its descendants to some paths and what is below them.
 
-    It can't reach processes that it did not start either: neither their memory nor environment,
-    and from version 6 on not by signals.
+    They also lose access to other processes: to their memory and environment, and from version 6 on
+    by signals.
     """
     attributes = struct.pack("=QQQ", WRITING, 0, SCOPES if version >= SCOPES_VERSION else 0)
     size = 24 if version >= SCOPES_VERSION else 8

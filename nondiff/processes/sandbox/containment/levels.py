@@ -1,4 +1,4 @@
-"""How far a program is contained on this system, found by trying."""
+"""Find the best level of containment that this system supports, by trying each."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from nondiff.processes.sandbox.containment.seccomp import (
 )
 from nondiff.processes.sandbox.containment.totals import SLACK_BYTES, SLACK_FILES
 
-LEVELS = ("sandbox", "namespaces", "supervised", "process group")  # from the best on
+LEVELS = ("sandbox", "namespaces", "supervised", "process group")  # from best to worst
 PRIORITY = -10
 NEW = kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC
 
 
 @dataclass(frozen=True)
 class Containment:
-    """What each program is put into.
+    """The isolation of each program.
 
     Args:
         level: one of `LEVELS`.
-        no_network: descriptor of a network namespace in which nothing can be reached. All programs
-            share it, for the kernel takes long to make one and to take it down.
-        template: descriptor of the mount namespace of `views`.
-        shown: of `views.mounts_in_temporary`.
-        landlock: its version; 0: it isn't used.
-        filters: seccomp's, without and with network; None: it isn't used.
-        niceness: of the program, which that of its keeper may be below.
+        no_network: descriptor of a network namespace without connections. All programs share it,
+            since the kernel is slow to create and destroy one.
+        template: descriptor of the template mount namespace; see `views.make_template`.
+        shown: mount points from `views.mounts_in_temporary`.
+        landlock: version of Landlock; 0: not used.
+        filters: seccomp filters without and with network; None: not used.
+        niceness: niceness of the program; its supervisor may have a lower one.
     """
 
     level: str
@@ -56,21 +56,21 @@ class Containment:
         return self.template is not None or self.landlock > 0
 
     def prepare(self, has_network: bool) -> None:
-        """Before the starter is forked: what its processes have of their own."""
+        """In the supervisor, before it forks init: create the program's namespaces."""
         if self.no_network is not None:
             if not has_network:
                 kernel.enter(self.no_network, kernel.CLONE_NEWNET)
             kernel.unshare(NEW)
 
     def enter_view(self, request: dict[str, Any]) -> None:
-        """In the starter: see files as the program is to see them."""
+        """In init: enter the program's view of the file system."""
         if self.template is not None:
             size, files = request["total_size"] + SLACK_BYTES, request["files"] + SLACK_FILES
             paths = request["folder"], request["writable"], self.shown
             views.enter_view(self.template, *paths, size=size, files=files)
 
     def confine(self, request: dict[str, Any]) -> None:
-        """In the process that is to become the program: give up what it must not have."""
+        """In the process that will execute the program: drop its privileges."""
         if not kernel.LINUX:
             return
         kernel.drop_capabilities()
@@ -81,16 +81,18 @@ class Containment:
 
 
 def reach_level(best: str, place: str, secrets: Sequence[str]) -> Containment:
-    """The best that this system allows, made ready.
+    """Prepare the best containment that this system supports.
 
     Args:
-        best: the level that is tried first.
-        place: for temporary files, where folders of programs are made.
+        best: the level to try first.
+        place: folder for temporary files, which holds the programs' folders.
         secrets: paths whose content is hidden.
     """
     niceness = os.getpriority(os.PRIO_PROCESS, 0)
-    with contextlib.suppress(OSError):  # which only root may
-        os.setpriority(os.PRIO_PROCESS, 0, niceness + PRIORITY)  # over programs that run wild
+    with contextlib.suppress(OSError):  # only root may
+        os.setpriority(
+            os.PRIO_PROCESS, 0, niceness + PRIORITY
+        )  # stays responsive beside runaway programs
     place = place if os.access(place, os.W_OK) else "/tmp"  # noqa: S108
     levels = LEVELS[LEVELS.index(best) :]
     for level in levels if kernel.LINUX else LEVELS[-1:]:
@@ -101,7 +103,7 @@ def reach_level(best: str, place: str, secrets: Sequence[str]) -> Containment:
 
 
 def _is_allowed(level: str, place: str, secrets: Sequence[str], has_own_users: bool) -> bool:
-    """Whether a program can be contained like this."""
+    """Whether this system supports a level, tried in a forked process."""
     folder = f"{place}/nondiff-try-{os.getpid()}"
     os.mkdir(folder, 0o700)
     child = os.fork()
@@ -115,7 +117,7 @@ def _is_allowed(level: str, place: str, secrets: Sequence[str], has_own_users: b
 
 
 def _try(folder: str, containment: Containment) -> NoReturn:
-    """Exit with 0 if a process can be contained like this."""
+    """Exit with 0 if a process can be contained in this way."""
     sizes = {"total_size": 1 << 20, "files": 100}
     request = {"folder": folder, "writable": (), "network": False, **sizes}
     containment.prepare(has_network=False)
@@ -130,7 +132,7 @@ def _try(folder: str, containment: Containment) -> NoReturn:
 
 
 def _make(level: str, secrets: Sequence[str], has_own_users: bool) -> Containment:
-    """Make a level ready in this process."""
+    """Prepare a level of containment in this process."""
     if level == LEVELS[-1]:
         return Containment(level)
     if has_own_users:
@@ -148,7 +150,7 @@ def _make(level: str, secrets: Sequence[str], has_own_users: bool) -> Containmen
 
 
 def _own_users() -> None:
-    """Enter a namespace with this user alone, in which other namespaces are allowed."""
+    """Enter a user namespace that maps only this user, in which other namespaces are allowed."""
     user, group = os.geteuid(), os.getegid()
     kernel.unshare(kernel.CLONE_NEWUSER)
     for name, text in (
@@ -161,13 +163,13 @@ def _own_users() -> None:
 
 
 def _held_namespaces(secrets: Sequence[str] | None) -> tuple[int, int | None, list[str]]:
-    """Descriptors of namespaces that a process made which is gone.
+    """Create namespaces in a temporary process, and keep them alive by descriptors.
 
     Args:
         secrets: see `views.make_template`; None: no mount namespace.
 
     Returns:
-        Of the network and of mounts; and of `views.mounts_in_temporary`.
+        Descriptors of the network and mount namespaces, and `views.mounts_in_temporary()`.
     """
     ready, holding = os.pipe()
     child = os.fork()

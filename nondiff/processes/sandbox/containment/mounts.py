@@ -1,9 +1,9 @@
-"""The file system as a program under the sandbox sees it (mount namespaces of Linux).
+"""The file system that a program in the sandbox sees (mount namespaces of Linux).
 
-Everything is there to be read, and nothing can be changed but the program's folder and what its
-user declares. Folders for temporary files, and for shared memory, seem to be the usual ones; what
-is written to them, and to the program's folder, goes to a file system in memory of bounded size,
-which ends with the program.
+The program can read everything except secrets. It can change only its own folder and the paths that
+its user declares writable. Folders for temporary files and shared memory look as usual; what the
+program writes to them and to its own folder goes to a bounded file system in memory, which is
+discarded when the program ends.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from contextlib import suppress
 
 from nondiff.processes.sandbox.containment import kernel
 
-PRIVATE = "/dev/nondiff"  # where the file system in memory is while it is being set up
+PRIVATE = "/dev/nondiff"  # mount point of the file system in memory during the setup
 HOST_DEVICES = "/dev/host"
 NOTHING, EMPTY = "/dev/nothing", "/dev/empty"
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 LINKS = {"fd": "fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}  # in /proc/self
-TEMPORARY = {  # and what they show
+TEMPORARY = {  # folders for temporary files, and the content that they show
     "/tmp": "/tmp",  # noqa: S108
     "/var/tmp": "/var/tmp",  # noqa: S108
     "/dev/shm": f"{HOST_DEVICES}/shm",  # noqa: S108
@@ -27,7 +27,7 @@ TEMPORARY = {  # and what they show
 
 
 def make_template(secrets: Sequence[str]) -> None:
-    """Make this mount namespace the one of which each program's is a copy.
+    """Turn this mount namespace into the template that each program gets a copy of.
 
     Args:
         secrets: paths whose content is hidden.
@@ -47,11 +47,13 @@ def make_template(secrets: Sequence[str]) -> None:
         os.symlink(f"/proc/self/{target}", f"/dev/{name}")
     kernel.attach(devices, HOST_DEVICES)
     _hide(secrets)
-    kernel.set_mount(kernel.AT_FDCWD, "/", on=kernel.MOUNT_ATTR_RDONLY)  # what is new there
+    kernel.set_mount(
+        kernel.AT_FDCWD, "/", on=kernel.MOUNT_ATTR_RDONLY
+    )  # also the mounts made above
 
 
 def _hide(paths: Sequence[str]) -> None:
-    """Put something empty, which nobody can open, in place of what is there."""
+    """Cover paths with empty files and folders that nobody can open."""
     os.mkdir(NOTHING, 0)
     os.close(os.open(EMPTY, os.O_CREAT, 0))
     for path in paths:
@@ -61,7 +63,7 @@ def _hide(paths: Sequence[str]) -> None:
 
 
 def mounts_in_temporary() -> list[str]:
-    """Where something is mounted within folders for temporary files, which covering them hides."""
+    """Mount points inside folders for temporary files, which covering those folders would hide."""
     with open("/proc/self/mountinfo", "rb") as file:
         points = [line.split()[4].decode("unicode_escape") for line in file]
     inner = [p for p in points if any(p.startswith(f"{place}/") for place in TEMPORARY)]
@@ -77,15 +79,15 @@ def enter_view(
     size: int,
     files: int,
 ) -> None:
-    """Enter a copy of the template, and make it the view of one program.
+    """Enter a copy of the template, and turn it into the view of one program.
 
     Args:
-        template: descriptor of the namespace.
-        folder: in which the program runs, with what it finds there.
-        writable: further paths that it may write at.
-        shown: of `mounts_in_temporary`.
-        size: of all files that it writes together. [bytes]
-        files: that it may have at a time.
+        template: descriptor of the template namespace.
+        folder: the program's working folder, with its input files.
+        writable: further paths that it may write to.
+        shown: mount points from `mounts_in_temporary`, to be kept visible.
+        size: maximum size of all files that it writes [bytes].
+        files: maximum number of files.
     """
     kernel.enter(template, kernel.CLONE_NEWNS)
     kernel.unshare(kernel.CLONE_NEWNS)
@@ -95,7 +97,7 @@ def enter_view(
     kernel.mount("tmpfs", PRIVATE, "tmpfs", flags, f"mode=755,size={size},nr_inodes={files}")
     for place, content in TEMPORARY.items():
         if os.path.isdir(place):
-            with suppress(OSError):  # such a folder can't be written to then
+            with suppress(OSError):  # that folder stays read-only
                 _cover(place, content)
     _cover(folder, _on_host(folder))
     for path, tree in trees:
@@ -107,18 +109,18 @@ def enter_view(
 
 
 def _on_host(path: str) -> str:
-    """Where the template has what is at a path of the host."""
+    """The path in the template of a path of the host."""
     return f"{HOST_DEVICES}/{path[5:]}" if path.startswith("/dev/") else path
 
 
 def _cover(place: str, content: str) -> None:
-    """Let a folder show what another holds, and take what is written in memory."""
+    """Mount the content of a folder at `place`, such that writes go to memory."""
     name = f"{PRIVATE}/{len(os.listdir(PRIVATE))}"
     for part in (name, f"{name}/upper", f"{name}/work"):
         os.mkdir(part)
     os.chmod(f"{name}/upper", os.stat(content).st_mode & 0o7777)
     with os.scandir(content) as entries:
-        if next(entries, None) is None:  # much sooner unmounted than an overlay
+        if next(entries, None) is None:  # unmounts much faster than an overlay
             kernel.mount(f"{name}/upper", place, flags=kernel.MS_BIND)
             return
     os.chdir(content)  # so that no character of the path means anything to overlayfs
@@ -134,7 +136,7 @@ def _writable_tree(path: str) -> int:
 
 
 def _mount_point(path: str) -> None:
-    """Make something to mount at, for a device that the template leaves out."""
+    """Create a mount point for a device that the template leaves out."""
     if os.path.exists(path):
         return
     attribute = kernel.MOUNT_ATTR_RDONLY

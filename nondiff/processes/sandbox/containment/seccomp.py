@@ -1,7 +1,7 @@
-"""System calls that a program under the sandbox is refused (Linux's seccomp).
+"""Deny system calls to a program in the sandbox (seccomp of Linux).
 
-A filter is a program for the kernel's packet filter (linux/filter.h), which sees the number of a
-call and its arguments, not what they point to.
+A filter is a program for the kernel's packet filter (linux/filter.h). It sees the number of a call
+and its arguments, but not the memory that they point to.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NEW_NAMESPACES = 0x7E020000  # of clone and unshare
 X32 = 0x40000000
 SOCKETCALL_SOCKET = 1
 
-# Of each instruction set: its number in linux/audit.h and its calls' numbers.
+# By instruction set: its number in linux/audit.h, and the numbers of its system calls.
 CALLS: dict[str, tuple[int, dict[str, int]]] = {
     "x86_64": (
         0xC000003E,
@@ -42,18 +42,26 @@ CALLS: dict[str, tuple[int, dict[str, int]]] = {
     ),
 }
 EVERYWHERE = {"io_uring_setup": 425, "clone3": 435, "memfd_secret": 447}
-MISSING = ("clone3", "memfd_create", "memfd_secret", "io_uring_setup")  # programs do without
+MISSING = (
+    "clone3",
+    "memfd_create",
+    "memfd_secret",
+    "io_uring_setup",
+)  # denied as if absent: programs cope
 FORBIDDEN = ("setns", "bpf", "add_key", "request_key", "keyctl")
-SETS = {"x86_64": ("x86_64", "i386"), "aarch64": ("aarch64",)}  # that a processor runs
+SETS = {
+    "x86_64": ("x86_64", "i386"),
+    "aarch64": ("aarch64",),
+}  # instruction sets that a processor runs
 
 Instruction = tuple[int, int, int, int]  # operation, jumps if true and if false, value
 
 
 def sandbox_filter(families: Sequence[int] | None) -> bytes | None:
-    """The filter of a program under the sandbox; None on a processor that it is not written for.
+    """Make the filter for a program in the sandbox; None on an unsupported processor.
 
     Args:
-        families: kinds of sockets that may be made; None: all.
+        families: address families of the sockets that it may create; None: all.
     """
     code = [(LOAD, 0, 0, ARCHITECTURE)]
     sets = SETS.get(os.uname().machine)
@@ -68,7 +76,7 @@ def sandbox_filter(families: Sequence[int] | None) -> bytes | None:
 
 
 def apply_filter(program: bytes) -> None:
-    """Bind this process, and all that it starts, to a filter; it has no new privileges already."""
+    """Apply a filter to this process and its descendants; requires PR_SET_NO_NEW_PRIVS."""
     buffer = ctypes.create_string_buffer(program, len(program))
     described = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
     number = CALLS[os.uname().machine][1]["seccomp"]
@@ -91,14 +99,14 @@ def _block(
     if families is not None:
         allowed = [(EQUAL, len(families) - n, 0, kind) for n, kind in enumerate(families)]
         code += _on_argument(calls["socket"], [*allowed, _refuse(errno.EACCES)])
-        if "socketcall" in calls:  # whose family lies where a filter can't look
+        if "socketcall" in calls:  # its family is in memory that a filter can't read
             argument = [(EQUAL, 0, 1, SOCKETCALL_SOCKET), _refuse(errno.EACCES)]
             code += _on_argument(calls["socketcall"], argument)
     return [*code, _allow()]
 
 
 def _on_argument(call: int, code: list[Instruction]) -> list[Instruction]:
-    """Let code look at the first argument of a call, and allow the call at its end."""
+    """Run code on the first argument of a call, then allow the call."""
     body = [(LOAD, 0, 0, FIRST_ARGUMENT), *code, _allow()]
     return [(EQUAL, 0, len(body), call), *body]
 

@@ -1,4 +1,4 @@
-"""Files that no program under the sandbox is to read, for they are the keys to something else."""
+"""Paths of credentials and private data, which programs in the sandbox must not read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SYSTEM_SECRETS = (
     *("/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/sudoers.d"),
     *("/etc/ssh", "/etc/ssl/private", "/run/user", "/run/secrets", "/run/credentials"),
 )
-BY_VARIABLE = {  # where a variable says that they are elsewhere
+BY_VARIABLE = {  # names below the folder that a variable names; "": the path itself
     "XDG_RUNTIME_DIR": ("",),
     "XDG_STATE_HOME": ("nondiff",),
     "XDG_CONFIG_HOME": ("gh", "gcloud", "rclone", "op", "git/credentials", "containers"),
@@ -34,7 +34,7 @@ BY_VARIABLE = {  # where a variable says that they are elsewhere
 
 
 def secret_paths() -> list[str]:
-    """Where secrets may be."""
+    """The absolute paths that may hold secrets."""
     homes = {os.environ.get("HOME", "")}
     with suppress(KeyError):
         homes.add(pwd.getpwuid(os.geteuid()).pw_dir)

@@ -1,4 +1,4 @@
-"""What a program and all that it started use together, and which limit that is beyond."""
+"""Measure what a program and its descendants use together, and compare it with the limits."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from typing import Any
 from nondiff.processes.sandbox.descendants import descendants
 from nondiff.processes.sandbox.trees import Enough, measure_tree
 
-PAUSE = 0.05  # between looks, where they are quick [s]
-COST = 20.0  # times as long as a look takes, at least
+PAUSE = 0.05  # [s] between measurements, at least
+COST = 20.0  # minimum pause, as a multiple of the duration of a measurement
 PAGE = os.sysconf("SC_PAGE_SIZE")
-OWN_FILES = 64  # in its file system, that may not be its own
-SLACK_BYTES, SLACK_FILES = 1 << 20, 2 * OWN_FILES  # that its file system has beyond its limits
+OWN_FILES = 64  # in the program's file system, made by the setup
+SLACK_BYTES, SLACK_FILES = 1 << 20, 2 * OWN_FILES  # of its file system beyond the limits
 THREADS, RESIDENT = 17, 21  # fields of /proc/PID/stat after the name
 
 
 class Watch:
-    """Looks at a program from outside.
+    """Measures a program from outside.
 
     Args:
-        request: limits: "total_memory" and "total_size" [bytes], "files", "processes".
-        level: at which it is contained.
+        request: the limits "total_memory" and "total_size" [bytes], "files" and "processes".
+        level: its level of containment.
 
     Attributes:
-        starter: number of the process of which it descends, once that is there.
-        pause: time until the next look. [s]
+        init: PID of the init process, once it is known.
+        pause: time until the next measurement [s].
     """
 
     def __init__(self, request: dict[str, Any], level: str) -> None:
-        self._request, self.starter = request, 0
+        self._request, self.init = request, 0
         self._is_alone, self._has_segments = level == "sandbox", level in ("sandbox", "namespaces")
-        self._proc: int | None = None  # descriptor of the program's own
+        self._proc: int | None = None  # descriptor of the /proc of the program's namespace
         self._given = (0, 0) if self._is_alone else measure_tree(self._folder, lambda *_: False)
         self.pause = PAUSE
 
     def excess(self) -> str | None:
-        """Which limit it is beyond, in words."""
+        """Describe the limit that the program exceeds; None: it exceeds none."""
         begun = time.monotonic()
         if self._is_alone and self._proc is None:
-            self._proc = own_proc(self.starter)
+            self._proc = own_proc(self.init)
             if self._proc is None:
                 return None  # it has not started yet
         reason = self._used_too_much() or self.wrote_too_much()
@@ -50,14 +50,16 @@ class Watch:
         return reason
 
     def last_excess(self) -> str | None:
-        """The same, by the first process of the program's namespace, once the program has ended."""
-        self.starter, self._proc = os.getpid(), os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+        """The same, called by init in the program's namespace after the program has ended."""
+        self.init, self._proc = os.getpid(), os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
         return self.excess()
 
     def _used_too_much(self) -> str | None:
         tasks = memory = 0
         numbers, most = self._numbers(), self._request["processes"]
-        for number in numbers if len(numbers) <= most else ():  # a bomb leaves no time to look
+        for number in (
+            numbers if len(numbers) <= most else ()
+        ):  # a fork bomb leaves no time to read each
             threads, resident = self._use(number)
             tasks, memory = tasks + threads, memory + resident
         if max(tasks, len(numbers)) > most:
@@ -69,9 +71,9 @@ class Watch:
         return None
 
     def wrote_too_much(self) -> str | None:
-        """Which limit of files it is beyond, in words."""
+        """Describe the limit of files that the program exceeds; None: it exceeds none."""
         if self._is_alone:
-            return excess_in_memory(self._request, f"/proc/{self.starter}/cwd")
+            return excess_in_memory(self._request, f"/proc/{self.init}/cwd")
         return _beyond(self._request, self._measure_folder)
 
     @property
@@ -79,7 +81,7 @@ class Watch:
         return str(self._request["folder"])
 
     def _measure_folder(self, is_enough: Enough) -> tuple[int, int]:
-        """Bytes and number of files that it has written to its folder."""
+        """Measure what it has written to its folder: size [bytes] and number of files."""
         size, number = self._given
         found = measure_tree(
             self._folder, lambda bytes_, files: is_enough(bytes_ - size, files - number)
@@ -87,19 +89,19 @@ class Watch:
         return found[0] - size, found[1] - number
 
     def _numbers(self) -> list[int]:
-        """Of its processes."""
+        """The PIDs of its processes."""
         if not self._is_alone:
-            return descendants(self.starter)
+            return descendants(self.init)
         names = os.listdir(self._proc)
         return [int(name) for name in names if name.isdigit() and name != "1"]
 
     def _use(self, number: int) -> tuple[int, int]:
-        """Threads and memory [bytes] of a process, what it shares included."""
+        """Number of threads and resident memory [bytes] of a process, shared pages included."""
         fields = self._read(number, "stat").rpartition(b")")[2].split()
         return (int(fields[THREADS]), int(fields[RESIDENT]) * PAGE) if fields else (0, 0)
 
     def _share(self, number: int) -> int:
-        """Memory of a process in bytes, what it shares divided by those it shares it with."""
+        """Proportional memory (PSS) of a process [bytes], which divides shared pages by sharers."""
         for line in self._read(number, "smaps_rollup").splitlines():
             if line.startswith(b"Pss:"):
                 return int(line.split()[1]) << 10
@@ -117,24 +119,24 @@ class Watch:
 
 
 def too_many(request: dict[str, Any]) -> str:
-    """That a program ran too many processes, in words."""
+    """Describe an exceeded limit of processes."""
     return f"it ran more than {request['processes']:,} processes and threads at once"
 
 
-def own_proc(starter: int) -> int | None:
-    """A descriptor of the /proc of the program's namespace, once it has been mounted there."""
+def own_proc(init: int) -> int | None:
+    """Open the /proc of the program's namespace; None: it is not mounted yet."""
     with suppress(OSError):
-        number = os.open(f"/proc/{starter}/root/proc", os.O_RDONLY | os.O_DIRECTORY)
+        number = os.open(f"/proc/{init}/root/proc", os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.readlink("self", dir_fd=number)
-        except FileNotFoundError:  # for this process is not in that namespace
+        except FileNotFoundError:  # since this process is not in that namespace
             return number
         os.close(number)
     return None
 
 
 def excess_in_memory(request: dict[str, Any], folder: str) -> str | None:
-    """Which limit the files of a program are beyond that are in a file system of their own."""
+    """Describe the limit that a program's files in its own file system exceed."""
     with suppress(OSError):
         found = os.statvfs(folder)
         used = (found.f_blocks - found.f_bfree) * found.f_frsize
@@ -147,7 +149,7 @@ def _beyond(
     request: dict[str, Any],
     measure: Callable[[Enough], tuple[int, int]],
 ) -> str | None:
-    """Which limit of files a program is beyond, in words."""
+    """Describe the limit of files that a measurement exceeds; None: it exceeds none."""
     size_limit, files_limit = request["total_size"], request["files"]
     size, files = measure(lambda size, files: size > size_limit or files > files_limit)
     if size > size_limit:
@@ -156,7 +158,7 @@ def _beyond(
 
 
 def in_words(size: int) -> str:
-    """A number of bytes, such as "2 GiB"."""
+    """Format a number of bytes, such as "2 GiB"."""
     for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if size >= unit:
             return f"{size / unit:.4g} {name}"
@@ -164,7 +166,7 @@ def in_words(size: int) -> str:
 
 
 def _shared_segments() -> int:
-    """Memory that System V segments of this namespace take, in bytes."""
+    """Memory of the System V segments of this namespace [bytes]."""
     with suppress(OSError), open("/proc/sysvipc/shm") as file:
         header, *lines = file.read().splitlines()
         column = header.split().index("rss")

@@ -1,4 +1,4 @@
-"""Calls into a library that may never come back."""
+"""Call functions that may hang, on a thread that can be abandoned."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 0.25  # [s] between checks of a waiting call
 
 
-class Unanswered(Exception):  # noqa: N818 - what happened, not whose fault it was
-    """A call was left, for it did not come back."""
+class Unanswered(Exception):  # noqa: N818 - an event, not a misuse
+    """A call was abandoned since it did not return in time."""
 
 
-class Caller:
-    """Calls functions on a thread of its own, which can be left in a call.
+class CallThread:
+    """Calls functions on its own thread, which can be abandoned in a call that hangs.
 
-    Between ViZDoom and its engine lie locks that an engine may take to its grave; the call that
-    waits for such a lock waits for ever.
+    ViZDoom and its engine share locks. If the engine dies while it holds one, a call that waits for
+    that lock hangs.
     """
 
     def __init__(self) -> None:
@@ -31,15 +31,15 @@ class Caller:
         threading.Thread(target=_serve, args=queues, name="doom", daemon=True).start()
 
     def __call__(self, function: Callable[[], Any], may_wait: Callable[[float], bool]) -> Any:
-        """What the function returns or raises.
+        """Call a function on the thread; returns or raises what it does.
 
         Args:
-            function: to be called.
-            may_wait: asked every `LOOK_SECONDS`, with the seconds waited; a stop of this process
-                by Ctrl-Z counts as no time.
+            function: the function.
+            may_wait: called every `LOOK_SECONDS` with the seconds waited so far, returns whether to
+                keep waiting. Time during which this process is stopped by Ctrl-Z does not count.
 
         Raises:
-            Unanswered: it was told not to wait any longer.
+            Unanswered: `may_wait` returned False.
         """
         number = next(self._numbers)
         self._requests.put((number, function))
@@ -53,14 +53,14 @@ class Caller:
                     self.is_stuck = True
                     raise Unanswered(f"no answer for {waited:g} s") from None
                 continue
-            if answered != number:  # to a call that Ctrl-C had interrupted
+            if answered != number:  # answers an earlier call, which Ctrl-C interrupted
                 continue
             if error is not None:
                 raise error
             return value
 
     def end(self) -> None:
-        """End the thread, once it is done."""
+        """End the thread after its current call."""
         self._requests.put(None)
 
 
