@@ -1,6 +1,6 @@
 """A robot arm in PyBullet: simulation, scene, robot and task, joined by one environment.
 
-The names that tasks and robots of one's own are made of are imported when they are first used.
+The public names, for tasks and robots of your own, are imported on first use.
 """
 
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from nondiff.gym.family import Family
 from nondiff.lazy_names import lazy_names
 from nondiff.requirements import Need
 
-if TYPE_CHECKING:  # the same names once more, for type checkers and editors
+if TYPE_CHECKING:  # the same names again, for type checkers and editors
     from nondiff.envs.arm.env import ArmEnv as ArmEnv
     from nondiff.envs.arm.experts.expert import find_expert as find_expert
     from nondiff.envs.arm.robots.panda import PANDA as PANDA

@@ -1,4 +1,4 @@
-"""The Gymnasium environment made of a robot and a task."""
+"""The Gymnasium environment of a robot arm with a task."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # it loads torch
     from nondiff.envs.arm.gradients.black_box import ArmBox
 
 RewardType = Literal["sparse", "dense"]
-Observation = dict[str, NDArray[Any]]  # with a camera, it may be a picture instead
+Observation = dict[str, NDArray[Any]]  # with a camera, it may be a single picture
 Goals = NDArray[np.float32]
 Info = dict[str, Any]
 
@@ -52,46 +52,45 @@ _SPARSE = (np.float64(-1.0), np.float64(0.0))  # without and with success
 
 
 class ArmEnv(Returning, CountsItsSteps, gymnasium.Env[Observation, NDArray[np.float32]]):
-    """A goal-conditioned environment on a robot arm at 25 Hz.
+    """A goal-conditioned environment of a robot arm, controlled at 25 Hz.
 
-    Observations hold `achieved_goal`, `desired_goal` and `observation`: the robot's state, then the
-    task's; see `Robot.observe` and the task. What would leave its Box, such as an object that was
-    shot off the table, saturates. An episode terminates on success and is truncated after `horizon`
-    steps, counted here rather than by a wrapper so that `set_state` restores the count too;
-    `spec.max_episode_steps` states it. `info` holds `is_success`, `distance`, `reward_sparse` and
-    `reward_dense`, the same after a reset. Actions beyond [-1, 1] are clipped. A copy, also one
-    that was pickled, has a simulator of its own and goes on as this one would, bit for bit.
+    Observations hold `achieved_goal`, `desired_goal` and `observation`: the robot's state
+    (`Robot.observe`), then the task's. Values outside their Box, such as of an object that left the
+    table, are clipped. An episode terminates on success and is truncated after `horizon` steps.
+    The environment counts steps itself, so that `set_state` restores the count;
+    `spec.max_episode_steps` states the limit. `info` holds `is_success`, `distance`,
+    `reward_sparse` and `reward_dense`, also after a reset. Actions outside [-1, 1] are clipped.
+    Copies, pickled ones too, have their own simulator and continue with bit-identical results.
 
     Args:
         task: the task's class.
-        robot: which arm.
-        reward_type: "sparse", 0 on success and -1 otherwise; or "dense", minus the distance.
+        robot: the robot model.
+        reward_type: "sparse": 0 on success, -1 otherwise; "dense": minus the distance.
         control_type: "ee" or "joints"; see `Robot`.
-        horizon: control steps an episode.
-        physics: how finely a step is computed; see `PROFILES`. What was measured with one is
-            not comparable with another.
-        render_mode: None; "rgb_array", a picture a call; "rgb_array_list", the pictures since the
-            last call, several a control step, for slow motion; or "human", PyBullet's own window.
+        horizon: control steps per episode.
+        physics: name of the physics profile; see `PROFILES`. Results of different profiles are not
+            comparable.
+        render_mode: None; "rgb_array", a picture per call; "rgb_array_list", the pictures since the
+            last call, several per control step, for slow motion; or "human", PyBullet's window.
         render_width: [px].
         render_height: [px].
-        render_view: from where `render` looks, a `View` or an object of its fields; what is left
-            out, or None, is a view of the whole workspace.
-        camera: what observations hold of a camera's pictures: a `CameraObservation`, an object of
-            its fields, or its modes in a word, such as "rgb" or "rgb+depth"; None: nothing.
-        randomization: what is drawn anew for each episode and disturbs it: a `Randomization`, an
-            object of its fields, or the name of one; None: nothing. `info` then holds what was
-            drawn. `reset(options={"randomization": ...})` takes another one for its episode.
-        relative: whether `observation` ends with where each object is from the end effector (3,)
-            [m], world frame, as in Gymnasium-Robotics' Fetch tasks: a network that has to find a
-            small difference of two large numbers needs many more examples.
-        goal_relative: whether `observation` ends, after that, with the way from the achieved goal
-            to the desired one: their difference, of Flip rotation matrices (36,). It is not for
-            hindsight, whose relabelling would not change it, so there is no `compute_reward` then.
+        render_view: the view of `render`: a `View` or a dict of its fields. Missing values, or
+            None, show the whole workspace.
+        camera: image observations: a `CameraObservation`, a dict of its fields, or its modes, such
+            as "rgb" or "rgb+depth"; None: no images.
+        randomization: domain randomization, sampled for each episode: a `Randomization`, a dict of
+            its fields, or the name of one; None: none. `info` holds the sampled values.
+            `reset(options={"randomization": ...})` overrides it for one episode.
+        relative: whether to append the positions (3,) [m] of objects relative to the end effector,
+            world frame, to `observation`, as in Gymnasium-Robotics' Fetch tasks. A network needs
+            many more samples to learn a small difference of two large numbers.
+        goal_relative: whether to append, after those, the way from the achieved to the desired
+            goal: their difference, or for Flip rotation matrices (36,). Hindsight relabelling would
+            not change these entries, so there is then no `compute_reward`.
 
     Raises:
         InvalidOptionError: an argument outside these choices.
-        UnknownNameError: a field that an argument's object, or an option that `reset` does not
-            have.
+        UnknownNameError: an unknown field of an argument's dict, or an unknown option of `reset`.
         InvalidActionError: from `step`, an action of the wrong shape or not finite.
         MissingDependencyError: "human" without a display, or no PyBullet.
     """
@@ -149,7 +148,7 @@ class ArmEnv(Returning, CountsItsSteps, gymnasium.Env[Observation, NDArray[np.fl
         self.observation_space = space
 
     def _build(self) -> None:
-        """Make all that is in the simulator or refers to it, as in `BUILT`."""
+        """Build the simulator and all objects that refer to it: the attributes `BUILT`."""
         task, shown = self._task_class, self.render_mode is not None
         self._simulation = Simulation(
             self._physics, gui=self.render_mode == "human", visual_meshes=shown
@@ -176,7 +175,7 @@ class ArmEnv(Returning, CountsItsSteps, gymnasium.Env[Observation, NDArray[np.fl
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, Info]:
-        """Start an episode that depends on the seed alone, and is not solved at its start."""
+        """Start an unsolved episode, which depends on the seed alone."""
         check_options(options)
         randomization = randomization_of_episode(self._randomization, options)
         super().reset(seed=seed)
@@ -208,11 +207,11 @@ class ArmEnv(Returning, CountsItsSteps, gymnasium.Env[Observation, NDArray[np.fl
 
     @property
     def compute_reward(self) -> Callable[[Goals, Goals, Any], NDArray[np.float32]]:
-        """Gives the reward of an achieved and a desired goal, whatever the info.
+        """The function from achieved goal, desired goal and info to the reward; info is ignored.
 
-        For goals of shape (goal,) or (batch, goal), it is () or (batch,). There is no such
-        attribute where observations hold no goals, or more of them than can be relabelled, for by
-        it others tell whether they can.
+        For goals of shape (goal,) or (batch, goal), the reward is () or (batch,). The attribute is
+        missing if observations hold no goals, or entries that can't be relabelled: its presence
+        tells libraries that hindsight relabelling works.
         """
         if self._camera is not None and self._camera.shows_goal:
             raise AttributeError("observations hold no goals to compute a reward of")
@@ -259,20 +258,20 @@ class ArmEnv(Returning, CountsItsSteps, gymnasium.Env[Observation, NDArray[np.fl
             self._task.show_goal(self._goal)
 
     def render(self) -> Any:
-        """A picture (height, width, 3), the list of them, or None, by `render_mode`."""
+        """A picture (height, width, 3), a list of pictures, or None, depending on `render_mode`."""
         return self._film.taken(self._reached)
 
     def _seen(self) -> Observation:
-        """The present, observed."""
+        """The current observation."""
         observation, _ = self._observed(*self._senses.read(self._elapsed_steps))
         self._show_goal()
         return self._with_pictures(observation)
 
     def black_box(self) -> ArmBox | None:
-        """The same as a black box with gradients; None where that is not the same.
+        """An equivalent black box with gradients; None: there is none.
 
-        It is where a Panda alone moves, nothing is randomized, and no pictures, nor the way to the
-        goal, are observed.
+        There is one if only a Panda moves, without randomization, image observations and
+        `goal_relative`.
         """
         panda_alone = self._task_class.arm_only and self._robot.model == PANDA
         if not panda_alone or self._camera or self._randomization or self._goal_relative:

@@ -1,4 +1,4 @@
-"""What an observation without pictures holds of the arm, its objects and the goal."""
+"""Observations of the arm without pictures: their space and content."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Values = NDArray[np.float32]
 
 
 class Senses:
-    """Reads the simulator, and makes observations of what it reads.
+    """Reads the simulator and builds observations.
 
     Args:
-        robot: its state comes first.
+        robot: its state comes first in `observation`.
         task: its state comes second.
-        disturbances: whose noise is added.
-        relative: objects of which it is told, last, where they are from the end effector.
-        goal_relative: whether the way to the goal comes after that, see `ArmEnv`.
+        disturbances: adds observation noise.
+        relative: objects whose positions relative to the end effector come third.
+        goal_relative: whether the way to the goal comes last; see `ArmEnv`.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Senses:
         self._largest = np.concatenate([self._goal_bounds, self._bounds])
         self._smallest = -self._largest
         self.robot_size = len(robot.observation_bounds)
-        """How many entries of `observation` are the robot's."""
+        """Number of leading entries of `observation` that are the robot's state."""
 
     def space(self) -> spaces.Dict:
-        """That of observations."""
+        """The observation space."""
         goal = self._goal_bounds
         way = np.array(self._task.way_bounds or 2 * goal, np.float32)
         state = np.concatenate([self._bounds, way]) if self._goal_relative else self._bounds
-        # The keys are sorted: Stable-Baselines3 concatenates in this order.
+        # Sorted keys: Stable-Baselines3 concatenates in this order.
         return spaces.Dict(
             {
                 "achieved_goal": spaces.Box(-goal, goal),
@@ -62,7 +62,7 @@ class Senses:
         )
 
     def read(self, step: int) -> tuple[Values, Values]:
-        """The state and the achieved goal at present, at a step of the episode."""
+        """Read the current state and achieved goal, at a step of the episode."""
         robot = self._robot.observe()
         goal, task = self._task.achieved_goal(robot), self._task.observe()
         values = np.array([*goal, *robot, *task, *self._from_hand(robot[:3])], np.float32)
@@ -76,7 +76,7 @@ class Senses:
         return [there - here for place in places for there, here in zip(place, hand, strict=True)]
 
     def observation(self, state: Values, achieved: Values, goal: Values) -> dict[str, Values]:
-        """The observation of what was read, on the way to a goal."""
+        """Build an observation from a state, the achieved and the desired goal."""
         if self._goal_relative:
             state = np.concatenate([state, self._task.way(achieved, goal)])
         return {"achieved_goal": achieved, "desired_goal": goal.copy(), "observation": state}

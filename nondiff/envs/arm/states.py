@@ -1,4 +1,4 @@
-"""States of the arm, which it returns to, and copies of it, which go on from where it is."""
+"""Save and restore states of the arm, and copy and pickle the environment."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ VERSIONS = {"nondiff": __version__, "PyBullet's API": api_version()}
 
 @dataclass(frozen=True)
 class ArmState:
-    """Everything an episode's future depends on; see `Returning.get_state`.
+    """Everything that the future of an episode depends on; see `Returning.get_state`.
 
     Attributes:
         physics: positions, velocities and contacts.
-        goal: (goal,) in the task's coordinates.
+        goal: (goal,) the desired goal.
         elapsed_steps: control steps since the reset.
-        rng: state of the bit generator that later episodes are drawn from.
-        disturbed: what was drawn for the episode's disturbances.
+        rng: state of the random generator of later episodes.
+        disturbed: the state of the episode's domain randomization.
         origin: the arguments and versions of the environment that it is a state of.
     """
 
@@ -43,7 +43,7 @@ class ArmState:
     origin: Mapping[str, Any]
 
 
-BUILT = (  # attributes that a copy makes for itself
+BUILT = (  # attributes that a copy builds anew
     "_simulation",
     "_scene",
     "_film",
@@ -54,7 +54,7 @@ BUILT = (  # attributes that a copy makes for itself
     "_picture_world",
     "_origin",
 )
-DESIGN = {  # attributes that the future of a state depends on, by the names of the arguments
+DESIGN = {  # by argument name: attributes that must agree for a state to be restored
     "task": "_task_class",
     "robot": "_robot_model",
     "reward_type": "_reward_type",
@@ -69,7 +69,7 @@ DESIGN = {  # attributes that the future of a state depends on, by the names of 
 
 
 class Returning(DeepCopied, ABC):
-    """What `ArmEnv` has to be saved, returned to a state, copied and pickled."""
+    """The part of `ArmEnv` that saves and restores states, and copies and pickles it."""
 
     render_mode: str | None
     np_random: np.random.Generator
@@ -81,14 +81,14 @@ class Returning(DeepCopied, ABC):
 
     @abstractmethod
     def _build(self) -> None:
-        """Make all that is in the simulator or refers to it, which is `BUILT`."""
+        """Build the simulator and all objects that refer to it: the attributes `BUILT`."""
 
     @abstractmethod
     def _seen(self) -> Any:
-        """The observation at present."""
+        """The current observation."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the simulator, and the state that it is in, for a copy to build its own."""
+        """The attributes except `BUILT`, and the state, from which a copy builds its simulator."""
         if self.render_mode == "human":
             raise CopyRefusedError(
                 "an arm with render_mode 'human' can't be copied, since there is one window; "
@@ -107,12 +107,12 @@ class Returning(DeepCopied, ABC):
         self._film.frames = frames
 
     def get_state(self) -> ArmState:
-        """The present state, for `set_state` of this environment or of any that is made like it.
+        """Save the current state, for `set_state` of any environment with the same arguments.
 
-        It may be pickled, and outlives this environment.
+        The state can be pickled, and outlives this environment.
 
         Raises:
-            CopyRefusedError: this environment was closed.
+            CopyRefusedError: this environment is closed.
         """
         if not self._simulation.is_open:
             raise CopyRefusedError("this arm was closed: take states and copies before that")
@@ -126,15 +126,15 @@ class Returning(DeepCopied, ABC):
         )
 
     def set_state(self, state: ArmState) -> Any:
-        """Return to a state and observe it; it stays valid for further use.
+        """Restore a state and return its observation; the state can be used again.
 
-        What follows is, bit for bit, what followed in the environment that the state is from, be it
-        this one or another, in this process or not, that was made with the same arguments, those of
-        `render` aside.
+        Later results are bit-identical to those in the environment that saved the state. That can
+        be another environment, also in another process, with the same arguments except those of
+        `render`.
 
         Raises:
-            InvalidOptionError: the state is of an environment with other arguments, of another
-                version, or none at all; nothing is changed then.
+            InvalidOptionError: not a state, or from an environment with other arguments or of
+                another version; nothing is changed.
         """
         check_state(state, self._origin)
         self._return_to(state)
@@ -153,7 +153,7 @@ class Returning(DeepCopied, ABC):
 
 
 def check_state(state: Any, origin: Mapping[str, Any]) -> None:
-    """Refuse what is not a state of an environment of this origin.
+    """Require a state of an environment of the same origin.
 
     Raises:
         InvalidOptionError: names the first difference.
@@ -171,7 +171,7 @@ def check_state(state: Any, origin: Mapping[str, Any]) -> None:
 
 
 def _difference(theirs: Any, ours: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """The name of a part that differs, and both values; None: there is none."""
+    """The name of a differing part and both values; None: there is no difference."""
     if theirs == ours:
         return None
     if not (isinstance(theirs, Mapping) and isinstance(ours, Mapping)):

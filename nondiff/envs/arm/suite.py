@@ -1,6 +1,6 @@
-"""THE table of the arm's environments: what each task is done by, alone and many at once.
+"""THE table of the arm's environments: the task and the robot of each entry point.
 
-The second of each pair is for `gymnasium.make_vec`: see `ParallelVectorEnv`.
+The second entry point of each pair is for `gymnasium.make_vec`; see `ParallelVectorEnv`.
 """
 
 from __future__ import annotations

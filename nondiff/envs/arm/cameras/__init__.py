@@ -1,1 +1,1 @@
-"""Cameras of the arm: pictures for people and for policies."""
+"""Cameras of the arm, for rendering and for image observations."""

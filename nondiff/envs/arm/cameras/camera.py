@@ -1,4 +1,4 @@
-"""Pictures of the world, by PyBullet's software renderer."""
+"""Render pictures of the world with PyBullet's software renderer."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LIGHT = {
 
 @dataclass(frozen=True)
 class Shot:
-    """All that a camera measures at once.
+    """One measurement of a camera: colour, depth and segmentation.
 
     Attributes:
         rgb: (height, width, 3) colours.
-        depth: (height, width) along the camera's axis [m]; `FAR` where nothing is.
-        bodies: (height, width) PyBullet's numbers of the bodies seen; -1 where nothing is.
+        depth: (height, width) along the camera's axis [m]; `FAR` for the background.
+        bodies: (height, width) PyBullet's ids of the visible bodies; -1 for the background.
     """
 
     rgb: NDArray[np.uint8]
@@ -36,11 +36,11 @@ class Shot:
 
 
 class Camera:
-    """A camera that stands still in a world; it sees the lower left corner of each pixel.
+    """A fixed camera in a world; it samples the lower left corner of each pixel.
 
     Args:
-        client: PyBullet's number of the world.
-        view: where it stands, with nothing left out.
+        client: PyBullet's id of the world.
+        view: its view, with all values set.
     """
 
     def __init__(self, client: int, view: View) -> None:
@@ -48,16 +48,16 @@ class Camera:
         self._view = view
 
     def image(self, width: int, height: int) -> NDArray[np.uint8]:
-        """A picture (height, width, 3) of so many pixels, with shadows, which double its cost."""
+        """Render a picture (height, width, 3) with shadows, which double its cost."""
         _, _, rgba, _, _ = self._picture(
             width, height, shadow=1, flags=bullet.ER_NO_SEGMENTATION_MASK
         )
         return _colours(rgba, height, width)
 
     def shot(self, width: int, height: int) -> Shot:
-        """All that it measures, without shadows."""
+        """Render colour, depth and segmentation, without shadows."""
         _, _, rgba, buffer, bodies = self._picture(width, height, shadow=0)
-        # Of an OpenGL depth buffer, in which 0 is `NEAR` and 1 `FAR`.
+        # Invert the OpenGL depth buffer, in which 0 is `NEAR` and 1 is `FAR`.
         nearness = np.float32(FAR) - np.float32(FAR - NEAR) * np.asarray(buffer, np.float32)
         depth = np.minimum(np.float32(FAR * NEAR) / nearness, np.float32(FAR))
         numbers = np.asarray(bodies, np.int32)
@@ -82,7 +82,7 @@ class Camera:
         )
 
     def aim_window(self) -> None:
-        """Let PyBullet's own window show the same."""
+        """Set PyBullet's own window to this view."""
         view = self._view
         bullet.resetDebugVisualizerCamera(
             view.distance, view.yaw, view.pitch, view.target, physicsClientId=self._client
@@ -90,5 +90,5 @@ class Camera:
 
 
 def _colours(rgba: Any, height: int, width: int) -> NDArray[np.uint8]:
-    # A tuple where PyBullet was built without NumPy; alpha is dropped.
+    # PyBullet built without NumPy returns a tuple; alpha is dropped.
     return np.reshape(np.asarray(rgba, np.uint8), (height, width, 4))[..., :3].copy()

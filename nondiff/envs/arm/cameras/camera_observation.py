@@ -1,4 +1,4 @@
-"""What observations hold of a camera's pictures."""
+"""Image observations: their options, space and content."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from nondiff.validation import check_whole, from_json
 Mode = Literal["rgb", "depth", "depth_image", "segmentation"]
 Beside = Literal["goals", "robot", "nothing"]
 
-CHANNELS = {"rgb": 3, "depth": 1, "depth_image": 1, "segmentation": 1}  # of each mode's pictures
-BESIDE = {  # the keys of observations that stay
+CHANNELS = {
+    "rgb": 3,
+    "depth": 1,
+    "depth_image": 1,
+    "segmentation": 1,
+}  # channels of each mode's pictures
+BESIDE = {  # the keys kept beside the pictures
     "goals": ("achieved_goal", "desired_goal", "observation"),
     "robot": ("observation",),
     "nothing": (),
@@ -27,20 +32,20 @@ LARGEST_SIDE = 4096  # [px]
 
 @dataclass(frozen=True)
 class CameraObservation:
-    """A camera whose pictures are part of observations, each by the name of its mode.
+    """A camera whose pictures are part of observations, with the mode as the key.
 
     Args:
-        modes: "rgb", (height, width, 3) uint8; "depth", (height, width, 1) float32, metres along
-            the camera's axis, `FAR` where nothing is; "depth_image", the same in uint8, as
-            convolutional networks take it: 0 is `DEPTH_REACH` before the view's target, and 255 as
-            far behind it; "segmentation", (height, width, 1) uint8, what is seen: `SEGMENTS`.
+        modes: "rgb": (height, width, 3) uint8. "depth": (height, width, 1) float32, distance along
+            the camera's axis [m], `FAR` for the background. "depth_image": the same as uint8, for
+            convolutional networks; 0 is `DEPTH_REACH` before the view's target, 255 as far behind
+            it. "segmentation": (height, width, 1) uint8, the values of `SEGMENTS`.
         width: [px].
         height: [px].
-        beside: what else is observed. "goals": both goals, for hindsight, and `observation`, which
-            then holds the robot's state alone; no picture shows the goal. "robot": the robot's
-            state alone; pictures show the goal. "nothing": neither, and a single mode is observed
-            as a Box.
-        view: where the camera stands.
+        beside: what else is observed. "goals": both goals, for hindsight relabelling, and
+            `observation` with the robot's state alone; pictures do not show the goal. "robot": the
+            robot's state alone; pictures show the goal. "nothing": pictures alone, which show the
+            goal; a single mode is a plain Box.
+        view: the view of the camera.
 
     Raises:
         InvalidOptionError: a value outside these choices.
@@ -70,15 +75,15 @@ class CameraObservation:
 
     @property
     def shows_goal(self) -> bool:
-        """Whether pictures show the goal, which is then observed in no other way."""
+        """Whether pictures show the goal, in which case observations hold no goals."""
         return self.beside != "goals"
 
     def space(self, plain: spaces.Space[Any], robot_size: int) -> spaces.Space[Any]:
-        """The space of observations.
+        """The observation space.
 
         Args:
-            plain: that of observations without a camera.
-            robot_size: how many entries of its `observation` are the robot's.
+            plain: the observation space without a camera.
+            robot_size: number of leading entries of its `observation` that are the robot's state.
         """
         assert isinstance(plain, spaces.Dict)
         parts: dict[str, spaces.Box] = {mode: self._picture_space(mode) for mode in self.modes}
@@ -92,7 +97,7 @@ class CameraObservation:
         return spaces.Dict({key: parts[key] for key in sorted(parts)})
 
     def observation(self, plain: dict[str, Any], robot_size: int, pictures: dict[str, Any]) -> Any:
-        """An observation of that space, of one without a camera and the pictures by mode."""
+        """Combine an observation without a camera with pictures by mode."""
         if self.beside == "nothing" and len(pictures) == 1:
             return pictures[self.modes[0]]
         kept = {key: plain[key] for key in BESIDE[self.beside]}
@@ -109,10 +114,10 @@ class CameraObservation:
 
 
 def parsed_camera(camera: Any) -> CameraObservation | None:
-    """A camera from itself, from an object of its fields, or from its modes, as in "rgb+depth".
+    """Parse a `CameraObservation`, a dict of its fields, or its modes, such as "rgb+depth".
 
     Raises:
-        InvalidOptionError, UnknownNameError: it is none of these, nor None.
+        InvalidOptionError, UnknownNameError: none of these, nor None.
     """
     if camera is None:
         return None

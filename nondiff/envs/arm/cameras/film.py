@@ -1,4 +1,4 @@
-"""What `render` gives: pictures of an episode, or PyBullet's window at the arm's own pace."""
+"""Render episodes: as pictures, or in PyBullet's window in real time."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from nondiff.errors import InvalidOptionError
 from nondiff.validation import check_positive
 
 RENDER_MODES = ("human", "rgb_array", "rgb_array_list")
-FRAMES_PER_STEP = 5  # pictures a control step in mode "rgb_array_list"
-CONTROL_RATE = round(1 / DEFAULT.control_step)  # [Hz], of every profile
+FRAMES_PER_STEP = 5  # pictures per control step in mode "rgb_array_list"
+CONTROL_RATE = round(1 / DEFAULT.control_step)  # [Hz] of every profile
 
 
 class Film:
     """Takes the pictures that a render mode asks for.
 
     Args:
-        scene: what is filmed.
+        scene: the scene to film.
         mode: None, or one of `RENDER_MODES`.
         size: width and height [px].
 
     Attributes:
-        frames: the pictures since `taken` was last called, in mode "rgb_array_list".
+        frames: the pictures since the last call of `taken`, in mode "rgb_array_list".
     """
 
     def __init__(self, scene: Scene, mode: str | None, size: tuple[int, int]) -> None:
@@ -38,12 +38,12 @@ class Film:
         self._shown_at = 0.0
 
     def begin(self, reached: bool) -> None:
-        """Begin an episode."""
+        """Begin an episode: discard earlier pictures, and show its start."""
         self.frames.clear()
         self.show(reached)
 
     def advance(self, substeps: int) -> None:
-        """Step the simulation, and take the pictures that lie within the step."""
+        """Step the simulation, and take the pictures within the step."""
         if self._mode != "rgb_array_list":
             self._scene.simulation.step(substeps)
             return
@@ -53,7 +53,7 @@ class Film:
         self._scene.simulation.step(substeps // FRAMES_PER_STEP)
 
     def show(self, reached: bool) -> None:
-        """Show the end of a step, and whether the goal is reached."""
+        """Show the end of a step, with markers coloured by success."""
         if self._mode is None:
             return
         self._scene.show_success(reached)
@@ -64,7 +64,7 @@ class Film:
             self._shown_at = time.monotonic()
 
     def taken(self, reached: bool) -> Any:
-        """A picture (height, width, 3), the list of those since the last call, or None."""
+        """A picture (height, width, 3), the pictures since the last call, or None, by mode."""
         if self._mode == "rgb_array":
             self._scene.show_success(reached)
             return self._picture()
@@ -78,10 +78,10 @@ class Film:
 
 
 def check_film(mode: str | None, width: int, height: int) -> None:
-    """Refuse a render mode or a size that there is not.
+    """Validate a render mode and a picture size [px].
 
     Raises:
-        InvalidOptionError: names it, and the choices.
+        InvalidOptionError: names the invalid value and the choices.
     """
     if mode is not None and mode not in RENDER_MODES:
         raise InvalidOptionError(

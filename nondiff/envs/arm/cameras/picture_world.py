@@ -1,4 +1,4 @@
-"""A second world, which is only looked at: pictures for policies, which change no physics."""
+"""A second world for image observations, so that rendering does not affect physics."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from nondiff.envs.arm.tasks.task import Task
 from nondiff.envs.arm.world.scene import Scene, close_up
 from nondiff.envs.arm.world.simulation import Simulation
 
-SEGMENTS = {"nothing": 0, "table": 1, "robot": 2, "goal": 3, "object": 4}  # then other objects
-DEPTH_REACH = 0.5  # [m] before and behind the view's target that a "depth_image" tells apart
+SEGMENTS = {"nothing": 0, "table": 1, "robot": 2, "goal": 3, "object": 4}  # 5 and up: other objects
+DEPTH_REACH = 0.5  # [m] before and behind the view's target: the range of a "depth_image"
 
 Picture = NDArray[Any]
 
 
 class PictureWorld:
-    """A copy of the arm's world that is made to look like it for each picture.
+    """A copy of the arm's world that is synchronized with it before each picture.
 
-    Pictures are the same bits whatever the arm's world itself shows to people. What costs time and
-    tells a policy nothing is left out: there is no floor and no shadow, and the robot is drawn as
-    its collision shapes.
+    Pictures are bit-identical whatever the render mode of the arm's world. To save time, there are
+    no floor and no shadows, and the robot is drawn as its collision shapes.
 
     Args:
         task: the task's class.
-        robot: which arm.
-        camera: what is to be seen, and from where.
+        robot: the robot model.
+        camera: the modes, the size and the view of the pictures.
     """
 
     def __init__(self, task: type[Task], robot: RobotModel, camera: CameraObservation) -> None:
@@ -45,12 +44,12 @@ class PictureWorld:
         self._segments = self._numbered()
 
     def pictures(self, robot: Robot, scene: Scene, goal: NDArray[np.float32]) -> dict[str, Picture]:
-        """Pictures of the arm's world as it is now, by mode.
+        """Render the current state of the arm's world; returns pictures by mode.
 
         Args:
-            robot: in that world.
-            scene: of that world.
-            goal: shown if the camera is to show it.
+            robot: the robot of the arm's world.
+            scene: the scene of the arm's world.
+            goal: the goal, drawn if the camera shows it.
         """
         angles = robot.joint_angles()
         self._robot.place(angles, [0.0] * len(angles))
@@ -74,7 +73,7 @@ class PictureWorld:
         return picture[..., None]
 
     def _numbered(self) -> NDArray[np.uint8]:
-        """The segment of each body, by its number plus one."""
+        """The segment of each body, indexed by its id plus one."""
         scene = self._scene
         segments = {scene.table: SEGMENTS["table"], self._robot.body: SEGMENTS["robot"]}
         segments |= dict.fromkeys(scene.ghosts, SEGMENTS["goal"])

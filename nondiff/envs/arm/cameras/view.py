@@ -1,4 +1,4 @@
-"""Where a camera stands."""
+"""The view of a camera: its target, distance and angles."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from nondiff.errors import InvalidOptionError
 from nondiff.validation import check_number, from_json, is_number
 
-NEAR, FAR = 0.05, 8.0  # [m] from the camera: what is nearer or farther is not seen
-LIMITS = {  # of a view's values
+NEAR, FAR = 0.05, 8.0  # [m] clipping planes
+LIMITS = {  # (low, high, unit) of a view's values
     "distance": (NEAR, FAR, "m"),
     "yaw": (-360.0, 360.0, "degrees"),
     "pitch": (-90.0, 90.0, "degrees"),
@@ -20,18 +20,18 @@ LIMITS = {  # of a view's values
 
 @dataclass(frozen=True)
 class View:
-    """Where a camera stands, told by the point that it looks at; None leaves a value to the task.
+    """The view of a camera, relative to its target; None leaves a value to the task.
 
     Args:
-        target: (3,) the point in the middle of the picture [m], world frame.
-        distance: from there [m].
-        yaw: the direction that the camera looks in, about the vertical [degrees]: 0 is along +y,
-            which sees the arm reach to the right; 90 along -x, which faces it.
-        pitch: how far it looks up, so mostly negative; -90 is straight down [degrees].
-        fov: the angle that is seen, from top to bottom [degrees].
+        target: (3,) the point in the centre of the picture [m], world frame.
+        distance: distance of the camera from the target [m].
+        yaw: viewing direction about the vertical [degrees]: 0 is along +y, with the arm reaching to
+            the right; 90 is along -x, facing the arm.
+        pitch: elevation of the viewing direction [degrees]; -90 is straight down.
+        fov: vertical field of view [degrees].
 
     Raises:
-        InvalidOptionError: a value that is no number or out of its `LIMITS`.
+        InvalidOptionError: a value is not a number, or out of its `LIMITS`.
     """
 
     target: Sequence[float] | None = None
@@ -51,16 +51,16 @@ class View:
                 check_number(name, value, *limits)
 
     def over(self, other: View) -> View:
-        """A view like this one, with what it leaves out taken from another."""
+        """Fill missing values of this view from another."""
         given = {name: value for name, value in vars(self).items() if value is not None}
         return replace(other, **given)
 
 
 def parsed_view(name: str, view: Any) -> View:
-    """A view from itself, from an object of its fields, or from None, which sets none of them.
+    """Parse a `View`, a dict of its fields, or None, which sets none of them.
 
     Raises:
-        InvalidOptionError, UnknownNameError: it is none.
+        InvalidOptionError, UnknownNameError: none of these.
     """
     return from_json(View, name, {} if view is None else view)
 

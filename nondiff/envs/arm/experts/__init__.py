@@ -1,8 +1,8 @@
-"""THE table of scripted experts: one line per task, imported when it is used."""
+"""THE table of scripted experts: one line per task, imported on first use."""
 
 from __future__ import annotations
 
-#  entry point of the environments           what acts in them
+#  entry point of the environments           function from observations to actions
 EXPERTS: dict[str, str] = {
     "nondiff.envs.arm.suite:panda_reach": "nondiff.envs.arm.experts.reach:reach",
     "nondiff.envs.arm.suite:kuka_reach": "nondiff.envs.arm.experts.reach:reach",

@@ -1,4 +1,4 @@
-"""A scripted expert as a policy, and how to find the one of an environment."""
+"""Scripted experts as policies, and how to find the expert of an environment."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ Act = Callable[[dict[str, Any]], Array]
 
 
 class Expert:
-    """Solves a task of the arm by end-effector control, with nothing learned.
+    """A scripted policy that solves a task of the arm by end-effector control.
 
-    It remembers nothing: an action follows from an observation alone, and is the same each time.
+    It is deterministic and has no memory: an action depends on the observation alone.
 
     Args:
-        act: gives the action (3,) or (4,) for an observation; entries beyond [-1, 1] are clipped.
+        act: maps an observation to an action (3,) or (4,); entries are clipped to [-1, 1].
     """
 
     def __init__(self, act: Act) -> None:
         self._act = act
 
     def predict(self, observation: Any, deterministic: bool = True) -> NDArray[np.float32]:
-        """The action for one observation, with or without `deterministic`."""
+        """The action for one observation; `deterministic` has no effect."""
         return np.clip(self._act(observation), -1.0, 1.0).astype(np.float32)
 
 
 def find_expert(env: gymnasium.Env[Any, Any]) -> Expert:
-    """The expert of an environment.
+    """Find the expert of an environment.
 
     Raises:
-        InvalidOptionError: there is none, or the environment is controlled by its joints, or its
-            observations hold pictures.
+        InvalidOptionError: there is none, the environment has joint control, or its observations
+            hold pictures.
     """
     spec = env.spec
     entry_point = None if spec is None else spec.entry_point

@@ -1,4 +1,4 @@
-"""Flip: tip the cube over its edges with pressed fingers, and spin it by pushes off its centre."""
+"""Expert of Flip: tip the cube over its edges by pressing, and spin it by off-centre pushes."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from nondiff.envs.arm.experts.tumbling import face_to_bring_up, faces, matrix, s
 from nondiff.envs.arm.robots.robot import EE_STEP
 from nondiff.envs.arm.tasks.one_object import CUBE_SIZE
 
-MIDDLE = np.array([-0.05, 0.0])  # [m]: where the arm has most room
-AHEAD = 0.04  # [s] by which the cube's way is foreseen
-CLEAR, NEARLY_CLEAR = 0.065, 0.055  # [m]: heights of the hand that passes over the cube
+MIDDLE = np.array([-0.05, 0.0])  # [m] where the arm has most room
+AHEAD = 0.04  # [s] of prediction of the cube's motion
+CLEAR, NEARLY_CLEAR = 0.065, 0.055  # [m] heights of the hand as it passes over the cube
 
 # Tipping:
-LEAD, LAG, SLIPPED = 0.021, 0.012, 0.04  # [m] from the cube's centre: where to press, and may
-BESIDE = 0.015  # [m] of a hand that presses, at most
-PRESSED = 0.054  # [m] of the hand when its fingers are on top
-PRESS_AT = 0.045  # [m] where it aims
+LEAD, LAG, SLIPPED = 0.021, 0.012, 0.04  # [m] from the cube's centre: pressing point, tolerances
+BESIDE = 0.015  # [m] maximum lateral offset of the hand as it presses
+PRESSED = 0.054  # [m] height of the hand when its fingers are on top
+PRESS_AT = 0.045  # [m] height that it aims for
 ON_TOP = Cone(tip=0.006, slope=2.2, height=CLEAR - PRESS_AT, below=0.01)
-ROLLS = (0.05, 0.15)  # height of the face that comes up, from which the cube tips over
-HIGH = (0.056, 0.064)  # [m] of the hand, where it leaves such a cube
+ROLLS = (0.05, 0.15)  # z of the rising face's unit vector as the cube begins to tip over
+HIGH = (0.056, 0.064)  # [m] height of the hand at which it leaves a tipping cube
 AHEAD_OF = (-0.012, -0.008)  # [m] from its centre, where the hand still drags it
 DRAG, PRESS = 0.5, 0.5  # of a full action
-# Away from the arm's base the hand slips sooner:
+# The hand slips sooner when it drags away from the arm's base:
 OUTWARD, OUTWARD_LEAD, OUTWARD_DRAG, OUTWARD_PRESS = 0.75, 0.018, 0.15, 0.2
-STAY, FAR = 0.2, 0.5  # in tips: of going elsewhere, and of each metre from the middle
+STAY, FAR = 0.2, 0.5  # effort in tips: of moving elsewhere, and per metre from the middle
 
 # Spinning:
 INNER = 0.01  # [m] from the line through the cube's centre to the fingers' nearer edge
-RUN_UP, THROUGH = 0.015, 0.03  # [m] before and after the first touch
-TO_RUN = 0.05  # [m] before it, from where a hand that is down pushes
-LANE = 0.01  # [m] beside the line, at most
-PUSHING, LOW = 0.02, 0.03  # [m]: heights of the hand that pushes
+RUN_UP, THROUGH = 0.015, 0.03  # [m] before and after the first contact
+TO_RUN = 0.05  # [m] before the first contact, from where a lowered hand pushes
+LANE = 0.01  # [m] maximum offset from the line
+PUSHING, LOW = 0.02, 0.03  # [m] target and maximum height of the hand as it pushes
 PUSH = 0.6  # of a full action
 AT_A_SIDE = Cone(tip=0.005, slope=3.0, height=CLEAR - PUSHING, below=0.02)
 
-# Between what the hand does at its place and coming down on it there is no jump:
-IN_HEIGHT, IN_PLACE, IN_LANE = 0.006, 0.005, 0.003  # [m] in which the one passes into the other
+# Widths over which the descent blends continuously into pressing or pushing:
+IN_HEIGHT, IN_PLACE, IN_LANE = 0.006, 0.005, 0.003  # [m]
 
 
 def flip(observation: dict[str, Any]) -> Array:
-    """The action (4,) of a hand that keeps its fingers closed."""
+    """The action (4,) of a hand with closed fingers."""
     seen = Seen.of(observation, gripper=True)
     cube, goal = matrix(seen.rest[3:7]), matrix(seen.goal)
 
@@ -61,7 +61,7 @@ def flip(observation: dict[str, Any]) -> Array:
 
 
 def _tip(seen: Seen, face: Array) -> Array:
-    """Press on the edge opposite a face and drag: the cube tips over, and the face comes up."""
+    """Press on the edge opposite to a face, and drag: the cube tips over, and the face comes up."""
     ahead = _unit(-face[:2])
     off = seen.hand[:2] - seen.rest[:2]
     along = float(off @ ahead)
@@ -77,7 +77,7 @@ def _tip(seen: Seen, face: Array) -> Array:
 
 
 def _on_top(seen: Seen, along: float, aside: Array, lead: float) -> float:
-    """How far, from 0 to 1, the fingers are on top of the cube, where they can tip it."""
+    """Weight in [0, 1]: whether the fingers are on top of the cube, where they can tip it."""
     height, beside = seen.hand[2], float(np.hypot(*aside))
     if height < LOW:
         return 0.0
@@ -88,23 +88,23 @@ def _on_top(seen: Seen, along: float, aside: Array, lead: float) -> float:
 
 
 def _rolls(seen: Seen, along: float, face: Array) -> float:
-    """How far, from 0 to 1, the cube is tipping over under the fingers."""
+    """Weight in [0, 1]: whether the cube is tipping over under the fingers."""
     up = np.interp(face[2], ROLLS, (0, 1))
     return float(up * np.interp(seen.hand[2], HIGH, (1, 0)) * np.interp(along, AHEAD_OF, (0, 1)))
 
 
 class Push(NamedTuple):
-    """A push against a side of the cube, off its centre."""
+    """An off-centre push against a side of the cube."""
 
     along: Array  # (2,) unit vector
-    reached: float  # [m] beyond the first touch
-    aside: float  # [m] off the line
-    place: Array  # (2,) [m] where the hand comes down
+    reached: float  # [m] progress beyond the first contact
+    aside: float  # [m] offset from the line
+    place: Array  # (2,) [m] where the hand descends
     effort: float
 
 
 def _spin(seen: Seen, cube: Array, angle: float) -> Array:
-    """Push the side that is nearest so that the cube turns by an angle [rad] about the vertical."""
+    """Push the nearest side such that the cube turns by an angle [rad] about the vertical."""
     sides = [face for face in faces(cube) if abs(face[2]) < 0.5]
     push = min((_push(seen, _unit(side[:2]), angle) for side in sides), key=lambda p: p.effort)
     across = np.array([-push.along[1], push.along[0]])
@@ -116,7 +116,7 @@ def _spin(seen: Seen, cube: Array, angle: float) -> Array:
 
 
 def _beside(seen: Seen, push: Push) -> float:
-    """How far, from 0 to 1, the hand is where a push begins or goes on."""
+    """Weight in [0, 1]: whether the hand is where a push starts or continues."""
     ends = (-TO_RUN, IN_PLACE - TO_RUN, THROUGH - IN_PLACE, THROUGH)
     down = np.interp(seen.hand[2], (LOW - IN_HEIGHT, LOW), (1, 0))
     in_lane = np.interp(abs(push.aside), (LANE - IN_LANE, LANE), (1, 0))

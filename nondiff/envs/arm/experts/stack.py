@@ -1,4 +1,4 @@
-"""Stack: bring the lower cube to its place, then hold the upper one over it."""
+"""Expert of Stack: bring the lower cube to its goal, then hold the upper cube over it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from nondiff.envs.arm.experts.motion import (
 )
 
 SIZE_OF_STATE = 12  # of a cube: position, angles, velocity, angular velocity
-PLACED = 0.03  # [m] off its goal: near enough for the lower cube
-IN_THE_WAY = 0.075  # [m] from the lower cube's goal, where the fingers would meet the upper one
-ASIDE = 0.11  # [m] from there, where the upper cube is put
-LIFTED = 0.1  # [m] of a cube that is carried over another
-STEEP = 4.0  # slope of the way down to where it is put
+PLACED = 0.03  # [m] error at which the lower cube counts as placed
+IN_THE_WAY = 0.075  # [m] from the lower cube's goal within which the upper cube is in the way
+ASIDE = 0.11  # [m] from that goal, where the upper cube is put
+LIFTED = 0.1  # [m] height of a cube carried over another
+STEEP = 4.0  # slope of the descent to the goal
 
 
 def stack(observation: dict[str, Any]) -> Array:
-    """The action (4,)."""
+    """The action (4,) for an observation of Stack."""
     seen = Seen.of(observation, gripper=True)
     lower, upper = seen.rest[:SIZE_OF_STATE], seen.rest[SIZE_OF_STATE : 2 * SIZE_OF_STATE]
     low_goal, high_goal = seen.goal[:3], seen.goal[3:]
@@ -40,7 +40,7 @@ def stack(observation: dict[str, Any]) -> Array:
 
 
 def _bring(seen: Seen, thing: Array, other: Array, goal: Array) -> Array:
-    """Let go of the other cube, fetch this one, carry it over and down."""
+    """The next action to release the other cube, grasp this one, and carry it to a goal."""
     place = thing[:3]
     if holds(seen, other[:3]):
         return let_go(seen, other[6:9])

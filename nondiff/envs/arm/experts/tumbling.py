@@ -1,7 +1,7 @@
-"""How a cube on a table gets to an orientation: it is tipped over its edges, and spun.
+"""Plan how to turn a cube on a table to a goal orientation, by tipping it over edges and spinning.
 
-Orientations are rotation matrices (3, 3) from the cube to the world. A face is the unit vector (3,)
-that points out of it, world frame.
+Orientations are rotation matrices (3, 3) from the cube frame to the world frame. A face is its
+outward unit normal (3,), world frame.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import numpy as np
 
 from nondiff.envs.arm.experts.motion import Array
 
-LEVEL = 0.92  # the height of the upper face's unit vector, above which a cube lies flat
-TIPPED = 0.1  # of a face's unit vector, above which the cube is being tipped towards it
-UNDER = -0.6  # of faces that a single tip doesn't bring up
-NEAR_ENOUGH = 0.805  # of the squared inner product of quaternions; success is above 0.8
-BARELY = 0.85  # of it: below, a cube must be spun exactly
-# What it takes, in tips by 90 degrees:
+LEVEL = 0.92  # z of the upper face above which a cube lies flat
+TIPPED = 0.1  # z of a face above which the cube is being tipped towards it
+UNDER = -0.6  # z of a face below which one tip doesn't bring it up
+NEAR_ENOUGH = 0.805  # squared inner product of quaternions to aim for; success is above 0.8
+BARELY = 0.85  # squared inner product below which the spin must be exact
+# Efforts, in tips by 90 degrees:
 OUT_OF_REACH, EXACT, SPIN, SPIN_PER_RADIAN, AGAIN = 3.0, 0.3, 0.6, 0.7, 0.7
 
 
 def matrix(quaternion: Array) -> Array:
-    """The rotation (3, 3) of a unit quaternion (x, y, z, w)."""
+    """Convert a unit quaternion (x, y, z, w) to a rotation matrix (3, 3)."""
     x, y, z, w = quaternion
     return np.array(
         [
@@ -34,16 +34,16 @@ def matrix(quaternion: Array) -> Array:
 
 
 def faces(cube: Array) -> Iterator[Array]:
-    """The six faces."""
+    """Yield the six faces (3,) of a cube."""
     for axis in cube.T:
         yield axis
         yield -axis
 
 
 def spin(cube: Array, goal: Array) -> tuple[float, float]:
-    """The angle [rad] about the vertical that brings a cube nearest to a goal, and how near.
+    """The spin [rad] about the vertical that brings a cube nearest to a goal, and the nearness.
 
-    The nearness is the squared inner product of the two quaternions.
+    The nearness is the squared inner product of the two quaternions after the spin.
     """
     rest = goal @ cube.T
     c, s = rest[0, 0] + rest[1, 1], rest[1, 0] - rest[0, 1]
@@ -51,7 +51,7 @@ def spin(cube: Array, goal: Array) -> tuple[float, float]:
 
 
 def tipped(cube: Array, face: Array) -> Array:
-    """The cube when a face, not the lower one, has come up."""
+    """The orientation after tipping a cube such that a face, not the bottom one, is on top."""
     x, y, z = face
     cross = np.array([[0, 0, -x], [0, 0, -y], [x, y, 0]])
     turned: Array = (np.eye(3) + cross + cross @ cross / (1 + z)) @ cube
@@ -61,13 +61,13 @@ def tipped(cube: Array, face: Array) -> Array:
 def face_to_bring_up(
     cube: Array, goal: Array, effort: Callable[[Array], float], pressed: bool
 ) -> Array | None:
-    """The face that is to come up next; None where the cube only has to be spun.
+    """Choose the face to bring up next; None: the cube only needs a spin.
 
     Args:
-        cube: its orientation now.
-        goal: the wanted one.
-        effort: of beginning to bring a face up, in tips.
-        pressed: whether fingers are on the cube, so that a tip that has begun goes on.
+        cube: the current orientation.
+        goal: the goal orientation.
+        effort: effort to begin tipping towards a face, in tips.
+        pressed: whether the fingers press on the cube, so that a started tip continues.
     """
     sides = list(faces(cube))
     best, chosen = np.inf, None
@@ -85,7 +85,7 @@ def face_to_bring_up(
 
 
 def _effort_after(cube: Array, goal: Array) -> float:
-    """Of a cube that lies flat: to spin it, or to tip it once more before."""
+    """The effort for a flat cube: to spin it, or to tip it once more and then spin it."""
     again = [
         1 + AGAIN + _effort_of_spin(tipped(cube, face), goal)
         for face in faces(cube)

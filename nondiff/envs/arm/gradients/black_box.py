@@ -1,4 +1,4 @@
-"""The arm as a black box: a control step of PyBullet from any state, and its gradients."""
+"""The arm as a black box: one control step of PyBullet from any state, and its gradients."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from nondiff.envs.arm.world.simulation import Simulation
 
 @dataclass(frozen=True)
 class World:
-    """A simulated arm with its task, and the start of every episode."""
+    """A simulated arm with its task, and the initial state of every episode."""
 
     simulation: Simulation
     robot: Robot
@@ -35,26 +35,28 @@ class World:
 
 
 class ArmBox(BlackBox):
-    """A control step of the Panda in a task in which nothing else moves, from any state.
+    """A control step of the Panda, in a task in which only the arm moves.
 
-    A state and an outcome (24,) hold the angles and velocities of the nine joints [rad, m, and a
-    second], then the end effector's position [m] and velocity [m/s], which follow from them. The
-    context is the goal (3,) [m]. Each row starts from the world as it was built, so that its result
-    is the same bits after any other. A free arm thus moves exactly as in `ArmEnv`; one whose hand
-    is on the table moves on differently, up to some millimetres after many steps, since Bullet
-    keeps points of contact and their forces, which no state here holds.
+    State and outcome (24,) hold the positions of the nine joints [rad; m for fingers], their
+    velocities [rad/s; m/s], and the end effector's position [m] and velocity [m/s], which follow
+    from them. The context is the goal (3,) [m]. Each row starts from the initial world, so that its
+    result is bit-identical after any other row.
 
-    A failure, which takes a state that is not finite, scores `failure_reward`: a usual horizon at
-    one metre from the goal.
+    A free arm moves exactly as in `ArmEnv`. If the hand touches the table, the motion differs by up
+    to some millimetres after many steps, since Bullet keeps contact points and their forces, which
+    this state does not include.
+
+    A state that is not finite is a failure with `failure_reward`, the return of the usual horizon
+    at a distance of one metre from the goal.
 
     Args:
-        task: its class, with `arm_only`.
+        task: the task's class, with `arm_only`.
         control_type: "ee" or "joints"; see `Robot`.
-        sparse: whether the reward is that of `ArmEnv`'s "sparse", whose gradient is zero.
-        horizon: control steps an episode.
-        physics: how finely a step is computed.
-        observation_space: of `ArmEnv`.
-        action_space: of `ArmEnv`.
+        sparse: whether the reward is "sparse", as in `ArmEnv`; its gradient is zero.
+        horizon: control steps per episode.
+        physics: the physics profile.
+        observation_space: the observation space of `ArmEnv`.
+        action_space: the action space of `ArmEnv`.
     """
 
     failure_reward: ClassVar[float] = -50.0
@@ -96,12 +98,12 @@ class ArmBox(BlackBox):
         return World(simulation, robot, task, neutral)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For a copy, which makes a world of its own."""
+        """The state without the simulated world, since a copy makes its own."""
         made = ("_world", "_twin")
         return {name: value for name, value in self.__dict__.items() if name not in made}
 
     def initial(self, n: int, rng: np.random.Generator) -> Start:
-        """The neutral pose, and goals that it has not reached."""
+        """The neutral pose, and goals that it does not solve."""
         return Start(
             np.tile(self._world.neutral, (n, 1)), np.array([self._goal(rng) for _ in range(n)])
         )
@@ -139,7 +141,7 @@ class ArmBox(BlackBox):
         return -distance
 
     def success(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Tensor:
-        """Within the task's threshold, in the single precision of `ArmEnv`."""
+        """Flags (n,) of distances below the threshold, in single precision as in `ArmEnv`."""
         off = outcome[:, POSITION].float() - context.float()
         near: Tensor = torch.linalg.vector_norm(off, dim=1) < self._task.threshold
         return near
@@ -147,7 +149,7 @@ class ArmBox(BlackBox):
     def vjp(
         self, state: Array, action: Array, outcome: Array, cotangent: Array
     ) -> tuple[Array, Array]:
-        """See `manual`."""
+        """The hand-written vector-Jacobian product; see `manual`."""
         return manual.vjp(self._world.robot, self._physics, state, action, outcome, cotangent)
 
     @cached_property
@@ -155,5 +157,5 @@ class ArmBox(BlackBox):
         return Twin(self._world.robot, self._physics)
 
     def twin(self, state: Tensor, action: Tensor) -> Tensor:
-        """See `Twin`."""
+        """The control step in torch; see `Twin`."""
         return self._twin.outcome(state, action)

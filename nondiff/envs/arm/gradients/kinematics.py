@@ -1,4 +1,4 @@
-"""The arm's kinematics and inertia in torch, read from the description that PyBullet loads."""
+"""The arm's kinematics and dynamics in torch, from the URDF that PyBullet loads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nondiff.envs.arm.world.simulation import GRAVITY
 
 @dataclass(frozen=True)
 class LinkPoses:
-    """Where the links of a chain are: rotations (n, links, 3, 3), origins (n, links, 3) [m]."""
+    """Poses of the links of a chain: rotations (n, links, 3, 3), origins (n, links, 3) [m]."""
 
     rotation: Tensor
     origin: Tensor
@@ -24,13 +24,13 @@ class LinkPoses:
 class Chain:
     """The revolute joints of a URDF as differentiable functions of their angles (n, joints).
 
-    Links and joints are in the order of the file, in which PyBullet numbers them too. Joints that
-    are not revolute, such as fingers, stand at zero. Everything is float64, in the world frame.
+    Links and joints are in the order of the file, as in PyBullet. Other joints, such as fingers,
+    stay at zero. Everything is float64, in the world frame.
 
     Args:
-        urdf: the file.
-        tip: the link whose motion matters.
-        base: (3,) where the root stands [m].
+        urdf: path of the file.
+        tip: name of the link used as the end effector.
+        base: (3,) position of the root [m].
     """
 
     def __init__(self, urdf: Path, tip: str, base: Sequence[float]) -> None:
@@ -47,7 +47,7 @@ class Chain:
         self.carried = self._carried()
 
     def _carried(self) -> Tensor:
-        """Which joint moves which link: (links, joints), 0 or 1."""
+        """Matrix (links, joints) with 1 where a joint moves a link, else 0."""
         carried = torch.zeros(len(self._parents), len(self._revolute), dtype=torch.float64)
         for link, parent in enumerate(self._parents):
             if parent is not None:
@@ -57,7 +57,7 @@ class Chain:
         return carried
 
     def poses(self, angles: Tensor) -> LinkPoses:
-        """The product of joint transforms, from the root outwards."""
+        """Compute link poses as products of joint transforms, from the root outwards."""
         turned = self._turn[self._revolute] @ _about(self._axes, angles)
         rotations: list[Tensor] = []
         origins: list[Tensor] = []
@@ -78,14 +78,13 @@ class Chain:
         return poses.origin[:, self._tip], poses.rotation[:, self._tip]
 
     def axes(self, poses: LinkPoses) -> Tensor:
-        """The directions (n, joints, 3) of the joints' axes."""
+        """Directions (n, joints, 3) of the joint axes."""
         return (poses.rotation[:, self._revolute] @ self._axes[..., None])[..., 0]
 
     def jacobian(self, poses: LinkPoses) -> Tensor:
-        """Linear, then angular velocity (n, 6, joints) of the tip, a unit of joint speed.
+        """Compute the geometric Jacobian (n, 6, joints) of the tip, linear above angular.
 
-        The geometric Jacobian, z x (tip - origin) above z (Siciliano et al. 2009, Robotics,
-        section 3.1).
+        Its columns are z x (tip - origin) above z (Siciliano et al. 2009, Robotics, section 3.1).
         """
         z = self.axes(poses)
         arm = poses.origin[:, self._tip, None] - poses.origin[:, self._revolute]
@@ -95,17 +94,17 @@ class Chain:
     def reach(
         self, angles: Tensor, position: Tensor, rotation: Tensor, damping: float, iterations: int
     ) -> Tensor:
-        """Angles (n, joints) that bring the tip to a pose, from `angles`, as PyBullet finds them.
+        """Solve inverse kinematics as PyBullet does; returns angles (n, joints) [rad].
 
-        Damped least squares (Buss 2004, Introduction to inverse kinematics). The error
-        of orientation is the axis times the sine of the angle, not the angle: it is small here.
+        Damped least squares (Buss 2004, Introduction to inverse kinematics). The orientation error
+        is the axis times the sine of the angle instead of the angle, which is small here.
 
         Args:
-            angles: (n, joints) [rad].
-            position: (n, 3) [m].
-            rotation: (3, 3).
-            damping: added to the diagonal.
-            iterations: how often the Jacobian is renewed.
+            angles: (n, joints) initial angles [rad].
+            position: (n, 3) goal positions of the tip [m].
+            rotation: (3, 3) goal rotation of the tip.
+            damping: added to the diagonal of J J'.
+            iterations: number of iterations.
         """
         damped = damping * torch.eye(6, dtype=torch.float64)
         for _ in range(iterations):
@@ -122,14 +121,14 @@ class Chain:
     def inertia(
         self, poses: LinkPoses, velocities: Tensor, masses: Tensor, moments: Tensor, centres: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mass matrices (n, joints, joints) [kg m^2], and torques (n, joints) to keep velocities.
+        """Mass matrices (n, joints, joints) [kg m^2], torques (n, joints) [N m] to keep velocities.
 
-        The sum over the links of m Jv'Jv + Jw'I Jw, and of Jv'm (a - g) + Jw'(I alpha + w x I w),
-        where a and alpha are a link's accelerations at steady joints (Siciliano et al. 2009,
-        Robotics, sections 7.1 and 7.5). The joints must follow one another in a single row.
+        Sums over the links of m Jv'Jv + Jw'I Jw, and of Jv'm (a - g) + Jw'(I alpha + w x I w),
+        where a and alpha are a link's accelerations at constant joint velocities (Siciliano et al.
+        2009, Robotics, sections 7.1 and 7.5). The joints must form an unbranched chain.
 
         Args:
-            poses: of the links.
+            poses: poses of the links.
             velocities: (n, joints) [rad/s].
             masses: (links,) [kg].
             moments: (links, 3) principal moments [kg m^2], about axes parallel to the link's.
@@ -156,7 +155,7 @@ class Chain:
 
 
 def _into(rotation: Tensor, vector: Tensor) -> Tensor:
-    """World vectors (..., 3) in frames of `rotation` (..., 3, 3)."""
+    """Transform world vectors (..., 3) to the frames given by `rotation` (..., 3, 3)."""
     turned: Tensor = vector[..., None, :] @ rotation
     return turned[..., 0, :]
 
@@ -172,7 +171,7 @@ def _vector(joint: ElementTree.Element, child: str, name: str) -> Tensor:
 
 
 def _rotation(rpy: Tensor) -> Tensor:
-    """Roll, pitch, yaw about fixed x, y, z, as URDF defines them."""
+    """Rotation (3, 3) by roll, pitch, yaw about fixed x, y, z, as in URDF."""
     roll, pitch, yaw = _about(torch.eye(3, dtype=torch.float64), rpy[None])[0]
     turned: Tensor = yaw @ pitch @ roll
     return turned

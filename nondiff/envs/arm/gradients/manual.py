@@ -1,7 +1,7 @@
-"""The gradient of a control step, written by hand on PyBullet's own Jacobians and mass matrices.
+"""The hand-written gradient of a control step, from PyBullet's Jacobians and mass matrices.
 
-No physics step is run. Left out are how the mass matrix changes with the angles, contacts, the
-joints' end stops, and the fingers, which stay closed.
+It runs no physics step. It neglects the derivative of the mass matrix, contacts, the joints' end
+stops, and the fingers, which stay closed.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from nondiff.envs.arm.world.physics import Physics
 def vjp(
     robot: Robot, physics: Physics, state: Array, action: Array, outcome: Array, cotangent: Array
 ) -> tuple[Array, Array]:
-    """Cotangents of states (n, 24) and actions (n, action), as `HasVjp` defines them.
+    """Compute cotangents of states (n, 24) and actions (n, action), as `HasVjp` defines them.
 
-    From the end effector back to the joints, from there through the motors to the joints and their
-    targets at the start, and from the targets to angles and action.
+    Backwards from the end effector to the final joint angles, through the motors to the initial
+    joint angles and the joint targets, and from the targets to the angles and the action.
 
     Args:
-        robot: a Panda, whose joints are moved about, at no consequence for a black box.
-        physics: how finely a step is computed.
+        robot: a Panda; its joints are moved in the process.
+        physics: the physics profile.
         state: (n, 24).
         action: (n, action).
         outcome: (n, 24).
@@ -66,13 +66,13 @@ def _inertia(robot: Robot, angles: Tensor, velocities: Tensor) -> tuple[Tensor, 
 
 
 def _jacobians(robot: Robot, angles: Array) -> Array:
-    """Of the end effector, (n, 6, 7)."""
+    """Jacobians (n, 6, 7) of the end effector."""
     rows = [robot.jacobian(row) for row in angles.tolist()]
     return np.array(rows).reshape(-1, 6, ARM)
 
 
 def _of_joints(robot: Robot, outcome: Array, cotangent: Array) -> tuple[Array, Array]:
-    """Cotangents of the arm's angles and velocities (n, 7), what follows from them included."""
+    """Cotangents (n, 7) of final angles and velocities, including those via the end effector."""
     jacobian = _jacobians(robot, outcome[:, ANGLES])
     turning = np.einsum("nxji,nj->nxi", jacobian_slopes(jacobian)[:, :3], outcome[:, VELOCITIES])
     linear = jacobian[:, :3]
@@ -83,7 +83,7 @@ def _of_joints(robot: Robot, outcome: Array, cotangent: Array) -> tuple[Array, A
 
 
 def _targets(robot: Robot, state: Array, action: Array) -> tuple[Array, Array, Array]:
-    """Targets (n, 7), their derivatives (n, 7, 7) and (n, 7, action)."""
+    """Joint targets (n, 7), and their derivatives by angles (n, 7, 7) and action (n, 7, action)."""
     targets = np.empty((len(state), ARM))
     for row, (joints, command) in enumerate(zip(state[:, JOINT_STATE], action, strict=True)):
         robot.place(*joints.reshape(2, -1).tolist())
@@ -99,14 +99,14 @@ def _targets(robot: Robot, state: Array, action: Array) -> tuple[Array, Array, A
 
 
 def _reaching(robot: Robot, state: Array, action: Array) -> tuple[Array, Array]:
-    """Derivatives (n, 7, 7) and (n, 7, 3) of inverse kinematics, iteration by iteration.
+    """Differentiate inverse kinematics by angles (n, 7, 7) and action (n, 7, 3).
 
-    Each adds J+ e to the angles, with J+ the damped pseudo-inverse and e the error of the pose;
-    the product rule gives d(J+) e + J+ de, and de is the goal's change less J times the angles'.
+    Each iteration adds J+ e to the angles, with J+ the damped pseudo-inverse and e the pose error.
+    The product rule gives d(J+) e + J+ de, where de = dgoal - J dangles.
     """
     angles = state[:, ANGLES]
     goal = state[:, POSITION] + EE_STEP * np.clip(action, -1, 1)
-    of_goal = np.zeros((len(state), 6, ARM + 3))  # the hand is held downwards
+    of_goal = np.zeros((len(state), 6, ARM + 3))  # the goal orientation is constant
     of_goal[:, :3, :ARM] = _jacobians(robot, angles)[:, :3]
     of_goal[:, :3, ARM:] = EE_STEP * np.eye(3)
     below = goal[:, 2] < 0
@@ -129,10 +129,10 @@ def _reaching(robot: Robot, state: Array, action: Array) -> tuple[Array, Array]:
 
 
 def jacobian_slopes(jacobian: Array) -> Array:
-    """Derivatives (n, 6, joints, joints) of Jacobians (n, 6, joints) by the last axis.
+    """Derivatives (n, 6, joints, joints) of Jacobians (n, 6, joints) by joint angles (last axis).
 
-    Of the columns J_j, linear, by q_i: z_min(i,j) x J_max(i,j); of z_j by q_i: z_i x z_j where i
-    is before j (Bruyninckx and De Schutter 1996, Mechanism and Machine Theory 31(2)).
+    For linear columns J_j by q_i: z_min(i,j) x J_max(i,j). For axes z_j by q_i: z_i x z_j if i < j
+    (Bruyninckx and De Schutter 1996, Mechanism and Machine Theory 31(2)).
     """
     linear, z = jacobian[:, :3].swapaxes(1, 2), jacobian[:, 3:].swapaxes(1, 2)
     index = np.arange(z.shape[1])

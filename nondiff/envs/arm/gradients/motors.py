@@ -1,11 +1,11 @@
-"""How PyBullet's position controllers move the arm in a control step, and the adjoint of that.
+"""A model of PyBullet's position controllers during a control step, and its adjoint.
 
-In each substep a motor asks for the velocity that covers a share of its joint's error, the gain,
-whatever the velocity was, and gets it unless that takes more than its largest force. So with strong
-motors a joint covers 1 - (1 - gain)^n of the way to its target in n substeps; the Panda's are not
-strong: under random actions the first two are at their limit for a third to two thirds of the time.
-The velocities then solve a linear complementarity problem with the mass matrix, as in the
-constraint solver of Bullet (btMultiBodyJointMotor.cpp; Baraff 1994, doi:10.1145/192161.192168).
+In each substep a motor requests the velocity that covers a fraction of its joint's error, the gain.
+The motor reaches that velocity unless this needs more than its maximum force. Strong motors would
+cover 1 - (1 - gain)^n of the error in n substeps. The Panda's are weaker: under random actions the
+first two are at their limit for a third to two thirds of the time. The velocities then solve a
+linear complementarity problem with the mass matrix, as in Bullet's constraint solver
+(btMultiBodyJointMotor.cpp; Baraff 1994, doi:10.1145/192161.192168).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nondiff.envs.arm.world.physics import Physics
 
-MOST_PIVOTS = 10  # of the search for the motors at their limit; two are the rule
+MOST_PIVOTS = 10  # of the search for the motors at their limit, which usually takes two
 REFRESH = 1 / 100  # [s] between mass matrices; at 1 / 500 the twin costs three times as much
 
 Inertia = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -26,14 +26,14 @@ Inertia = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass
 class Course:
-    """A control step as it was computed.
+    """The record of a computed control step.
 
     Attributes:
-        physics: with which.
-        angles: (n, joints) at the end [rad].
-        velocities: (n, joints) at the end [rad/s].
-        sides: of each substep (n, joints): 1 or -1 where a motor is at its limit, else 0.
-        masses: of each substep (n, joints, joints): the mass matrix [kg m^2].
+        physics: the physics profile.
+        angles: (n, joints) final angles [rad].
+        velocities: (n, joints) final velocities [rad/s].
+        sides: per substep (n, joints): 1 or -1 for a motor at its limit, else 0.
+        masses: per substep (n, joints, joints): the mass matrix [kg m^2].
     """
 
     physics: Physics
@@ -50,17 +50,17 @@ def drive(
     inertia: Inertia,
     physics: Physics,
 ) -> Course:
-    """Move joints towards their targets, differentiably.
+    """Simulate a control step towards joint targets, differentiably.
 
-    The mass matrix and the torques are renewed every `REFRESH` seconds only.
+    The mass matrix and the torques are recomputed only every `REFRESH` seconds.
 
     Args:
-        start: angles (n, joints) [rad] and velocities (n, joints) [rad/s].
+        start: initial angles (n, joints) [rad] and velocities (n, joints) [rad/s].
         targets: (n, joints) [rad].
-        forces: (joints,) the motors' largest [N m].
-        inertia: of angles and velocities, the mass matrices (n, joints, joints) [kg m^2] and the
-            torques (n, joints) [N m] that keep the velocities.
-        physics: of the control step.
+        forces: (joints,) maximum torques of the motors [N m].
+        inertia: maps angles and velocities to the mass matrices (n, joints, joints) [kg m^2] and
+            the torques (n, joints) [N m] that keep the velocities constant.
+        physics: the physics profile.
     """
     course = Course(physics, *start)
     sides = torch.zeros_like(targets)
@@ -83,16 +83,16 @@ def drive(
 
 
 def adjoint(course: Course, angles: Tensor, velocities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Cotangents of the angles and velocities at the start and of the targets (n, joints) each.
+    """Compute the cotangents (n, joints) of the initial angles, initial velocities and targets.
 
-    By hand, substep by substep backwards, the mass matrices taken as constant: with P the map from
-    free to resulting velocities, v' = P v + (1 - P) rate (target - q) + constant and
-    q' = q + timestep v', where the rate is the gain a timestep.
+    Hand-written, backwards over the substeps, with constant mass matrices. With P the map from free
+    to resulting velocities, v' = P v + (1 - P) rate (target - q) + constant and
+    q' = q + timestep v', where rate = gain / timestep.
 
     Args:
-        course: what `drive` gave.
-        angles: (n, joints) the cotangents at the end.
-        velocities: (n, joints) the cotangents at the end.
+        course: the result of `drive`.
+        angles: (n, joints) cotangents of the final angles.
+        velocities: (n, joints) cotangents of the final velocities.
     """
     targets = torch.zeros_like(angles)
     timestep = course.physics.timestep
@@ -110,7 +110,7 @@ def adjoint(course: Course, angles: Tensor, velocities: Tensor) -> tuple[Tensor,
 def _at_their_limit(
     mass: Tensor, free: Tensor, wanted: Tensor, impulse: Tensor, guess: Tensor
 ) -> Tensor:
-    """Which motors are at their limit, by principal pivoting from a guess."""
+    """Find the motors at their limit (1, -1; else 0) by principal pivoting from a guess."""
     sides = guess
     for _ in range(MOST_PIVOTS):
         reached = _velocities(mass, free, wanted, impulse, sides)
@@ -127,7 +127,7 @@ def _at_their_limit(
 def _velocities(
     mass: Tensor, free: Tensor, wanted: Tensor, impulse: Tensor, sides: Tensor
 ) -> Tensor:
-    """The wanted velocities, except of motors that push with their largest impulse."""
+    """The requested velocities, corrected for motors that apply their maximum impulse."""
     limited = sides.abs()
     behind = (mass @ (free - wanted)[..., None])[..., 0] + sides * impulse
     lag: Tensor = torch.linalg.solve(_limited_mass(mass, limited), behind * limited)
@@ -135,6 +135,6 @@ def _velocities(
 
 
 def _limited_mass(mass: Tensor, limited: Tensor) -> Tensor:
-    """The mass matrix of the limited joints, and the identity for the others."""
+    """The mass matrix restricted to the limited joints, with the identity for the others."""
     both = limited[..., :, None] * limited[..., None, :]
     return both * mass + torch.diag_embed(1 - limited)

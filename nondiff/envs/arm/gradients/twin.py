@@ -1,4 +1,4 @@
-"""A control step of the arm in torch: kinematics, inverse kinematics, masses and motors."""
+"""A control step of the arm in torch: kinematics, inverse kinematics, dynamics and motors."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from nondiff.envs.arm.world.physics import Physics
 
 
 class Twin:
-    """The arm's motion without PyBullet, from its description, masses and motors.
+    """The arm's motion in torch, from its URDF, masses and motors.
 
-    Left out are contacts, the joints' end stops, and the fingers, which stay closed. Off contact it
-    is a few tenths of a millimetre from PyBullet after a step, and with fast physics a millimetre,
-    for three reasons: mass matrices are renewed every few substeps; PyBullet's solver stops short
-    of convergence; and its links lose a little speed to damping. Without these three, nine steps in
-    ten agree to two micrometres.
+    It neglects contacts, the joints' end stops, and the fingers, which stay closed. Without contact
+    it is within a few tenths of a millimetre of PyBullet after a step, and within a millimetre with
+    fast physics. There are three causes: mass matrices are recomputed only every few substeps;
+    PyBullet's solver stops before convergence; and its links are slightly damped. Without these,
+    nine steps in ten agree to two micrometres.
 
     Args:
-        robot: a Panda, whose limits and masses count.
-        physics: how finely a step is computed.
+        robot: a Panda, which provides limits and masses.
+        physics: the physics profile.
     """
 
     def __init__(self, robot: Robot, physics: Physics) -> None:
@@ -39,7 +39,7 @@ class Twin:
         self._masses = [torch.tensor(part, dtype=torch.float64) for part in parts]
 
     def outcome(self, state: Tensor, action: Tensor) -> Tensor:
-        """The states (n, 24) after actions (n, action) in states (n, 24)."""
+        """Compute the next states (n, 24) from states (n, 24) and actions (n, action)."""
         start = state[:, ANGLES], state[:, VELOCITIES]
         targets = self.targets(start[0], action)
         course = motors.drive(start, targets, self._forces, self._inertia, self._physics)
@@ -52,7 +52,7 @@ class Twin:
         return torch.cat([*joints, position, velocity], 1)
 
     def targets(self, angles: Tensor, action: Tensor) -> Tensor:
-        """The joint targets (n, 7) [rad] that actions ask for from angles (n, 7) [rad]."""
+        """Compute the joint targets (n, 7) [rad] of actions at angles (n, 7) [rad]."""
         command = action.clamp(-1, 1)
         if self._ee_control:
             position, _ = self._chain.tip_pose(self._chain.poses(angles))

@@ -1,4 +1,4 @@
-"""Puts what was drawn for an episode in force: in the world, and on the signals to and from it."""
+"""Apply the sampled domain randomization: to the world, to actions and to observations."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from nondiff.envs.arm.randomization.randomization import Draw, Randomization
 from nondiff.envs.arm.robots.robot import Robot
 from nondiff.envs.arm.world.rigid_object import RigidObject
 
-ACTION, OBSERVATION = 0, 1  # the signals that have noise
+ACTION, OBSERVATION = 0, 1  # the noisy signals
 
 
 @dataclass(frozen=True)
 class Disturbed:
-    """All that an episode's disturbances depend on.
+    """The state of an episode's domain randomization.
 
     Attributes:
-        drawn: the episode's values; None: nothing is disturbed.
-        late: actions that have not come yet, the next one first.
-        seed: of the noise.
+        drawn: the sampled values; None: no randomization.
+        late: actions delayed by latency, the next one first.
+        seed: seed of the noise.
     """
 
     drawn: Draw | None = None
@@ -36,15 +36,15 @@ UNDISTURBED = Disturbed()
 
 
 class Disturbances:
-    """Disturbs one episode after another, and leaves nothing in the world for those without.
+    """Applies domain randomization to one episode after another, and undoes it without any.
 
-    PyBullet's saved states do not hold masses, frictions and damping, so these are set again
-    wherever they may be others. Noise follows from the episode's seed and the number of the step,
-    so that a state that is returned to is observed with the noise it had.
+    PyBullet's saved states do not include masses, frictions and damping, so these are set again
+    whenever they may differ. Noise depends on the episode's seed and the step number, so that a
+    restored state is observed with the same noise.
 
     Args:
-        robot: its masses, damping and first pose are disturbed, and its actions.
-        objects: their masses and frictions are.
+        robot: its masses, damping, initial pose and actions are randomized.
+        objects: their masses and frictions are randomized.
     """
 
     def __init__(self, robot: Robot, objects: Sequence[RigidObject]) -> None:
@@ -55,21 +55,23 @@ class Disturbances:
 
     @property
     def state(self) -> Disturbed:
-        """For `restore`."""
+        """The current state, for `restore`."""
         return self._now
 
     def told(self) -> dict[str, Any]:
-        """What `info` says of them: the episode's values, if there are some to be drawn."""
+        """The entries of `info`: the sampled values; empty without randomization."""
         drawn = self._now.drawn
         return {} if drawn is None else {"randomization": dict(drawn)}
 
     def begin(self, randomization: Randomization | None, rng: np.random.Generator) -> None:
-        """Draw an episode's values, and set masses, frictions and damping; then reset the world.
+        """Sample an episode's values, and apply masses, frictions and damping.
+
+        The world must be reset afterwards.
 
         Args:
-            randomization: from what; None: nothing is disturbed.
-            rng: decides all that is random; it stays as it is, so that objects and goals, which are
-                drawn from it, are those of an episode without disturbances.
+            randomization: the ranges to sample from; None: no randomization.
+            rng: determines the values. Its state is left unchanged, so that objects and goals,
+                sampled from it later, are the same as without randomization.
         """
         if randomization is None:
             self.restore(UNDISTURBED)
@@ -81,12 +83,12 @@ class Disturbances:
         self.restore(Disturbed(drawn, (idle,) * drawn.get("latency", 0), seed))
 
     def restore(self, state: Disturbed) -> None:
-        """Return to a state; the world is to return to its own after that."""
+        """Restore a state; the world's state must be restored afterwards."""
         if state.drawn != self._now.drawn:
-            self._set_physics(state.drawn or {})
+            self._apply_physics(state.drawn or {})
         self._now = state
 
-    def _set_physics(self, drawn: Draw) -> None:
+    def _apply_physics(self, drawn: Draw) -> None:
         ones = (1.0,) * len(self._objects)
         rows = zip(
             self._objects,
@@ -102,12 +104,12 @@ class Disturbances:
         self._robot.set_damping(drawn.get("joint_damping"))
 
     def pose(self) -> None:
-        """Put the robot where it starts, in a world that was reset."""
+        """Apply the joint offsets to the robot, after a reset of the world."""
         if offsets := self._value("joint_offset"):
             self._robot.start_off_neutral(offsets)
 
     def command(self, action: Any, step: int) -> Any:
-        """What comes of an action, with its noise, or of an earlier one that was late.
+        """Apply noise and latency: returns the command to execute for an action.
 
         Raises:
             InvalidActionError: see `Robot.apply`.
@@ -126,7 +128,7 @@ class Disturbances:
         return first
 
     def sense(self, state: NDArray[np.float32], step: int) -> None:
-        """Add noise to what is observed of the robot's and the objects' state."""
+        """Add noise in place to the observed state of the robot and the objects."""
         if deviation := self._value("observation_noise"):
             state += np.float32(deviation) * self._noise(OBSERVATION, step, len(state))
 

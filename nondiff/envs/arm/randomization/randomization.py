@@ -1,4 +1,4 @@
-"""What of an episode is drawn at its start: physics, the first pose, and faults of the signals."""
+"""Domain randomization: ranges of physics, initial pose, latency and noise, sampled per episode."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nondiff.errors import InvalidOptionError, UnknownNameError
 from nondiff.validation import from_json, is_number
 
 Range = Sequence[float]  # the lowest and the highest value
-Draw = dict[str, Any]  # what was drawn: numbers, or a tuple of one for each object or joint
+Draw = dict[str, Any]  # sampled values by field: numbers, or tuples with one per object or joint
 
-LIMITS = {  # of each range, and the unit
+LIMITS = {  # (low, high, unit) of each range
     "object_mass": (0.1, 10.0, ""),
     "object_friction": (0.0, 10.0, ""),
     "robot_mass": (0.1, 10.0, ""),
@@ -46,24 +46,23 @@ def _check_range(name: str, values: Any, low: float, high: float, unit: str) -> 
 
 @dataclass(frozen=True)
 class Randomization:
-    """The ranges (low, high) from which an episode's values are drawn, all equally likely.
+    """Ranges (low, high) from which values are sampled uniformly for each episode.
 
-    None leaves a value as it is. What is drawn of one field does not depend on the others.
+    None leaves a value unchanged. The sample of one field does not depend on the other fields.
 
     Args:
-        object_mass: a factor of the mass of each object.
-        object_friction: a factor of the friction coefficient of each object.
-        robot_mass: a factor of the mass of every link of the robot, the same for all.
-        joint_damping: viscous damping of every joint of the robot, the same for all [N m s/rad].
-        joint_offset: of each of the arm's joints, where it starts from its neutral angle [rad].
-        latency: whole control steps by which actions come late; until the first has come, the
-            action is 0.
+        object_mass: factor on the mass of each object.
+        object_friction: factor on the friction coefficient of each object.
+        robot_mass: factor on the mass of every link of the robot, the same for all links.
+        joint_damping: viscous damping of every joint, the same for all joints [N m s/rad].
+        joint_offset: offset of each arm joint from its neutral angle at the start [rad].
+        latency: delay of actions [control steps], a whole number; the first actions are then 0.
         action_noise: standard deviation of Gaussian noise on each entry of an action.
-        observation_noise: the same on each entry of `observation`, in the entry's unit. Goals stay
-            exact, for rewards are made of them.
+        observation_noise: standard deviation of Gaussian noise on each entry of `observation`, in
+            the entry's unit. Goals have no noise, since rewards are computed from them.
 
     Raises:
-        InvalidOptionError: what is no range within its `LIMITS`.
+        InvalidOptionError: a value is not a range within its `LIMITS`.
     """
 
     object_mass: Range | None = None
@@ -82,17 +81,19 @@ class Randomization:
                 _check_range(name, values, *limits)
 
     def draw(self, rng: np.random.Generator, objects: int, joints: int) -> Draw:
-        """Draw a value of each field that has a range.
+        """Sample a value of each field that has a range.
 
         Args:
-            rng: the generator.
-            objects: how many there are.
-            joints: of the arm.
+            rng: the random generator.
+            objects: number of objects.
+            joints: number of arm joints.
         """
         count = dict.fromkeys(OF_EACH_OBJECT, objects) | dict.fromkeys(OF_EACH_JOINT, joints)
         drawn: Draw = {}
         for field in fields(self):
-            shares = rng.random(count.get(field.name, 1))  # also where there is no range
+            shares = rng.random(
+                count.get(field.name, 1)
+            )  # also without a range, so that fields are independent
             limits = getattr(self, field.name)
             if limits is None:
                 continue
@@ -120,10 +121,10 @@ NAMED = {
 
 
 def parsed_randomization(value: Any) -> Randomization | None:
-    """A randomization from itself, an object of its fields, or a name; None if there is none.
+    """Parse a `Randomization`, a dict of its fields, a name in `NAMED`, or None.
 
     Raises:
-        InvalidOptionError, UnknownNameError: it is none of these.
+        InvalidOptionError, UnknownNameError: none of these.
     """
     if isinstance(value, str):
         if value not in NAMED:
@@ -135,11 +136,11 @@ def parsed_randomization(value: Any) -> Randomization | None:
 def randomization_of_episode(
     usual: Randomization | None, options: Mapping[str, Any] | None
 ) -> Randomization | None:
-    """What the options of a reset ask for, or else the usual one.
+    """The randomization of an episode: from the options of `reset`, otherwise the usual one.
 
     Raises:
-        UnknownNameError: another option than "randomization".
-        InvalidOptionError: its value is none.
+        UnknownNameError: an option other than "randomization".
+        InvalidOptionError: its value is invalid.
     """
     for name in options or ():
         if name != "randomization":

@@ -1,1 +1,1 @@
-"""Robots of the arm suite: one file each."""
+"""Robots of the arm suite, one per file."""

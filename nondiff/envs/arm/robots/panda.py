@@ -1,10 +1,10 @@
-"""The Franka Panda, as panda-gym 3.0.7 sets it up."""
+"""The Franka Panda, with the settings of panda-gym 3.0.7."""
 
 from __future__ import annotations
 
 from nondiff.envs.arm.robots.robot import RobotModel
 
-TIP = "panda_grasptarget"  # the end effector's name in the URDF: the point between the fingertips
+TIP = "panda_grasptarget"  # URDF link of the end effector: the point between the fingertips
 
 PANDA = RobotModel(
     urdf="franka_panda/panda.urdf",

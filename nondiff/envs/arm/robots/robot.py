@@ -1,4 +1,4 @@
-"""A robot arm: its joints, what an action means, what it reports."""
+"""A robot arm: its model, its control by actions, and its observations."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from nondiff.errors import InvalidActionError, InvalidOptionError
 ControlType = Literal["ee", "joints"]
 CONTROL_TYPES = ("ee", "joints")
 
-EE_STEP = 0.05  # [m] an action of 1 moves the end effector's target
-JOINT_STEP = 0.05  # [rad] an action of 1 moves a joint's target
-FINGER_STEP = 0.2  # [m] an action of 1 changes the target opening
+EE_STEP = 0.05  # [m] move of the end effector's target by an action of 1
+JOINT_STEP = 0.05  # [rad] move of a joint's target by an action of 1
+FINGER_STEP = 0.2  # [m] change of the target opening by an action of 1
 FINGER_FRICTION, FINGER_SPINNING_FRICTION = 1.0, 0.001
 IK_DAMPING = 0.001
-LARGEST_SPEED = 10.0  # [m/s] reported; the arm itself stays well below
+LARGEST_SPEED = 10.0  # [m/s] bound of observed speeds; the arm stays well below
 
 
 @dataclass(frozen=True)
 class RobotModel:
-    """All that tells one robot arm from another.
+    """The parameters of a robot arm.
 
     Args:
-        urdf: the description: a file, or the name of one that comes with PyBullet.
-        base_position: (3,) where it is bolted down [m], world frame.
-        arm_joints: numbers of the arm's joints, as PyBullet counts them; with the fingers', all
-            that move, in ascending order.
-        forces: the motors' largest, of the arm's joints, then the fingers' [N m; N].
-        neutral: where the joints start, in the same order [rad; m].
-        end_effector: number of the link that is moved about.
-        downwards: orientation of that link, a quaternion (x, y, z, w), in which the hand points
-            down: its z axis is minus the world's.
-        fingers: numbers of the two joints of a gripper, if there is one.
-        tool: [m] from that link to the point that counts, along the link's z axis.
+        urdf: path of a URDF file, or the name of one that comes with PyBullet.
+        base_position: (3,) position of the fixed base [m], world frame.
+        arm_joints: PyBullet's indices of the arm's joints, in ascending order; together with the
+            fingers, all movable joints.
+        forces: maximum forces of the motors, of the arm joints, then the fingers [N m; N].
+        neutral: initial positions of the joints, in the same order [rad; m].
+        end_effector: PyBullet's index of the link that is controlled.
+        downwards: quaternion (x, y, z, w) of that link with the hand pointing down, such that its
+            z axis is minus the world's.
+        fingers: PyBullet's indices of the two joints of a gripper, if there is one.
+        tool: distance from that link to the end effector's point along the link's z axis [m].
 
     Raises:
-        InvalidOptionError: lengths that do not fit each other.
+        InvalidOptionError: lengths that do not match.
     """
 
     urdf: str
@@ -70,26 +70,28 @@ class RobotModel:
 
     @property
     def joints(self) -> tuple[int, ...]:
-        """Numbers of all joints with a motor."""
+        """Indices of all joints with a motor."""
         return self.arm_joints + self.fingers
 
 
 class Robot:
-    """A robot arm on a table, driven through position controllers.
+    """A robot arm on a table, driven by position controllers.
 
-    The end effector's (or the joints') target is its present value plus the action times a step, as
-    in panda-gym 3.0.7; unlike there, inverse kinematics is converged and positions are read fresh.
+    The target of the end effector (or of the joints) is its current value plus the action times a
+    step, as in panda-gym 3.0.7. Unlike there, inverse kinematics is converged, and positions are
+    current.
 
     Args:
-        simulation: the world to stand in.
-        model: which arm.
-        control_type: "ee", displacements (3,) of the end effector along world x, y, z, the hand
-            held downwards; or "joints", changes (joints,) of the arm's joint angles.
-        gripper: whether the last action opens and closes the fingers; closed if not.
+        simulation: the world.
+        model: the robot model.
+        control_type: "ee": displacements (3,) of the end effector along world x, y, z, with the
+            hand pointing down; "joints": changes (joints,) of the arm's joint angles.
+        gripper: whether the last entry of an action controls the fingers; otherwise they stay
+            closed.
 
     Raises:
-        InvalidOptionError: `control_type` is neither; there are no fingers to drive; there is no
-            such URDF, or it has other joints than the model.
+        InvalidOptionError: an unknown `control_type`; a gripper without fingers; a missing URDF, or
+            one whose joints differ from the model's.
     """
 
     def __init__(
@@ -101,7 +103,7 @@ class Robot:
             )
         if gripper and not model.fingers:
             raise InvalidOptionError(f"the task needs a gripper, and {model.urdf} has no fingers")
-        self._simulation = simulation  # which closes with its last reference
+        self._simulation = simulation  # keeps the world open
         self.model = model
         self.ee_control = control_type == "ee"
         self._gripper = gripper
@@ -111,7 +113,7 @@ class Robot:
         self._size = (3 if self.ee_control else self._arm) + gripper
         self._body = simulation.load_robot(model.urdf, model.base_position)
         movable = self._body.movable_joints()
-        if movable != model.joints:  # inverse kinematics moves them all, in this order
+        if movable != model.joints:  # inverse kinematics returns all, in this order
             raise InvalidOptionError(
                 f"the joints of {model.urdf} that move are {movable}; the model has {model.joints}"
             )
@@ -124,29 +126,29 @@ class Robot:
 
     @property
     def action_size(self) -> int:
-        """How many entries an action has."""
+        """The number of entries of an action."""
         return self._size
 
     @property
     def action_space(self) -> spaces.Box:
-        """[-1, 1] for displacements (3,) or joint changes (joints,), then fingers if driven."""
+        """[-1, 1] for displacements (3,) or joint changes (joints,), then the gripper, if any."""
         return spaces.Box(-1.0, 1.0, (self._size,), np.float32)
 
     @property
     def observation_bounds(self) -> tuple[float, ...]:
-        """The largest magnitude of each entry of `observe`: position, velocity, opening."""
+        """Maximum magnitudes of the entries of `observe`: position, velocity, opening."""
         return (2.0,) * 3 + (LARGEST_SPEED,) * 3 + (0.1,) * self._gripper
 
     def apply(self, action: NDArray[np.floating] | Sequence[float]) -> None:
-        """Set the joint targets that an action asks for; entries beyond [-1, 1] are clipped.
+        """Set the joint targets of an action; entries are clipped to [-1, 1].
 
         Raises:
-            InvalidActionError: the wrong shape, or an entry that is NaN or infinite.
+            InvalidActionError: a wrong shape, or an entry that is NaN or infinite.
         """
         self._body.drive_joints(self.model.joints, self.targets(action), self.model.forces)
 
     def targets(self, action: NDArray[np.floating] | Sequence[float]) -> list[float]:
-        """The joint targets [rad or m] that an action asks for from where the arm stands."""
+        """Compute the joint targets [rad or m] of an action from the current state."""
         command = self.checked(action)
         arm = self._reach(command) if self.ee_control else self._turn(command)
         if not self._gripper:
@@ -155,7 +157,7 @@ class Robot:
         return [*arm, opening / 2, opening / 2]
 
     def checked(self, action: Any) -> list[float]:
-        """An action's entries, clipped to [-1, 1].
+        """Validate an action, and clip its entries to [-1, 1].
 
         Raises:
             InvalidActionError: see `apply`.
@@ -176,7 +178,9 @@ class Robot:
     def _reach(self, displacement: Sequence[float]) -> list[float]:
         x, y, z = self._tip()[0]
         dx, dy, dz = displacement[:3]
-        height = max(z + EE_STEP * dz, 0.0) + self.model.tool  # of the link, the tool held down
+        height = (
+            max(z + EE_STEP * dz, 0.0) + self.model.tool
+        )  # of the link, with the tool pointing down
         target = (x + EE_STEP * dx, y + EE_STEP * dy, height)
         angles = self._body.inverse_kinematics(
             self.model.end_effector, target, self.model.downwards, self._damping
@@ -201,38 +205,38 @@ class Robot:
         return sum(self._body.joint_positions(self.model.fingers))
 
     def place(self, angles: Sequence[float], velocities: Sequence[float]) -> None:
-        """Put the joints at angles [rad or m] and velocities [rad/s or m/s]."""
+        """Set the positions [rad or m] and velocities [rad/s or m/s] of all joints."""
         self._body.place_joints(self.model.joints, angles, velocities)
 
     def start_off_neutral(self, offsets: Sequence[float]) -> None:
-        """Put the arm's joints at offsets (joints,) [rad] from neutral, at rest, within limits."""
+        """Set the arm joints to neutral plus offsets (joints,) [rad], at rest, within limits."""
         neutral = self.model.neutral[: self._arm]
         arm = [angle + offset for angle, offset in zip(neutral, offsets, strict=True)]
         fingers = self.model.neutral[self._arm :]
         self._body.place_joints(self.model.joints, [*self._within_limits(arm), *fingers])
 
     def scale_masses(self, factor: float) -> None:
-        """Give every link so many times its own mass, and its moments of inertia likewise."""
+        """Multiply the original mass and moments of inertia of every link by a factor."""
         for link, (mass, _, _) in enumerate(self._own_inertias):
             if mass > 0:
                 self._body.set_mass(link, factor * mass)
 
     def set_damping(self, damping: float | None) -> None:
-        """Give every joint a viscous damping [N m s/rad; N s/m]; None: its own."""
+        """Set the viscous damping of every joint [N m s/rad; N s/m]; None: the original one."""
         for joint, own in zip(self.model.joints, self._own_damping, strict=True):
             self._body.set_damping(joint, own if damping is None else damping)
 
     @property
     def body(self) -> int:
-        """PyBullet's number of it."""
+        """PyBullet's id of the body."""
         return self._body.body
 
     def joint_angles(self) -> list[float]:
-        """The angles of the joints [rad or m]."""
+        """The positions of all joints [rad or m]."""
         return self._body.joint_positions(self.model.joints)
 
     def joint_state(self) -> list[float]:
-        """The angles [rad or m], then the velocities [rad/s or m/s] of the joints."""
+        """The positions [rad or m], then the velocities [rad/s or m/s] of all joints."""
         positions = self.joint_angles()
         return positions + self._body.joint_velocities(self.model.joints)
 
@@ -241,14 +245,15 @@ class Robot:
         return np.array(self._limits).T
 
     def jacobian(self, angles: Sequence[float]) -> NDArray[np.float64]:
-        """The end effector's velocity (6,) [m/s, rad/s], world, a unit of arm joint speed."""
+        """The geometric Jacobian (6, joints) of the end effector by arm joints, world frame."""
         link, closed = self.model.end_effector, [*angles, *self._closed]
         return self._body.jacobian(link, closed)[:, : self._arm]
 
     def pose_error(self, angles: Sequence[float], goal: Sequence[float]) -> NDArray[np.float64]:
-        """What the end effector at arm angles lacks to a goal (3,) [m], the hand downwards.
+        """The pose error (6,) of the end effector at given arm angles.
 
-        A displacement (3,) [m] and a turn (3,), the axis times the sine of the angle.
+        The goal is a position (3,) [m] with the hand pointing down. The error is a displacement
+        (3,) [m] and a turn (3,): the axis times the sine of the angle.
         """
         self.place([*angles, *self._closed], [0.0] * len(self.model.joints))
         position, rotation = self._body.link_pose(self.model.end_effector)
@@ -259,17 +264,17 @@ class Robot:
     def arm_inertia(
         self, angles: Sequence[float], velocities: Sequence[float]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The arm's mass matrix [kg m^2] and the torques [N m] of gravity and speed."""
+        """The arm's mass matrix [kg m^2] and bias torques [N m]; see `joint_inertia`."""
         closed, still = [*angles, *self._closed], [*velocities, *self._closed]
         mass, forces = self._body.joint_inertia(closed, still)
         return mass[: self._arm, : self._arm], forces[: self._arm]
 
     def link_inertias(self) -> list[tuple[float, Sequence[float], Sequence[float]]]:
-        """Masses, moments and centres of the links; see `Articulation.link_inertias`."""
+        """Masses, moments of inertia and centres of the links; see `Articulation`."""
         return self._body.link_inertias()
 
     def observe(self) -> list[float]:
-        """End-effector position (3,) [m] and velocity (3,) [m/s]; opening [m] if driven."""
+        """End-effector position (3,) [m] and velocity (3,) [m/s]; opening [m] with a gripper."""
         position, velocity = self._tip()
         observation = [*position, *velocity]
         if self._gripper:

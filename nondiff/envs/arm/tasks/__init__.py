@@ -1,1 +1,1 @@
-"""Tasks of the arm suite: one file each."""
+"""Tasks of the arm suite, one per file."""

@@ -1,4 +1,4 @@
-"""PandaFlip: turn a cube to an orientation, wherever it lies."""
+"""PandaFlip: turn a cube to a goal orientation, at any position."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ FACES = SixColours(
         (0.95, 0.85, 0.15, 1.0),
     )
 )
-PATTERN_PLACE = (0.0, -0.28, 0.04)  # [m]: where a second cube shows the goal, out of the arm's way
+PATTERN_PLACE = (0.0, -0.28, 0.04)  # [m] of a second cube that shows the goal, beside the workspace
 MARKER_PLACE = (0.0, -0.28, 0.1)
 MARKER_RADIUS = 0.012  # [m]
 
 
 class Flip(Task):
-    """Turn a cube to a goal, a quaternion (x, y, z, w), world frame (panda-gym 3.0.7).
+    """Turn a cube to a goal quaternion (x, y, z, w), world frame, as in panda-gym 3.0.7.
 
-    Goals are uniform over all rotations. The distance is 1 - <a, b>^2, which is the squared sine of
-    half the angle between two orientations and the same for a quaternion and its negative.
+    Goals are uniform over all rotations. The distance is 1 - <a, b>^2: the squared sine of half the
+    angle between two orientations, which is the same for a quaternion and its negative.
     """
 
     gripper = True
@@ -66,11 +66,11 @@ class Flip(Task):
     def way(
         self, achieved: NDArray[np.float32], desired: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Rotation matrices (9,), row by row: achieved, desired, and two of the turn between them.
+        """Four flattened rotation matrices (36,): achieved, desired, and the turn in two frames.
 
-        The first of these is of the turn in the world's frame, the second in the cube's. The cube's
-        axes are renamed, see `upright`: what can be done with a cube is the same whichever of its
-        faces is up, and who learns it so need not learn it 24 times.
+        The turn from achieved to desired is given in the world frame, then in the cube frame. The
+        cube's axes are renamed by `upright`: the possible moves are the same whichever face is up,
+        so a policy need not learn them for each of the 24 symmetries.
         """
         now, then = rotation_matrix(achieved.tolist()), rotation_matrix(desired.tolist())
         names = upright(now)
@@ -82,19 +82,19 @@ class Flip(Task):
         self, achieved: NDArray[np.float32], desired: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         inner = np.add.reduce(achieved * desired, axis=-1)
-        # Rounding may take it below 0, which would make a reward of it.
+        # Rounding may make it negative, which would give a positive reward.
         return np.maximum(1 - inner * inner, np.float32(0))  # type: ignore[no-any-return]
 
 
 def upright(cube: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The symmetry (3, 3) of a cube that renames its axes, whatever it is turned like.
+    """Find the symmetry of a cube that makes the renamed axes most upright.
 
     Args:
-        cube: the rotation (3, 3) from it to the world.
+        cube: (3, 3) rotation from the cube frame to the world frame.
 
     Returns:
-        a rotation whose product with `cube`, from the right, has as its z axis the one that points
-        upwards most, and as its x axis, of the others, the one that points forwards most.
+        (3, 3) rotation R such that in `cube @ R` the z axis is the cube axis that points upwards
+        most, and the x axis the one of the others that points forwards most.
     """
     z = int(np.argmax(np.abs(cube[2])))
     y, x = sorted(((z + 1) % 3, (z + 2) % 3), key=lambda axis: abs(cube[0, axis]))

@@ -1,4 +1,4 @@
-"""What the tasks of bringing one object to a place have in common."""
+"""The base class of tasks that move one object to a goal position."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from nondiff.envs.arm.world.shapes import Shape, cube
 
 OBJECT_MASS = 1.0  # [kg]
 CUBE_SIZE = 0.04  # [m]
-CUBE_MARKER = 0.65 * CUBE_SIZE  # [m], radius of a marker that is seen about a cube that has arrived
+CUBE_MARKER = 0.65 * CUBE_SIZE  # [m] radius of a marker, visible around a cube at the goal
 
 
 class OneObject(Task):
-    """An object on the table whose centre is to come to a goal (3,) [m], world frame."""
+    """Move the centre of an object to a goal (3,) [m], world frame."""
 
     threshold = 0.05  # [m]
     observation_bounds = MOTION_BOUNDS
@@ -52,7 +52,7 @@ class OneObject(Task):
 
 
 class OneCube(OneObject):
-    """The same with a cube."""
+    """Move a cube to a goal (3,) [m], world frame."""
 
     shape = cube(CUBE_SIZE)
     start_height = CUBE_SIZE / 2

@@ -1,4 +1,4 @@
-"""PandaPickAndPlace: carry a cube to a place on the table or in the air."""
+"""PandaPickAndPlace: carry a cube to a goal on the table or in the air."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from nondiff.envs.arm.tasks.one_object import CUBE_SIZE, OneCube
 from nondiff.envs.arm.tasks.task import on_the_table
 
-LIFT = 0.2  # [m] above the table, of the highest goals
-ON_THE_TABLE = 0.3  # share of the goals
+LIFT = 0.2  # [m] maximum height of goals above the table
+ON_THE_TABLE = 0.3  # share of goals on the table
 
 
 class PickAndPlace(OneCube):
-    """Carry a cube to a goal (3,) [m], some of them on the table (panda-gym 3.0.7)."""
+    """Carry a cube to a goal (3,) [m] in the air or on the table, as in panda-gym 3.0.7."""
 
     gripper = True
 

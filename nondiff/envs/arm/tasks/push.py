@@ -1,4 +1,4 @@
-"""PandaPush: push a cube to a place on the table."""
+"""PandaPush: push a cube to a goal on the table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nondiff.envs.arm.tasks.task import on_the_table
 
 
 class Push(OneCube):
-    """Push a cube to a goal (3,) [m] on the table with closed fingers (panda-gym 3.0.7)."""
+    """Push a cube with closed fingers to a goal (3,) [m] on the table, as in panda-gym 3.0.7."""
 
     gripper = False
 

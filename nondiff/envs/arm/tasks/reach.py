@@ -1,4 +1,4 @@
-"""PandaReach and KukaReach: bring the end effector to a point in the air."""
+"""PandaReach and KukaReach: move the end effector to a goal in the air."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ GOAL_HIGH = np.array([0.15, 0.15, 0.3])  # [m]
 
 
 class Reach(Task):
-    """Reach a goal (3,) [m], world frame, drawn uniformly from a 0.3 m cube (panda-gym 3.0.7)."""
+    """Reach a goal (3,) [m], world frame, uniform in a 0.3 m cube, as in panda-gym 3.0.7."""
 
     arm_only = True
     gripper = False
     threshold = 0.05  # [m]
     observation_bounds = ()
-    goal_bounds = (2.0,) * 3  # [m]: farther than the arm reaches
+    goal_bounds = (2.0,) * 3  # [m] beyond the arm's reach
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene

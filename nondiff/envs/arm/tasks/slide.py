@@ -1,4 +1,4 @@
-"""PandaSlide: strike a puck so that it slides to a place out of reach."""
+"""PandaSlide: hit a puck so that it slides to a goal out of reach."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from nondiff.envs.arm.world.shapes import Cylinder
 RADIUS = 0.03  # [m]
 HEIGHT = 0.03  # [m]
 FRICTION = 0.04
-GOAL_X = 0.4  # [m] of the middle of the goals
+GOAL_X = 0.4  # [m] of the centre of the goals
 
 
 class Slide(OneObject):
-    """Slide a puck to a goal (3,) [m] on the table, most of them out of reach (panda-gym 3.0.7).
+    """Slide a puck to a goal (3,) [m] on the table, mostly out of reach, as in panda-gym 3.0.7.
 
-    As there, the puck starts half its height above the table, and goals are as high.
+    As there, the puck starts half its height above the table, and goals have that height, too.
     """
 
     table = Table(length=1.4, x=-0.1)

@@ -1,4 +1,4 @@
-"""PandaStack: put one cube at a place on the table, and another on top of it."""
+"""PandaStack: put one cube at a goal on the table, and another on top of it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from nondiff.envs.arm.world.shapes import cube
 
 MASSES = (2.0, 1.0)  # [kg] of the lower and of the upper cube
 HEIGHTS = (CUBE_SIZE / 2, 3 * CUBE_SIZE / 2)  # [m] of their centres, at the start and when stacked
-APART = 0.1  # [m] between their centres at the start, at least: open fingers fit between
+APART = 0.1  # [m] minimum distance of their centres at the start: open fingers fit between
 HORIZON = 100  # control steps
 
 
 class Stack(Task):
-    """Stack two cubes: a goal (6,) [m], world frame, for the lower, then the upper one.
+    """Stack two cubes at a goal (6,) [m], world frame: the lower cube, then the upper one.
 
-    Distances are those of panda-gym 3.0.7, Euclidean in all six coordinates. As there, the upper
-    cube falls from its height in the stack at the start; unlike there, never onto the other.
+    As in panda-gym 3.0.7, the distance is Euclidean in all six coordinates, and the upper cube
+    starts at its height in the stack and falls; unlike there, it never falls onto the other.
     """
 
     gripper = True

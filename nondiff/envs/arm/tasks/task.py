@@ -1,4 +1,4 @@
-"""What a task on the arm has to define."""
+"""The base class of tasks of the arm."""
 
 from __future__ import annotations
 
@@ -9,69 +9,69 @@ from numpy.typing import NDArray
 
 from nondiff.envs.arm.world.scene import Scene, Table
 
-SQUARE = 0.3  # [m] in which objects start, and goals lie
+SQUARE = 0.3  # [m] side of the square in which objects start and goals lie
 
 
 class Task(ABC):
-    """A goal for the arm: where it may lie, how far the arm is from it, when it is reached.
+    """A goal-conditioned task: it samples goals, measures distances to them and defines success.
 
-    A task is built with the scene it may add objects to, before the initial state is frozen. It
-    remembers nothing from one step to the next: all that changes is in the simulation, so that
+    A task is constructed with a scene, to which it may add objects, before the initial state is
+    frozen. It has no state of its own: everything that changes is in the simulation, so that
     `ArmEnv.set_state` restores it.
     """
 
-    arm_only = False  # nothing but the arm moves, and the goal is a place for the end effector
+    arm_only = False  # whether only the arm moves and the goal is a position of the end effector
     table = Table()
-    gripper: bool  # whether the fingers are driven
-    threshold: float  # a distance below it is success, in the unit of `distance`
-    observation_bounds: tuple[float, ...]  # the largest magnitude of each entry of `observe`
-    goal_bounds: tuple[float, ...]  # the same for goals
-    way_bounds: tuple[float, ...] | None = None  # the same of `way`; None: twice the goals'
+    gripper: bool  # whether the action controls the fingers
+    threshold: float  # success is a distance below this
+    observation_bounds: tuple[float, ...]  # maximum magnitudes of the entries of `observe`
+    goal_bounds: tuple[float, ...]  # maximum magnitudes of the entries of a goal
+    way_bounds: tuple[float, ...] | None = None  # those of `way`; None: twice the goal bounds
 
     @abstractmethod
     def __init__(self, scene: Scene) -> None: ...
 
     @abstractmethod
     def reset(self, rng: np.random.Generator) -> None:
-        """Place the task's objects."""
+        """Place the task's objects for a new episode."""
 
     @abstractmethod
     def sample_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Draw a goal; the environment draws again while the episode would start solved."""
+        """Sample a goal; the environment resamples while the episode would start solved."""
 
     @abstractmethod
     def show_goal(self, goal: NDArray[np.float32]) -> None:
-        """Put the goal markers where they belong."""
+        """Move the goal markers to a goal."""
 
     @abstractmethod
     def observe(self) -> list[float]:
-        """The objects' part of the observation."""
+        """The task's part of the observation, such as the states of its objects."""
 
     @abstractmethod
     def achieved_goal(self, robot_observation: list[float]) -> list[float]:
-        """What is reached at present, in the goal's coordinates."""
+        """The currently achieved goal, in the coordinates of goals."""
 
     def way(
         self, achieved: NDArray[np.float32], desired: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """What is still to be done from one goal (goal,) to another, for the policy to see."""
+        """What remains from the achieved to the desired goal (goal,), for `goal_relative`."""
         return desired - achieved
 
     @abstractmethod
     def distance(
         self, achieved: NDArray[np.float32], desired: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Distance between goals of shape (..., goal); returns shape (...)."""
+        """Distances (...) between goals (..., goal)."""
 
 
 def on_the_table(rng: np.random.Generator, height: float, x: float = 0.0) -> list[float]:
-    """A point (3,) [m] at a height, drawn from a square about (x, 0) within the arm's reach."""
-    dx = -SQUARE / 2 + SQUARE * rng.random()  # one by one: an array of two takes longer
+    """Sample a point (3,) [m] at a height above a square around (x, 0), side `SQUARE`."""
+    dx = -SQUARE / 2 + SQUARE * rng.random()  # two scalars are faster than an array of two
     dy = -SQUARE / 2 + SQUARE * rng.random()
     return [x + dx, dy, height]
 
 
 def euclidean(achieved: NDArray[np.float32], desired: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Euclidean distance along the last axis, the same bits one by one and in a batch."""
+    """Euclidean distance along the last axis; single and batched results are bit-identical."""
     difference = achieved - desired
     return np.sqrt(np.add.reduce(difference * difference, axis=-1))  # type: ignore[no-any-return]

@@ -1,1 +1,1 @@
-"""The PyBullet world of the arm."""
+"""The simulated world of the arm in PyBullet."""

@@ -1,4 +1,4 @@
-"""A body with joints: what can be asked of it, and its motors."""
+"""A body with joints: kinematics, dynamics and motors."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ IK_ITERATIONS = 4  # of inverse kinematics
 
 
 class Articulation:
-    """Links and joints of a body in a world, by the numbers that PyBullet gives them.
+    """The links and joints of a body, indexed as in PyBullet.
 
     Args:
-        client: PyBullet's number of the world.
-        body: its number of the body.
-        gain: of its motors; see `Physics`.
+        client: PyBullet's id of the world.
+        body: PyBullet's id of the body.
+        gain: position gain of its motors; see `Physics`.
     """
 
     def __init__(self, client: int, body: int, gain: float) -> None:
@@ -27,7 +27,7 @@ class Articulation:
         self._gain = gain
 
     def set_friction(self, link: int, lateral: float, spinning: float) -> None:
-        """Set the two friction coefficients of a link."""
+        """Set the lateral and the spinning friction coefficient of a link."""
         bullet.changeDynamics(
             self.body,
             link,
@@ -37,11 +37,11 @@ class Articulation:
         )
 
     def set_mass(self, link: int, mass: float) -> None:
-        """Set a link's mass [kg]; its moments of inertia are then those of its shape with it."""
+        """Set a link's mass [kg]; its moments of inertia follow from its shape and the mass."""
         bullet.changeDynamics(self.body, link, mass=mass, physicsClientId=self._client)
 
     def joint_damping(self, joints: Sequence[int]) -> list[float]:
-        """The viscous damping of joints in the robot's description [N m s/rad; N s/m]."""
+        """The viscous damping of joints in the URDF [N m s/rad; N s/m]."""
         return [bullet.getJointInfo(self.body, joint, self._client)[6] for joint in joints]
 
     def set_damping(self, joint: int, damping: float) -> None:
@@ -51,13 +51,13 @@ class Articulation:
     def place_joints(
         self, joints: Sequence[int], angles: Vector, velocities: Vector | None = None
     ) -> None:
-        """Teleport joints to `angles` [rad or m], with `velocities` [rad/s or m/s] or at rest."""
+        """Set joint positions [rad or m] and velocities [rad/s or m/s]; None: at rest."""
         moving = [0.0] * len(joints) if velocities is None else velocities
         for joint, angle, velocity in zip(joints, angles, moving, strict=True):
             bullet.resetJointState(self.body, joint, angle, velocity, self._client)
 
     def movable_joints(self) -> tuple[int, ...]:
-        """The numbers of the joints that are not fixed."""
+        """The indices of the joints that are not fixed."""
         joints = range(bullet.getNumJoints(self.body, self._client))
         rows = [bullet.getJointInfo(self.body, joint, self._client) for joint in joints]
         return tuple(row[0] for row in rows if row[2] != bullet.JOINT_FIXED)
@@ -76,18 +76,18 @@ class Articulation:
         return [state[1] for state in bullet.getJointStates(self.body, joints, self._client)]
 
     def link_inertias(self) -> list[tuple[float, Vector, Vector]]:
-        """Of each link: mass [kg], principal moments (3,) [kg m^2], centre (3,) [m] in its frame.
+        """For each link: mass [kg], principal moments (3,) [kg m^2], centre (3,) [m], link frame.
 
-        The moments are those of the collision shape, which PyBullet takes instead of the URDF's.
+        PyBullet computes the moments from the collision shape instead of reading the URDF's.
         """
         links = range(bullet.getNumJoints(self.body, self._client))
         rows = [bullet.getDynamicsInfo(self.body, link, self._client) for link in links]
         return [(row[0], row[2], row[3]) for row in rows]
 
     def jacobian(self, link: int, angles: Vector) -> NDArray[np.float64]:
-        """Linear and angular velocity (6, joints) of a link in the world, a unit of joint speed.
+        """The geometric Jacobian (6, joints) of a link, linear above angular, world frame.
 
-        `angles` has one entry a movable joint; the world itself is not touched.
+        `angles` has one entry per movable joint; the world is not changed.
         """
         still = [0.0] * len(angles)
         parts = bullet.calculateJacobian(
@@ -98,9 +98,10 @@ class Articulation:
     def joint_inertia(
         self, angles: Vector, velocities: Vector
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The mass matrix (joints, joints), and the forces (joints,) that gravity and speed take.
+        """The mass matrix (joints, joints) [kg m^2], and the bias forces (joints,) [N m].
 
-        Both have one row a movable joint, in [kg m^2] and [N m]; the world itself is not touched.
+        The bias forces hold the joint velocities against gravity and velocity-dependent forces.
+        Both have one row per movable joint; the world is not changed.
         """
         still = [0.0] * len(angles)
         mass = bullet.calculateMassMatrix(self.body, angles, physicsClientId=self._client)
@@ -110,11 +111,11 @@ class Articulation:
         return np.array(mass), np.array(forces)
 
     def link_motion(self, link: int, along: float = 0.0) -> tuple[Vector, Vector]:
-        """Position (3,) [m] and velocity (3,) [m/s] of a link in the world, at this instant.
+        """Current position (3,) [m] and velocity (3,) [m/s] of a link, world frame.
 
-        They are those of the point `along` [m] the link's z axis from its origin.
+        They are those of the point at `along` [m] on the link's z axis.
         """
-        # PyBullet otherwise returns the position of one substep ago.
+        # Otherwise PyBullet returns the position one substep ago.
         state = bullet.getLinkState(self.body, link, 1, 1, self._client)
         if along == 0 and not any(state[2]):  # the centre of mass is at the origin
             return state[4], state[6]
@@ -123,17 +124,17 @@ class Articulation:
         return point.tolist(), velocity.tolist()
 
     def link_pose(self, link: int) -> tuple[Vector, NDArray[np.float64]]:
-        """Position (3,) [m] and rotation (3, 3) of a link in the world."""
+        """Position (3,) [m] and rotation (3, 3) of a link, world frame."""
         state = bullet.getLinkState(self.body, link, 0, 1, self._client)
         return state[4], rotation_matrix(state[5])
 
     def inverse_kinematics(
         self, link: int, position: Vector, orientation: Vector, damping: Vector
     ) -> list[float]:
-        """Joint angles that bring a link to a pose, by damped least squares from where they are.
+        """Solve inverse kinematics by damped least squares from the current angles.
 
-        `damping` has one entry a movable joint. At 0.001, `IK_ITERATIONS` leave about 0.001 mm of a
-        move of `EE_STEP` within reach; PyBullet's defaults leave about 7 mm.
+        `damping` has one entry per movable joint. At 0.001, `IK_ITERATIONS` leave an error of about
+        0.001 mm for a reachable move of `EE_STEP`; PyBullet's defaults leave about 7 mm.
         """
         return bullet.calculateInverseKinematics(  # type: ignore[no-any-return]
             self.body,
@@ -146,7 +147,7 @@ class Articulation:
         )
 
     def drive_joints(self, joints: Sequence[int], targets: Vector, forces: Vector) -> None:
-        """Set the position controllers' targets [rad or m] and largest forces [N m or N]."""
+        """Set the position controllers' targets [rad or m] and maximum forces [N m or N]."""
         bullet.setJointMotorControlArray(
             self.body,
             joints,

@@ -1,4 +1,4 @@
-"""PyBullet itself, imported here alone: its connections and states, and what needs neither."""
+"""The only module that imports PyBullet: connections, snapshots, and stateless functions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LIBC = ctypes.CDLL(None) if os.name == "posix" else None
 
 @contextmanager
 def _silent_output() -> Iterator[None]:
-    """PyBullet prints from C at import and connection; keep that out of the user's output."""
+    """Suppress what PyBullet prints from C on import and on connection."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
@@ -33,7 +33,7 @@ def _silent_output() -> Iterator[None]:
         yield
     finally:
         if _LIBC is not None:
-            _LIBC.fflush(None)  # C keeps a buffer of its own
+            _LIBC.fflush(None)  # C has its own buffer
         for stream, copy in zip((1, 2), saved, strict=True):
             os.dup2(copy, stream)
             os.close(copy)
@@ -49,40 +49,40 @@ except ImportError as error:
         "or pip install pybullet-arm64 (elsewhere)"
     ) from error
 
-bullet = pybullet  # from here the arm's other modules have it
+bullet = pybullet  # imported from here by the arm's other modules
 Vector = Sequence[float]
 
 IDENTITY = (0.0, 0.0, 0.0, 1.0)  # quaternion x, y, z, w
 
 
 def api_version() -> int:
-    """PyBullet's own number of what it can do."""
+    """The version number of PyBullet's API."""
     return bullet.getAPIVersion()  # type: ignore[no-any-return]
 
 
 def model_path(urdf: str) -> Path:
-    """A robot's description: a file, or one of those that come with PyBullet."""
+    """The path of a URDF: a user's file, or one that comes with PyBullet."""
     return Path(pybullet_data.getDataPath()) / urdf
 
 
 def euler_angles(quaternion: Vector) -> tuple[float, float, float]:
-    """Roll, pitch, yaw [rad] about fixed x, y, z of a quaternion (x, y, z, w)."""
+    """Convert a quaternion (x, y, z, w) to roll, pitch, yaw [rad] about fixed x, y, z."""
     return bullet.getEulerFromQuaternion(quaternion)  # type: ignore[no-any-return]
 
 
 def rotation_matrix(quaternion: Vector) -> NDArray[np.float64]:
-    """The rotation (3, 3) of a quaternion (x, y, z, w)."""
+    """Convert a quaternion (x, y, z, w) to a rotation matrix (3, 3)."""
     return np.reshape(bullet.getMatrixFromQuaternion(quaternion), (3, 3))
 
 
 class Connection:
-    """A connection to PyBullet, which reuses the numbers of closed ones.
+    """A connection to PyBullet, which reuses the ids of closed connections.
 
     Args:
         gui: open PyBullet's own window.
 
     Raises:
-        MissingDependencyError: a window was asked for and there is no display.
+        MissingDependencyError: `gui` is set and there is no display.
     """
 
     def __init__(self, gui: bool) -> None:
@@ -99,36 +99,35 @@ class Connection:
         bullet.setAdditionalSearchPath(pybullet_data.getDataPath(), physicsClientId=self.client)
 
     def remove_state(self, state: int) -> None:
-        """Free a state; nothing after `close`, when the number may be another's."""
+        """Free a saved state; does nothing after `close`, when the id may be reused."""
         if self.is_open:
             bullet.removeState(state, physicsClientId=self.client)
 
     def close(self) -> None:
-        """Disconnect, once."""
+        """Disconnect, unless it has been done."""
         if self.is_open:
             self.is_open = False
-            if bullet.isConnected(self.client):  # a window may have been closed by hand
+            if bullet.isConnected(self.client):  # the user may have closed the window
                 with _silent_output():
                     bullet.disconnect(self.client)
 
 
 def _wait_for_window(client: int) -> None:
-    """Return once the window's thread, which prints as it starts, has drawn a first shape."""
+    """Wait until the window's thread, which prints as it starts, has drawn a first shape."""
     shape = bullet.createVisualShape(bullet.GEOM_SPHERE, radius=0.01, physicsClientId=client)
     bullet.createMultiBody(0, -1, shape, physicsClientId=client)
     bullet.resetSimulation(physicsClientId=client)
 
 
 class Snapshot:
-    """A state of the world, which can be returned to in any world of the same bodies.
+    """A saved state, which can be restored in any world of the same bodies.
 
-    In its own world it is restored from PyBullet's memory, in microseconds, and freed with this
-    object; in others, and once it is copied or pickled, it is read from its content, in about 1.5
-    milliseconds.
+    Its own world restores it from PyBullet's memory in microseconds, until this object is freed.
+    Other worlds, and copies and pickles of this object, read it from `content` in about 1.5 ms.
 
     Args:
-        content: what `saved_content` gave, to the last bit of positions, velocities and contacts.
-        connection: of the world that is in this state now, if there is one.
+        content: exact positions, velocities and contacts, from `saved_content`.
+        connection: the world that is currently in this state, if there is one.
     """
 
     def __init__(self, content: bytes, connection: Connection | None = None) -> None:
@@ -143,7 +142,7 @@ class Snapshot:
         """Set the positions, velocities and contacts of a world.
 
         Raises:
-            InvalidOptionError: it has other bodies, or the content is damaged.
+            InvalidOptionError: the world has other bodies, or the content is damaged.
         """
         if self._connection is connection:
             bullet.restoreState(self.id, physicsClientId=connection.client)
@@ -155,7 +154,7 @@ class Snapshot:
 
 
 def saved_content(connection: Connection) -> bytes:
-    """The state of a world as PyBullet writes it into a file, in double precision."""
+    """Serialize the state of a world in PyBullet's file format, in double precision."""
     with _file() as (path, file):
         bullet.saveBullet(path, physicsClientId=connection.client)
         file.seek(0)
@@ -166,7 +165,7 @@ def _read(content: bytes, client: int) -> None:
     with _file() as (path, file):
         file.write(content)
         file.flush()
-        # PyBullet keeps what it has read under a name, and would not look at the file again.
+        # PyBullet caches files by name, and would not read a new one.
         bullet.setPhysicsEngineParameter(enableFileCaching=0, physicsClientId=client)
         try:
             bullet.restoreState(fileName=path, physicsClientId=client)
@@ -178,7 +177,7 @@ def _read(content: bytes, client: int) -> None:
 
 @contextmanager
 def _file() -> Iterator[tuple[str, IO[bytes]]]:
-    """An empty file and its path; in memory where the system has such, so that none is left."""
+    """Yield an empty file and its path, in memory if possible, so that no file remains."""
     if hasattr(os, "memfd_create"):
         with os.fdopen(os.memfd_create("nondiff-state"), "w+b") as file:
             yield f"/proc/self/fd/{file.fileno()}", file

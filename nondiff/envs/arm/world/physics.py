@@ -1,4 +1,4 @@
-"""THE table of physics profiles: how finely PyBullet computes a control step."""
+"""THE table of physics profiles: the time step and the solver settings of a control step."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ ProfileName = Literal["default", "fast"]
 
 @dataclass(frozen=True)
 class Physics:
-    """A control step in PyBullet's terms.
+    """A physics profile: PyBullet's settings of a control step.
 
     Args:
-        substeps: physics steps a control step.
-        timestep: of each [s].
-        solver_iterations: of the constraint solver in each, at most.
-        gain: share of its joint's error that a motor covers in each.
+        substeps: physics steps per control step.
+        timestep: duration of a physics step [s].
+        solver_iterations: maximum iterations of the constraint solver per physics step.
+        gain: fraction of a joint's error that its motor covers per physics step.
     """
 
     substeps: int
@@ -28,7 +28,7 @@ class Physics:
 
     @property
     def control_step(self) -> float:
-        """[s]."""
+        """The duration of a control step [s]."""
         return self.substeps * self.timestep
 
 
@@ -37,15 +37,15 @@ PROFILES: dict[str, Physics] = {
     "default": DEFAULT,
     "fast": Physics(
         5, 1 / 125, 20, 1 - (1 - DEFAULT.gain) ** 4
-    ),  # as much of an error a control step
+    ),  # covers the same fraction of the error per control step
 }
 
 
 def find_profile(name: str) -> Physics:
-    """A profile by its name.
+    """Look up a profile by name.
 
     Raises:
-        InvalidOptionError: there is none of that name.
+        InvalidOptionError: there is no profile of that name.
     """
     if name not in PROFILES:
         raise InvalidOptionError(f"physics {name!r} is unknown; choose from {', '.join(PROFILES)}")

@@ -1,4 +1,4 @@
-"""What stands around the arm, and the camera that looks at it."""
+"""The scene around the arm: table, floor, objects, goal markers, and the camera."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nondiff.envs.arm.world.simulation import Simulation
 FLOOR_HEIGHT = -0.4  # [m]; the table's top is at 0
 FLOOR_HALF_WIDTH = 3.0  # [m]
 GOAL_RADIUS = 0.02  # [m]
-NEAREST = 0.2  # [m] from the origin towards the robot: objects are pulled hardly farther
-PARKING = 10.0  # [m]: where objects wait for an episode, far from everything and each other
+NEAREST = 0.2  # [m] from the origin towards the robot: the arm rarely pulls objects closer
+PARKING = 10.0  # [m] distance of objects from each other and the scene before an episode
 
 TABLE_COLOUR = (0.62, 0.65, 0.69, 1.0)  # darker than the robots
 FLOOR_COLOUR = (0.5, 0.55, 0.6, 1.0)
 GOAL_COLOUR = (0.95, 0.35, 0.1, 1.0)
 REACHED_COLOUR = (0.1, 0.8, 0.25, 1.0)
-FIRST_COLOUR = (0.15, 0.35, 0.9, 1.0)  # of a task's objects
+FIRST_COLOUR = (0.15, 0.35, 0.9, 1.0)  # of a task's first object
 SECOND_COLOUR = (0.95, 0.8, 0.15, 1.0)
 
 ANY_VIEW = View()
@@ -38,28 +38,28 @@ class Table:
 
 
 def overview(table: Table) -> View:
-    """The whole workspace, for people."""
+    """A view of the whole workspace, for people."""
     middle = (table.x + 0.15, 0.0, 0.2)
     return View(target=middle, distance=1.3 * table.length, yaw=30, pitch=-32, fov=40)
 
 
 def close_up(table: Table) -> View:
-    """Where goals and objects lie, and the hand above them, for policies; it faces the arm."""
+    """A view of goals, objects and the hand above them, for policies; it faces the arm."""
     end = table.x + table.length / 2
     middle = ((end - NEAREST) / 2, 0.0, 0.06)
     return View(target=middle, distance=1.9 * (end + NEAREST), yaw=90, pitch=-45, fov=42)
 
 
 class Scene:
-    """A floor, a table, objects on it, goal markers and a camera.
+    """A floor, a table, objects, goal markers and a camera.
 
-    Geometry follows panda-gym 3.0.7 (`Task._create_scene`), so that results compare.
+    The geometry follows panda-gym 3.0.7 (`Task._create_scene`), so that results are comparable.
 
     Args:
         simulation: the world.
-        table: what the arm stands on.
-        view: where the camera stands; what it leaves out is that of `overview`.
-        floor: whether there is one.
+        table: the table that the arm stands on.
+        view: view of the camera; missing values are those of `overview`.
+        floor: whether to add a floor.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class Scene:
         colour: Colour | SixColours = FIRST_COLOUR,
         friction: float | None = None,
     ) -> RigidObject:
-        """Add an object that can be moved; a task's `reset` places it.
+        """Add a movable object; the task's `reset` places it.
 
         Args:
             shape: see `shapes`.
             mass: [kg].
-            colour: of all of it, or of each face of a box.
-            friction: the lateral coefficient; PyBullet's own, 0.5, if None.
+            colour: colour of the object, or of each face of a box.
+            friction: lateral friction coefficient; None: PyBullet's default, 0.5.
         """
         parked = (0.0, 0.0, PARKING * (len(self.objects) + 1))
         body = self.simulation.add_body(shape, colour, parked, mass)
@@ -101,19 +101,19 @@ class Scene:
         return self.objects[-1]
 
     def add_goal_marker(self, radius: float = GOAL_RADIUS) -> int:
-        """Add a sphere that shows a goal and whether it is reached; returns its body id."""
+        """Add a sphere that marks a goal and shows success; returns its body id."""
         marker = self.add_ghost(Sphere(radius), GOAL_COLOUR)
         self._markers.append(marker)
         return marker
 
     def add_ghost(self, shape: Shape, colour: Colour | SixColours) -> int:
-        """Add what is only seen; returns its body id."""
+        """Add a visible body that collides with nothing; returns its body id."""
         parked = (PARKING, 0.0, 0.0)
         self.ghosts.append(self.simulation.add_body(shape, colour, parked, ghost=True))
         return self.ghosts[-1]
 
     def place_ghost(self, body: int, position: Vector, orientation: Vector = IDENTITY) -> None:
-        """Move what is only seen to `position` (3,) [m] and a quaternion, world frame."""
+        """Place a ghost at `position` (3,) [m] and a quaternion (x, y, z, w), world frame."""
         self.simulation.place(body, position, orientation)
 
     def show_success(self, reached: bool) -> None:

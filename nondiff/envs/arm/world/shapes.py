@@ -1,4 +1,4 @@
-"""What bodies are made of: a shape, and its colours."""
+"""Shapes and colours of bodies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 Colour = tuple[float, float, float, float]  # red, green, blue, alpha; the renderer ignores alpha
-FACE_THICKNESS = 0.0005  # [m]
+FACE_THICKNESS = 0.0005  # [m] of a coloured face of a box
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Box:
     half_extents: tuple[float, float, float]
 
     def faces(self) -> list[tuple[list[float], list[float]]]:
-        """Half extents and centre of a thin box for each face: +x, -x, +y, -y, +z, -z."""
+        """Half extents [m] and centre [m] of a thin box per face: +x, -x, +y, -y, +z, -z."""
         faces = []
         for axis in range(3):
             for side in (1, -1):
@@ -37,7 +37,7 @@ class Cylinder:
 
 @dataclass(frozen=True)
 class Sphere:
-    """A ball."""
+    """A sphere."""
 
     radius: float  # [m]
 

@@ -1,4 +1,4 @@
-"""The PyBullet world of the arm: what stands in it, its steps, and the states it returns to."""
+"""A PyBullet world: its bodies, its steps, and saved states."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Simulation(NeverCopied):
     """A PyBullet world, deterministic and free of history after `reset`.
 
     Args:
-        physics: its steps and its solver.
+        physics: the physics profile.
         gui: open PyBullet's own window.
-        visual_meshes: load the robot's detailed meshes for pictures; physics is the same without.
+        visual_meshes: load the robot's detailed meshes for pictures; they do not affect physics.
 
     Raises:
-        MissingDependencyError: a window was asked for and there is no display.
+        MissingDependencyError: `gui` is set and there is no display.
     """
 
-    close: Callable[[], object]  # disconnects; runs once, at the latest with the last reference
+    close: Callable[[], object]  # disconnects once, at the latest on garbage collection
     instead = "copy the environment, or make another one and give it the state by `set_state`"
 
     def __init__(
@@ -48,10 +48,11 @@ class Simulation(NeverCopied):
         self.close = weakref.finalize(self, self._connection.close)
         self._urdf_flags = 0 if visual_meshes else bullet.URDF_IGNORE_VISUAL_SHAPES
         self._initial: Snapshot | None = None
-        # A step must follow from the state alone, which doesn't hold the pairs of bodies that are
-        # close. The simple broadphase finds them afresh in each step, and faster for so few; the
-        # usual one keeps them a while after they part, and bodies paired are solved together, in
-        # other numbers of iterations. Pairs are ordered, or contacts depend on who met whom first.
+        # A step must follow from the state alone, which doesn't include the pairs of close bodies.
+        # The simple broadphase finds pairs anew in each step, and is faster for so few bodies. The
+        # default one keeps pairs for a while after they part; paired bodies are solved together,
+        # with other numbers of iterations. Pairs are ordered, so that contacts do not depend on
+        # which bodies met first.
         bullet.resetSimulation(
             flags=bullet.RESET_USE_SIMPLE_BROADPHASE, physicsClientId=self.client
         )
@@ -69,7 +70,7 @@ class Simulation(NeverCopied):
         """Load a URDF with its base fixed at `position` (3,) [m].
 
         Raises:
-            InvalidOptionError: there is no such file.
+            InvalidOptionError: the file does not exist.
         """
         if not model_path(urdf).is_file():
             raise InvalidOptionError(f"there is no robot description {model_path(urdf)}")
@@ -90,10 +91,10 @@ class Simulation(NeverCopied):
 
         Args:
             shape: see `shapes`.
-            colour: of all of it, or of each face of a box.
+            colour: colour of the body, or of each face of a box.
             position: (3,) of its centre [m], world frame.
-            mass: [kg]; 0 for one that never moves.
-            ghost: it is seen and touches nothing.
+            mass: [kg]; 0: the body is static.
+            ghost: whether it is visible but collides with nothing.
         """
         return bullet.createMultiBody(  # type: ignore[no-any-return]
             mass,
@@ -104,26 +105,26 @@ class Simulation(NeverCopied):
         )
 
     def set_friction(self, body: int, lateral: float) -> None:
-        """Set the friction coefficient of a body of one piece."""
+        """Set the lateral friction coefficient of a single-link body."""
         bullet.changeDynamics(
             body, -1, lateralFriction=lateral, spinningFriction=0.0, physicsClientId=self.client
         )
 
     def mass_and_friction(self, body: int) -> tuple[float, float]:
-        """The mass [kg] and the friction coefficient of a body of one piece."""
+        """The mass [kg] and the lateral friction coefficient of a single-link body."""
         mass, friction, *_ = bullet.getDynamicsInfo(body, -1, self.client)
         return mass, friction
 
     def set_mass(self, body: int, mass: float) -> None:
-        """Set the mass [kg] of a body of one piece, and its moments of inertia with it."""
+        """Set the mass [kg] of a single-link body, and its moments of inertia in proportion."""
         bullet.changeDynamics(body, -1, mass=mass, physicsClientId=self.client)
 
     def set_colour(self, body: int, colour: Vector) -> None:
-        """Recolour a body (RGBA); the built-in renderer ignores alpha."""
+        """Set the colour (RGBA) of a body; the built-in renderer ignores alpha."""
         bullet.changeVisualShape(body, -1, rgbaColor=colour, physicsClientId=self.client)
 
     def place(self, body: int, position: Vector, orientation: Vector = IDENTITY) -> None:
-        """Put a body's base at `position` (3,) [m] and `orientation` (x, y, z, w), world frame."""
+        """Set a body's base to `position` (3,) [m] and `orientation` (x, y, z, w), world frame."""
         bullet.resetBasePositionAndOrientation(
             body, position, orientation, physicsClientId=self.client
         )
@@ -133,30 +134,31 @@ class Simulation(NeverCopied):
         return bullet.getBasePositionAndOrientation(body, self.client)  # type: ignore[no-any-return]
 
     def motion(self, body: int) -> tuple[Vector, Vector, Vector, Vector]:
-        """A body's base in the world, at this instant.
+        """The motion of a body's base, world frame.
 
-        Position (3,) [m], quaternion (x, y, z, w), velocity (3,) [m/s], angular velocity (3,)
-        [rad/s].
+        Returns:
+            position (3,) [m], quaternion (x, y, z, w), velocity (3,) [m/s] and angular velocity
+            (3,) [rad/s].
         """
         return *self.pose(body), *bullet.getBaseVelocity(body, self.client)
 
     def step(self, substeps: int) -> None:
-        """Advance by so many physics steps."""
+        """Run `substeps` physics steps."""
         client = self.client
         step = bullet.stepSimulation
         for _ in range(substeps):
             step(client)
 
     def freeze_initial_state(self) -> None:
-        """Make the present state the one `reset` returns to; call once the scene is complete."""
+        """Save the current state for `reset`; call this once the scene is complete."""
         bullet.performCollisionDetection(physicsClientId=self.client)
         self._initial = self.save()
 
     def reset(self) -> None:
-        """Return to the initial state with no trace of what happened since.
+        """Restore the initial state with no trace of later steps.
 
-        Restored once, contact caches survive and later bits differ; the collision pass between two
-        restorations clears them.
+        A single restoration keeps contact caches, so that later results differ in the last bits. A
+        collision pass between two restorations clears them.
         """
         assert self._initial is not None
         bullet.restoreState(self._initial.id, physicsClientId=self.client)
@@ -164,20 +166,20 @@ class Simulation(NeverCopied):
         bullet.restoreState(self._initial.id, physicsClientId=self.client)
 
     def save(self) -> Snapshot:
-        """The present state, for `restore`."""
+        """Save the current state, for `restore`."""
         return Snapshot(saved_content(self._connection), self._connection)
 
     @property
     def is_open(self) -> bool:
-        """Whether it was not closed."""
+        """Whether the world has not been closed."""
         is_open: bool = self._connection.is_open
         return is_open
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Return to a saved state of this world or of one like it, bit for bit.
+        """Restore a saved state of this world, or of an equal one, with bit-identical results.
 
-        By way of the initial one: where a pair of bodies is close in both the present and the saved
-        state, and was not seen to touch in the latter, what is left of the present one counts.
+        The initial state is restored first: otherwise contact data of the current state would
+        remain for pairs of bodies that are close in both states but did not touch in the saved one.
         """
         self.reset()
         snapshot.restore(self._connection)

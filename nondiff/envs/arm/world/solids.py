@@ -1,4 +1,4 @@
-"""Shapes and their colours in PyBullet's terms."""
+"""Create PyBullet's collision and visual shapes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from nondiff.envs.arm.world.shapes import Box, Colour, Cylinder, Shape, SixColou
 
 
 def collision_shape(client: int, shape: Shape) -> int:
-    """What touches; its number in a world."""
+    """Create a collision shape; returns its id in a world."""
     return bullet.createCollisionShape(  # type: ignore[no-any-return]
         **_solid(shape), physicsClientId=client
     )
 
 
 def visual_shape(client: int, shape: Shape, colour: Colour | SixColours) -> int:
-    """What is seen; its number in a world."""
+    """Create a visual shape; returns its id in a world."""
     if isinstance(colour, SixColours):
         return _six_faces(client, shape, colour)
     seen = _solid(shape)
