@@ -53,7 +53,7 @@ class EnvRecipe:
         wrappers: Sequence[str] = (),
         max_episode_steps: int | None = None,
     ) -> EnvRecipe:
-        """Make the recipe of an environment that a user typed, allowing modules of the working folder."""
+        """Make a recipe from what a user typed; modules may lie in the working folder."""
         modules = [id.rpartition(":")[0], *(name.partition(":")[0] for name in wrappers)]
         return cls(id, arguments, tuple(wrappers), max_episode_steps, folder_of(modules))
 
