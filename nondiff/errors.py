@@ -64,7 +64,7 @@ def details_of(error: BaseException) -> str:
 def what_went_wrong(error: BaseException) -> str:
     """Describe an environment's failure as a clause, such as "raised ValueError: too large"."""
     if isinstance(error, InvalidReturnError):
-        return f"returned what it may not ({error})"
+        return f"returned an invalid value ({error})"
     return f"raised {type(error).__name__}: {error}"
 
 

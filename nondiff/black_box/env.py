@@ -276,7 +276,7 @@ def checked(box: BlackBox, action: Any, batch: tuple[int, ...]) -> Array:
     try:
         values = np.asarray(action, np.float64)
     except (TypeError, ValueError):
-        raise InvalidActionError(f"action {action!r} is no array of numbers") from None
+        raise InvalidActionError(f"action {action!r} is not an array of numbers") from None
     wanted = (*batch, *space.shape)
     if values.shape != wanted:
         raise InvalidActionError(f"action has shape {values.shape}; this takes {wanted}")

@@ -128,7 +128,7 @@ class GuardedFunction:
         except Exception as error:
             raise EnvironmentFailedError(
                 f"the batched function raised {type(error).__name__}: {error}; it must give NaN in "
-                "the rows that fail, for otherwise nobody can tell which they are",
+                "failed rows, since an exception does not say which rows failed",
                 traceback.format_exc(),
             ) from error
         outcome = self._shaped(result, (len(parameters), self._outcomes)).copy()

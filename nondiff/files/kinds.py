@@ -42,7 +42,7 @@ def kind_of(mode: int) -> Kind | None:
 
 def refusal(mode: int) -> tuple[int, str]:
     """The errno and the reason why a file of such a mode is not opened."""
-    reason = _REFUSED.get(stat.S_IFMT(mode), "is a file, where a folder is due")
+    reason = _REFUSED.get(stat.S_IFMT(mode), "is a file, where a folder is expected")
     return (errno.ELOOP if stat.S_ISLNK(mode) else errno.EINVAL), reason
 
 

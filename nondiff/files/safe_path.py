@@ -46,7 +46,7 @@ class SafePath:
 
     def __truediv__(self, name: str) -> SafePath:
         if name in ("", ".", "..") or "/" in name or "\0" in name:
-            raise UnsafePathError(errno.EINVAL, f"{name!r} is no name of a file", str(self))
+            raise UnsafePathError(errno.EINVAL, f"{name!r} is not a file name", str(self))
         return SafePath(self.root, (*self.parts, name))
 
     def __str__(self) -> str:
@@ -89,7 +89,7 @@ class SafePath:
             UnsafePathError: a link, a folder or a special file is there.
         """
         if self.kind() == "folder":
-            raise self._unsafe(errno.EISDIR, "is a folder, where a file is due")
+            raise self._unsafe(errno.EISDIR, "is a folder, where a file is expected")
 
     def check_folder(self) -> None:
         """Raise unless the path is a folder, or nothing is there.
@@ -98,7 +98,7 @@ class SafePath:
             UnsafePathError: a link, a file or a special file is there.
         """
         if self.kind() == "file":
-            raise self._unsafe(errno.ENOTDIR, "is a file, where a folder is due")
+            raise self._unsafe(errno.ENOTDIR, "is a file, where a folder is expected")
 
     def is_anything(self) -> bool:
         """Whether anything is there, including a dangling link."""

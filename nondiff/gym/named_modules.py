@@ -32,7 +32,7 @@ def import_named(module: str, what: str, folder: str | None = None) -> ModuleTyp
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise InvalidOptionError(
             f"{what}: can't import {module!r} ({said}); install it, go to its folder, put its "
-            "folder on PYTHONPATH, or mend it"
+            "folder on PYTHONPATH, or fix it"
         ) from error
 
 

@@ -62,7 +62,7 @@ def wrapped(env: Env, name: str, folder: str | None = None) -> Env:
             f"the wrapper {name} can't wrap this environment: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(made, gymnasium.Env):
-        raise InvalidOptionError(f"the wrapper {name} gave no environment, but {made!r}")
+        raise InvalidOptionError(f"the wrapper {name} gave {made!r}, not an environment")
     return made
 
 

@@ -198,7 +198,7 @@ def test_what_is_no_outcome_is_a_failure_that_says_why(
             "a has low 1.0 not below high 0.0",
         ),
         (["cat"], {"writes": "json", "parameters": {"a": 1}}, "a is 1, not"),
-        (["cat"], {"writes": "json", "parameters": {"a b": (0, 1)}}, "'a b' is no name"),
+        (["cat"], {"writes": "json", "parameters": {"a b": (0, 1)}}, "'a b' is not a name"),
         (["cat"], {"writes": "json", "parameters": {"input": (0, 1)}}, "can be called 'input'"),
         (["cat"], {"writes": "json", "outputs": {"y": (0, "x"), "z": (0, 1)}}, "y is"),
         (["cat"], {"writes": "json", "outputs": {"y": (0, 1)}}, "give a reward"),

@@ -211,9 +211,9 @@ def test_files_are_named_as_the_command_says(
         (["x\0"], {}, "null character"),
         ([], {"accept": ["0"]}, "accept must be exit codes"),
         ([], {"accept": 0}, "accept must be exit codes"),
-        ([], {"environment": {"A": 5}}, "are no texts"),
+        ([], {"environment": {"A": 5}}, "must both be text"),
         ([], {"environment": {"A=B": "x"}}, "can't name a variable"),
-        ([], {"nonconvergence": b"x"}, "it is no text"),
+        ([], {"nonconvergence": b"x"}, "it is not text"),
         ([], {"files": {"x" * 300: "x"}}, "can't name a file"),
         (["{input}", "{input}.inp"], {}, "several names: 'input', 'input.inp'"),
         (["{input}.inp"], {"input_file": "job.inp"}, "leave out '.inp'"),
@@ -240,7 +240,7 @@ def test_long_words_take_no_longer_than_they_are() -> None:
 
 def test_a_template_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InvalidOptionError, match="no regular file"):
+    with pytest.raises(InvalidOptionError, match="not a regular file"):
         box(["cat", "{input}"], writes=tmp_path / "pipe")
 
 

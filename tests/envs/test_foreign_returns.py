@@ -233,7 +233,7 @@ def test_a_wrapper_of_the_users_is_in_the_run_and_needs_no_id(
         ("foreign_envs:Halved,by=2", "can't wrap this environment: TypeError"),
         ("foreign_envs:REFUSED", "has no REFUSED"),
         ("json:dumps", "can't wrap this environment: TypeError"),
-        ("builtins:repr", "gave no environment"),
+        ("builtins:repr", "not an environment"),
     ],
 )
 def test_a_wrapper_that_is_none_is_refused(

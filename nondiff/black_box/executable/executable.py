@@ -181,7 +181,7 @@ def _check_environment(environment: Mapping[str, str]) -> None:
     for name, value in environment.items():
         words = (name, value)
         if not all(isinstance(word, str) and "\0" not in word for word in words):
-            raise InvalidOptionError(f"environment: {name!r}: {value!r} are no texts")
+            raise InvalidOptionError(f"environment: {name!r}: {value!r} must both be text")
         if not name or "=" in name:
             raise InvalidOptionError(f"environment: {name!r} can't name a variable")
 

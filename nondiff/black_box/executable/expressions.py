@@ -42,7 +42,7 @@ class Expression:
         self._text = expression.expression if isinstance(expression, Last) else expression
         try:
             if not isinstance(self._text, str):
-                raise TypeError("it is no text")
+                raise TypeError("it is not text")
             self._pattern: Any = regex.compile(self._text, regex.MULTILINE)
         except (regex.error, TypeError, ValueError) as error:
             raise InvalidOptionError(f"{what}: {self._text!r}: {error}") from None

@@ -45,7 +45,7 @@ def quantities(given: Quantities, what: str) -> dict[str, Quantity]:
 def _quantity(name: str, value: Sequence[float | str], what: str) -> Quantity:
     if not (isinstance(name, str) and name.isidentifier()) or keyword.iskeyword(name):
         raise InvalidOptionError(
-            f"{what}: {name!r} is no name for a quantity; use letters, digits and underscores"
+            f"{what}: {name!r} is not a name for a quantity; use letters, digits and underscores"
         )
     try:
         low, high, unit = (*value, "")[:3] if len(value) in (2, 3) else ()

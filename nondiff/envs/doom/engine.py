@@ -76,7 +76,7 @@ class Engine(NeverCopied):
         InvalidOptionError: the working folder holds a file that would change the game.
     """
 
-    instead = "`close` the environment before; it and its copy go on with a reset"
+    instead = "`close` the environment first; then it and its copy continue with a reset"
 
     def __init__(self, scenario: Scenario, screen: str, colour: bool, timeout: float) -> None:
         vizdoom = load_vizdoom()

@@ -203,7 +203,7 @@ def _buttons(scenario: Scenario, action: Any) -> Buttons:
         index = -1
     if not 0 <= index < len(choices):
         names = ", ".join(f"{number} {name}" for number, name in enumerate(scenario.actions))
-        raise InvalidActionError(f"action {action!r} is none; choose from {names}")
+        raise InvalidActionError(f"action {action!r} is unknown; choose from {names}")
     return choices[index]
 
 

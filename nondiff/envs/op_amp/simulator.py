@@ -133,7 +133,7 @@ def read_specs(answer: str) -> Vector:
     try:
         supply, dc, unity, turn = (float(found[n]) for n in ("supply", "dc", "unity", "turn"))
     except ValueError:
-        raise CallFailed("invalid output", "what was measured is no number", answer) from None
+        raise CallFailed("invalid output", "a measured value is not a number", answer) from None
     specs = (dc, unity, 180.0 + turn, SUPPLY * supply)
     for name, value, (least, most) in zip(SPECS, specs, RANGES, strict=True):
         if not (math.isfinite(value) and least < value < most):

@@ -123,7 +123,7 @@ def _of_file(path: Path) -> FileContent:
     with os.fdopen(number, "rb") as file:
         mode = os.fstat(number).st_mode
         if not stat.S_ISREG(mode):
-            raise OSError(f"{path} is no regular file")
+            raise OSError(f"{path} is not a regular file")
         return FileContent(file.read(), bool(mode & stat.S_IXUSR))
 
 

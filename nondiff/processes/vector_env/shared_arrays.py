@@ -99,7 +99,7 @@ class Layout:
         if space.shape is None or space.dtype is None or space.dtype == object:
             raise InvalidOptionError(
                 f"{type(space).__name__} spaces can't be shared by processes; they share arrays "
-                "of a fixed shape, and Dict observations of such"
+                "of a fixed shape, and Dict observations of such arrays"
             )
         return (self.num_envs, *space.shape), space.dtype
 

@@ -176,7 +176,7 @@ class ParallelVectorEnv(NeverCopied, CountsItsSteps, VectorEnv[Any, Any, Any]):
         try:
             values = np.asarray(actions)
         except ValueError:
-            raise InvalidActionError(f"actions {actions!r} are no array") from None
+            raise InvalidActionError(f"actions {actions!r} are not an array") from None
         if values.shape != space.shape or not np.can_cast(values.dtype, space.dtype, "same_kind"):
             raise InvalidActionError(
                 f"actions have shape {values.shape} and type {values.dtype}; "

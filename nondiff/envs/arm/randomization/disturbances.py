@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nondiff.envs.arm.randomization.randomization import Draw, Randomization
+from nondiff.envs.arm.randomization.randomization import Randomization, Sample
 from nondiff.envs.arm.robots.robot import Robot
 from nondiff.envs.arm.world.rigid_object import RigidObject
 
@@ -27,7 +27,7 @@ class Disturbed:
         seed: seed of the noise.
     """
 
-    drawn: Draw | None = None
+    drawn: Sample | None = None
     late: tuple[tuple[float, ...], ...] = ()
     seed: int = 0
 
@@ -78,7 +78,7 @@ class Disturbances:
             return
         seed = int(copy.deepcopy(rng).integers(2**63))
         joints = len(self._robot.model.arm_joints)
-        drawn = randomization.draw(np.random.default_rng(seed), len(self._objects), joints)
+        drawn = randomization.sample(np.random.default_rng(seed), len(self._objects), joints)
         idle = (0.0,) * self._robot.action_size
         self.restore(Disturbed(drawn, (idle,) * drawn.get("latency", 0), seed))
 
@@ -88,7 +88,7 @@ class Disturbances:
             self._apply_physics(state.drawn or {})
         self._now = state
 
-    def _apply_physics(self, drawn: Draw) -> None:
+    def _apply_physics(self, drawn: Sample) -> None:
         ones = (1.0,) * len(self._objects)
         rows = zip(
             self._objects,

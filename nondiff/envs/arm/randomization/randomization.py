@@ -12,7 +12,7 @@ from nondiff.errors import InvalidOptionError, UnknownNameError
 from nondiff.validation import from_json, is_number
 
 Range = Sequence[float]  # the lowest and the highest value
-Draw = dict[str, Any]  # sampled values by field: numbers, or tuples with one per object or joint
+Sample = dict[str, Any]  # sampled values by field: numbers, or tuples with one per object or joint
 
 LIMITS = {  # (low, high, unit) of each range
     "object_mass": (0.1, 10.0, ""),
@@ -80,7 +80,7 @@ class Randomization:
             if values is not None:
                 _check_range(name, values, *limits)
 
-    def draw(self, rng: np.random.Generator, objects: int, joints: int) -> Draw:
+    def sample(self, rng: np.random.Generator, objects: int, joints: int) -> Sample:
         """Sample a value of each field that has a range.
 
         Args:
@@ -89,7 +89,7 @@ class Randomization:
             joints: number of arm joints.
         """
         count = dict.fromkeys(OF_EACH_OBJECT, objects) | dict.fromkeys(OF_EACH_JOINT, joints)
-        drawn: Draw = {}
+        sampled: Sample = {}
         for field in fields(self):
             shares = rng.random(
                 count.get(field.name, 1)
@@ -99,11 +99,11 @@ class Randomization:
                 continue
             low, high = limits
             if field.name == "latency":
-                drawn[field.name] = int(low + shares[0] * (high - low + 1))
+                sampled[field.name] = int(low + shares[0] * (high - low + 1))
                 continue
             values = tuple((low + shares * (high - low)).tolist())
-            drawn[field.name] = values if field.name in count else values[0]
-        return drawn
+            sampled[field.name] = values if field.name in count else values[0]
+        return sampled
 
 
 NAMED = {

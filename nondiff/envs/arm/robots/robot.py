@@ -165,7 +165,7 @@ class Robot:
         try:
             values = np.asarray(action, dtype=np.float64)
         except (TypeError, ValueError):
-            raise InvalidActionError(f"action {action!r} is no array of numbers") from None
+            raise InvalidActionError(f"action {action!r} is not an array of numbers") from None
         if values.shape != (self._size,):
             raise InvalidActionError(
                 f"action has shape {values.shape}; this arm takes ({self._size},)"
