@@ -57,7 +57,7 @@ def _facts(env_id: str) -> dict[str, str]:
             "observation space": _space(env.observation_space),
             "action space": f"`{env.action_space}`",
             "arguments": _arguments(spec),
-            "pictures": ", ".join(f"`{mode}`" for mode in modes) or "none",
+            "render modes": ", ".join(f"`{mode}`" for mode in modes) or "none",
             "gradients offered": ", ".join(f"`{name}`" for name in gradients) or "none",
             "strategies": ", ".join(f"`{name}`" for name in supported(env)),
             "needs": "; ".join(f"`{n.install}`" for n in needs_of(env_id)) or "nothing",

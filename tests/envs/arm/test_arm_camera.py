@@ -319,7 +319,7 @@ def test_pictures_too_small_for_convolutions_are_refused(
 
 
 def test_the_page_shows_a_camera_that_works() -> None:
-    page = (ROOT / "docs" / "arm_suite.md").read_text().partition("## Pictures as obs")[2]
+    page = (ROOT / "docs" / "arm_suite.md").read_text().partition("## Image obs")[2]
     code = page.partition("```python\n")[2].partition("```")[0]
     names: dict[str, Any] = {"gymnasium": gymnasium}
     exec(code, names)

@@ -354,7 +354,7 @@ def test_it_trains_from_the_command_line(
 
 
 def test_the_page_names_every_field_and_its_example_works() -> None:
-    page = (ROOT / "docs" / "arm_suite.md").read_text().partition("## Randomized episodes")[2]
+    page = (ROOT / "docs" / "arm_suite.md").read_text().partition("## Domain randomization")[2]
     page = page.partition("\n## ")[0]
     assert [name for name in LIMITS if f"| `{name}` |" not in page] == []
     names: dict[str, Any] = {"gymnasium": gymnasium}
