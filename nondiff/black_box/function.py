@@ -57,8 +57,8 @@ class FunctionBox(BlackBox):
             row is charged one call.
         parameter_names: names of the parameters in pictures, with units; None: numbers.
         outcome_names: names of the entries of an outcome in pictures, with units; None: numbers.
-        context_names: names of the entries of a context in requests; None: the outcome names without
-            units, if contexts are requested outcomes.
+        context_names: names of the entries of a context in requests; None: the outcome names
+            without units, if contexts are requested outcomes.
 
     Raises:
         InvalidOptionError: an argument of the wrong shape, or outside its choices.

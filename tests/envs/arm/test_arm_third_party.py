@@ -79,7 +79,7 @@ def test_its_robot_reaches(example: Any, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_page_quotes_the_example() -> None:
     text = (ROOT / "examples" / "arm_task_and_robot.py").read_text()
-    own = PAGE.partition("## A task of your own")[2]
+    own = PAGE.partition("## Write a task")[2]
     blocks = re.findall(r"```python\n(.*?)```", own, re.S)
     assert len(blocks) == 3
     assert [block for block in blocks if block not in text] == []
