@@ -33,12 +33,16 @@ if TYPE_CHECKING:  # the same names again, for type checkers and editors
     from nondiff.agents.policies.network import NetworkPolicy as NetworkPolicy
     from nondiff.agents.presets import Preset as Preset
     from nondiff.agents.presets import find_preset as find_preset
-    from nondiff.agents.sb3.configs import A2C as A2C
-    from nondiff.agents.sb3.configs import PPO as PPO
-    from nondiff.agents.sb3.configs import SAC as SAC
-    from nondiff.agents.sb3.configs import TD3 as TD3
-    from nondiff.agents.sb3.configs import TQC as TQC
-    from nondiff.agents.sb3.configs import TRPO as TRPO
+    from nondiff.agents.sb3.algorithms.a2c import A2C as A2C
+    from nondiff.agents.sb3.algorithms.crossq import CrossQ as CrossQ
+    from nondiff.agents.sb3.algorithms.ddpg import DDPG as DDPG
+    from nondiff.agents.sb3.algorithms.dqn import DQN as DQN
+    from nondiff.agents.sb3.algorithms.ppo import PPO as PPO
+    from nondiff.agents.sb3.algorithms.qrdqn import QRDQN as QRDQN
+    from nondiff.agents.sb3.algorithms.sac import SAC as SAC
+    from nondiff.agents.sb3.algorithms.td3 import TD3 as TD3
+    from nondiff.agents.sb3.algorithms.tqc import TQC as TQC
+    from nondiff.agents.sb3.algorithms.trpo import TRPO as TRPO
     from nondiff.agents.sb3.vec_envs.batched import BatchedVecEnv as BatchedVecEnv
     from nondiff.agents.strategy import Strategy as Strategy
     from nondiff.black_box import BlackBox as BlackBox

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -19,7 +20,8 @@ MOVED = {
     "nondiff.agents.network": "nondiff.agents.policies.network",
     "nondiff.agents.model": "nondiff.agents.policies.model",
     "nondiff.agents.refinement": "nondiff.agents.pathwise.refinement",
-    "nondiff.agents.reinforcement.configs": "nondiff.agents.sb3.configs",
+    "nondiff.agents.reinforcement.configs": "nondiff.agents.sb3.algorithms",
+    "nondiff.agents.sb3.configs": "nondiff.agents.sb3.algorithms",
 }
 PARENTS = ("nondiff.agents.reinforcement",)  # packages whose every module has moved
 # Public names of 0.1.0 that are called otherwise now, by the old module.
@@ -48,6 +50,7 @@ class _Moved(MetaPathFinder, Loader):
         renamed = RENAMED.get(module.__name__, {})
         public |= {old: public[name] for old, name in renamed.items()}
         vars(module).update(public)
+        vars(module)["__getattr__"] = partial(getattr, new)  # for names that it imports lazily
 
 
 def find_moved_modules() -> None:

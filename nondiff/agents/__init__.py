@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from nondiff.agents.strategy import Strategy
 
 STRATEGIES: dict[str, str] = {
-    "ppo": "nondiff.agents.sb3.configs:PPO",
-    "a2c": "nondiff.agents.sb3.configs:A2C",
-    "trpo": "nondiff.agents.sb3.configs:TRPO",
-    "sac": "nondiff.agents.sb3.configs:SAC",
-    "td3": "nondiff.agents.sb3.configs:TD3",
-    "tqc": "nondiff.agents.sb3.configs:TQC",
+    "ppo": "nondiff.agents.sb3.algorithms.ppo:PPO",
+    "a2c": "nondiff.agents.sb3.algorithms.a2c:A2C",
+    "trpo": "nondiff.agents.sb3.algorithms.trpo:TRPO",
+    "sac": "nondiff.agents.sb3.algorithms.sac:SAC",
+    "td3": "nondiff.agents.sb3.algorithms.td3:TD3",
+    "tqc": "nondiff.agents.sb3.algorithms.tqc:TQC",
+    "ddpg": "nondiff.agents.sb3.algorithms.ddpg:DDPG",
+    "crossq": "nondiff.agents.sb3.algorithms.crossq:CrossQ",
+    "dqn": "nondiff.agents.sb3.algorithms.dqn:DQN",
+    "qrdqn": "nondiff.agents.sb3.algorithms.qrdqn:QRDQN",
     "surrogate": "nondiff.agents.pathwise.configs:Surrogate",
     "manual": "nondiff.agents.pathwise.configs:Manual",
     "finite-difference": "nondiff.agents.pathwise.configs:FiniteDifference",

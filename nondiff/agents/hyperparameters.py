@@ -20,6 +20,7 @@ MOST_NETWORKS = 100  # beside each other
 
 Positive = Annotated[float, Gt(0), Le(LARGEST)]
 NonNegative = Annotated[float, Ge(0), Le(LARGEST)]
+Share = Annotated[float, Ge(0), Le(1)]
 Count = Annotated[int, Ge(1), Le(MOST_REPEATS)]
 CountOrNone = Annotated[int, Ge(0), Le(MOST_REPEATS)]
 Rows = Annotated[int, Ge(1), Le(MOST_ROWS)]

@@ -16,7 +16,7 @@ import torch
 from conftest import Command
 from gymnasium.vector.utils import batch_space
 from sb3_contrib import TRPO
-from sb3_zips import ALGORITHMS, REACH, imported, learned, members, one, options_of
+from sb3_zips import ALGORITHMS, HOME, REACH, imported, learned, members, one, options_of
 from stable_baselines3 import A2C, HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
@@ -96,7 +96,8 @@ def round_trip(model: BaseAlgorithm, strategy: str, env_id: str, folder: Path) -
 
 @pytest.mark.parametrize("strategy", ALGORITHMS)
 def test_every_algorithm_comes_and_goes(strategy: str, tmp_path: Path) -> None:
-    round_trip(learned(strategy, "Pendulum-v1"), strategy, "Pendulum-v1", tmp_path)
+    env_id = HOME[strategy]
+    round_trip(learned(strategy, env_id), strategy, env_id, tmp_path)
 
 
 HER = {"replay_buffer_class": HerReplayBuffer, "learning_starts": 55}
@@ -112,6 +113,12 @@ OTHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "arguments": ("ppo", "Pendulum-v1", {"policy_kwargs": SEPARATE}),
     "default layers": ("a2c", "Pendulum-v1", {"policy_kwargs": {"log_std_init": -1.0}}),
     "quantiles": ("tqc", "Pendulum-v1", options_of("tqc", n_quantiles=5, n_critics=1)),
+    "its own layers": ("crossq", "Pendulum-v1", {"policy_kwargs": {}}),
+    "normalised batches, noise of states": ("crossq", "Pendulum-v1", {"use_sde": True}),
+    "quantiles of choices": ("qrdqn", "CartPole-v1", options_of("qrdqn", n_quantiles=7)),
+    "choices, no layers": ("dqn", "CartPole-v1", {"policy_kwargs": {"net_arch": []}}),
+    "choices, hindsight": ("dqn", "small_envs:BitFlip-v0", HER),
+    "two critics": ("ddpg", "Pendulum-v1", options_of("ddpg", n_critics=2)),
     "schedule": ("ppo", "Pendulum-v1", {"learning_rate": lambda left: left * 1e-3}),
 }
 RESEMBLED = ("discrete a2c", "noise of states, off policy", "default layers")
@@ -168,17 +175,16 @@ import gymnasium, numpy, pickle, torch, sb3_contrib, stable_baselines3
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 torch.set_num_threads(1)
-batches = numpy.load("batch.npy")
-for name in sys.argv[1:]:
+for name, env_id in zip(sys.argv[1::2], sys.argv[2::2]):
     kind = getattr(stable_baselines3, name, None) or getattr(sb3_contrib, name)
     model = kind.load(f"{name}.zip", device="cpu")
-    batch = batches
+    batch = numpy.load(f"{env_id}.npy")
     if name == "PPO":
-        env = DummyVecEnv([lambda: gymnasium.make("Pendulum-v1")])
+        env = DummyVecEnv([lambda: gymnasium.make(env_id)])
         batch = VecNormalize.load("PPO.pkl", env).normalize_obs(batch)
     numpy.save(f"{name}.npy", model.predict(batch, deterministic=True)[0])
-    model.set_env(gymnasium.make("Pendulum-v1"))
-    if name in ("A2C", "TD3"):
+    model.set_env(gymnasium.make(env_id))
+    if name in ("A2C", "TD3", "DQN", "CrossQ"):
         model.learn(8)
 try:
     import nondiff
@@ -191,23 +197,26 @@ except ImportError:
 def test_plain_stable_baselines_loads_exports_without_nondiff(
     strategies: tuple[str, ...], tmp_path: Path
 ) -> None:
-    (batch, *_) = observations("Pendulum-v1")
-    np.save(tmp_path / "batch.npy", batch)
-    expected = {}
+    batches = {env_id: observations(env_id)[0] for env_id in HOME.values()}
+    for env_id, batch in batches.items():
+        np.save(tmp_path / f"{env_id}.npy", batch)
+    expected, words = {}, []
     for strategy in strategies:
-        kind, normalized = ALGORITHMS[strategy], strategy == "ppo"
-        env = one("Pendulum-v1")
+        kind = ALGORITHMS[strategy]
+        normalized, env_id = strategy == "ppo", HOME[strategy]
+        env = one(env_id)
         with closing(VecNormalize(env) if normalized else env) as venv:
             folder = tmp_path / strategy
             folder.mkdir()
-            ours = round_trip(learned(strategy, venv), strategy, "Pendulum-v1", folder)
+            ours = round_trip(learned(strategy, venv), strategy, env_id, folder)
         policy = load_policy(folder / "model")
         ours.rename(tmp_path / f"{kind.__name__}.zip")
         if normalized:
             (folder / "ours.pkl").rename(tmp_path / "PPO.pkl")
-        expected[kind.__name__] = policy.predict(batch)
+        expected[kind.__name__] = policy.predict(batches[env_id])
+        words += [kind.__name__, env_id]
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", STRANGER, *expected],
+        [sys.executable, "-W", "error", "-c", STRANGER, *words],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -15,7 +15,8 @@ from conftest import Command
 from foreign_envs import Acting
 from gymnasium import spaces
 
-from nondiff.agents import STRATEGIES
+from nondiff.agents import STRATEGIES, find_strategy
+from nondiff.agents.sb3.algorithms.off_policy import OffPolicy
 
 B = spaces.Box(-1, 1, (2,))
 OBSERVED: dict[str, spaces.Space[Any]] = {
@@ -77,7 +78,7 @@ ON_POLICY = ("--budget", 16, "--n-steps", 8, "--num-envs", 1)
 SMALL: dict[str, tuple[object, ...]] = {
     **dict.fromkeys(("ppo", "trpo"), (*ON_POLICY, "--batch-size", 8)),
     "a2c": ON_POLICY,
-    **dict.fromkeys(("sac", "td3", "tqc"), OFF_POLICY),
+    **{name: OFF_POLICY for name in STRATEGIES if issubclass(find_strategy(name), OffPolicy)},
     "cma-es": ("--budget", 64, "--population", 4, "--episodes", 1),
 }
 QUICK = {  # of each kind of fault, the rest is left to the thorough tests
@@ -89,6 +90,8 @@ QUICK = {  # of each kind of fault, the rest is left to the thorough tests
     ("ppo", "acted", "Whole"),
     ("sac", "acted", "Unbounded"),
     ("td3", "acted", "Matrix"),
+    ("crossq", "observed", "Dict"),
+    ("dqn", "acted", "DiscreteStart"),
     ("cma-es", "observed", "Tuple"),
     ("cma-es", "observed", "DictNested"),
     ("cma-es", "observed", "DiscreteHuge"),

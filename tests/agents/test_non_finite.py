@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from suited import needs_choices
 from watcher import Watcher, trained
 
 from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.policies.model import load_policy
-from nondiff.agents.sb3.configs import OnPolicy
+from nondiff.agents.sb3.algorithms.on_policy import OnPolicy
 from nondiff.env_recipe import EnvRecipe
 from nondiff.errors import NonFiniteError
 from nondiff.experiments.commands.train import TrainOptions
@@ -27,7 +28,14 @@ ANY_LEARNING_RATE = ("trpo",)
 
 REINFORCEMENT = [name for name in STRATEGIES if hasattr(find_strategy(name), "num_envs")]
 
+FAULTY = "small_envs:Faulty-v0"
+
 torch.set_num_threads(1)
+
+
+def choices(name: str) -> int:
+    """Discrete actions for a strategy; 0: continuous ones."""
+    return 3 if needs_choices(name) else 0
 
 
 @pytest.mark.parametrize("at", [40, 50], ids=["within an episode", "at an episode's end"])
@@ -36,7 +44,7 @@ torch.set_num_threads(1)
 def test_a_fault_of_the_environment_is_named_at_its_step(name: str, fault: str, at: int) -> None:
     watcher = Watcher()
     with pytest.raises(NonFiniteError, match=rf"{fault} .*environment 0 .*step {at}\b"):
-        trained(name, "small_envs:Faulty-v0", 256, watcher=watcher, fault=fault, at=at)
+        trained(name, FAULTY, 256, watcher=watcher, fault=fault, at=at, choices=choices(name))
     assert watcher.steps <= at
 
 
@@ -46,7 +54,7 @@ def test_an_exploding_update_names_the_learning_rate(name: str) -> None:
     if isinstance(strategy, OnPolicy):
         strategy = replace(strategy, n_steps=64)
     with pytest.raises(NonFiniteError, match=r"learning_rate.*1e\+18"):
-        trained(strategy, "small_envs:Faulty-v0", 256, at=10**9)
+        trained(strategy, FAULTY, 256, at=10**9, choices=choices(name))
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector.utils import batch_space
+from suited import suited
 from thorough_cases import thin
 from watcher import Watcher
 
 from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.policies.model import load_policy, save_policy
-from nondiff.agents.sb3.configs import Reinforcement
+from nondiff.agents.sb3.algorithms.reinforcement import Reinforcement
 from nondiff.agents.sb3.training import Segment
 from nondiff.agents.sb3.vec_envs.vectorize import make_environments
 from nondiff.agents.strategy import Training
@@ -66,7 +67,7 @@ def test_every_algorithm(name: str, env_id: str, normalize: bool, tmp_path: Path
     strategy = replace(
         find_strategy(name)(), normalize_observation=normalize, normalize_reward=normalize
     )
-    check_predictions(strategy, env_id, tmp_path / "model")
+    check_predictions(strategy, suited(name, env_id, "Pendulum-v1"), tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,9 @@ def test_every_algorithm(name: str, env_id: str, normalize: bool, tmp_path: Path
         ("sac", "Pendulum-v1", {"use_sde": True}),
         ("td3", "nondiff/PandaReach-v0", {"her": False, "net_arch": (16,)}),
         ("tqc", "Pendulum-v1", {"n_critics": 3, "n_quantiles": 10}),
+        ("crossq", "Pendulum-v1", {"use_sde": True, "net_arch": (8,)}),
+        ("qrdqn", "CartPole-v1", {"n_quantiles": 7, "net_arch": (8,)}),
+        ("dqn", "small_envs:BitFlip-v0", {"learning_starts": 20, "activation": "elu"}),
     ],
 )
 def test_options_that_shape_the_network(

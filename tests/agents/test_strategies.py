@@ -12,6 +12,8 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from small_envs import quadrant
+from suited import BIT_FLIP, QUADRANT, needs_choices, suited
 from thorough_cases import some_thorough, thin
 from watcher import Watcher, quick, trained
 
@@ -19,6 +21,7 @@ from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.policies.model import MODEL, load_policy, save_policy
 from nondiff.agents.presets import PRESETS
 from nondiff.agents.strategy import TrainedPolicy
+from nondiff.env_recipe import EnvRecipe
 from nondiff.envs import needs_of
 from nondiff.errors import IncompatibleStrategyError, InvalidOptionError
 
@@ -50,6 +53,7 @@ def observations(env_id: str, count: int = 32) -> list[Any]:
 def test_a_seed_gives_the_same_bits_and_the_model_on_disk_predicts_them(
     name: str, env_id: str, tmp_path: Path
 ) -> None:
+    env_id = suited(name, env_id, "Pendulum-v1")
     policy = trained(name, env_id, BUDGET, seed=3)
     weights = saved(policy, tmp_path / "first")
     assert weights == saved(trained(name, env_id, BUDGET, seed=3), tmp_path / "again")
@@ -82,14 +86,31 @@ def test_a_preset_fits_its_environment(key: tuple[str, str]) -> None:
 @pytest.mark.parametrize("name", thin(PLAIN, ["a2c", "td3", "cma-es"]))
 def test_the_whole_budget_is_learned_from(name: str) -> None:
     watcher = Watcher(every=1)
-    policy = trained(quick(name), "Pendulum-v1", BUDGET, watcher=watcher)
+    policy = trained(quick(name), suited(name, "Pendulum-v1"), BUDGET, watcher=watcher)
     _, initial = watcher.evaluated[0]
     final = policy.tensors()
     assert any(not torch.equal(initial[key], final[key]) for key in final)
 
 
+@pytest.mark.parametrize("name", [name for name in PLAIN if needs_choices(name)])
+def test_learns_which_quadrant_the_observation_says(name: str) -> None:
+    points = np.random.default_rng(0).uniform(-1, 1, (100, 2)).astype(np.float32)
+    wanted = np.array([quadrant(point) for point in points])
+    right: list[float] = []
+
+    def solved(policy: TrainedPolicy) -> bool:
+        right.append(float(np.mean([policy.predict(point) for point in points] == wanted)))
+        return right[-1] > 0.9
+
+    trained(name, QUADRANT, 10_000, watcher=Watcher(every=500, solved=solved))
+    assert right[-1] > 0.9
+
+
+ACTING = [name for name in PLAIN if not needs_choices(name)]
+
+
 @pytest.mark.thorough  # each learns on a bowl in `test_pathwise.py`
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", ACTING)
 def test_learns_to_go_where_the_observation_says(name: str) -> None:
     targets = np.random.default_rng(0).uniform(-1, 1, (100, 2)).astype(np.float32)
     distances: list[float] = []
@@ -127,7 +148,7 @@ def test_discrete_actions_are_taken_or_refused_with_strategies_that_take_them(na
 def test_the_budget_is_spent_and_not_exceeded(name: str, num_envs: int) -> None:
     watcher = Watcher()
     strategy = replace(find_strategy(name)(), num_envs=num_envs)
-    trained(strategy, "Pendulum-v1", 50, watcher=watcher)
+    trained(strategy, suited(name, "Pendulum-v1"), 50, watcher=watcher)
     assert watcher.steps == 50 - 50 % num_envs
 
 
@@ -152,9 +173,10 @@ def test_training_ends_when_the_observer_says_so() -> None:
 
 @pytest.mark.parametrize("name", some_thorough(HINDSIGHT, ("td3", "tqc")))
 def test_hindsight_is_used_where_there_are_goals(name: str, tmp_path: Path) -> None:
+    env_id = suited(name, "nondiff/PandaReach-v0", BIT_FLIP)
     weights = {
         her: saved(
-            trained(replace(find_strategy(name)(), her=her), "nondiff/PandaReach-v0", BUDGET),
+            trained(replace(find_strategy(name)(), her=her), env_id, BUDGET),
             tmp_path / str(her),
         )
         for her in (None, True, False)
@@ -167,7 +189,7 @@ def test_hindsight_is_used_where_there_are_goals(name: str, tmp_path: Path) -> N
 def test_hindsight_works_on_several_environments(name: str) -> None:
     watcher = Watcher()
     strategy = replace(find_strategy(name)(), num_envs=4)
-    trained(strategy, "nondiff/PandaReach-v0", 440, watcher=watcher)
+    trained(strategy, suited(name, "nondiff/PandaReach-v0", BIT_FLIP), 440, watcher=watcher)
     assert watcher.steps == 440
 
 
@@ -175,7 +197,7 @@ def test_hindsight_works_on_several_environments(name: str) -> None:
 def test_hindsight_is_refused_without_goals(name: str) -> None:
     strategy = replace(find_strategy(name)(), her=True)
     with (
-        closing(gymnasium.make("Pendulum-v1")) as env,
+        closing(EnvRecipe(suited(name, "Pendulum-v1")).make()) as env,
         pytest.raises(InvalidOptionError, match=r"goal-conditioned.*compute_reward"),
     ):
         strategy.check(env)

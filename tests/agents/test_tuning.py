@@ -14,6 +14,7 @@ from conftest import ROOT
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
+import nondiff
 from nondiff.agents.presets import PRESETS, find_preset
 from nondiff.experiments.commands.train import parse
 
@@ -135,13 +136,10 @@ def test_a_study_goes_on_and_prints_a_preset(tmp_path: Path) -> None:
 
     assert "trial 0" in study(1)
     printed = study(2)
-    entry = eval(printed.splitlines()[1].join("{}"), vars(tune) | vars(configs()))
+    entry = eval(
+        printed.splitlines()[1].join("{}"),
+        vars(tune) | {name: getattr(nondiff, name) for name in nondiff.__all__},
+    )
     ((key, preset),) = entry.items()
     assert key in PRESETS
     assert preset.strategy.net_arch is not None
-
-
-def configs() -> Any:
-    from nondiff.agents.sb3 import configs
-
-    return configs

@@ -14,7 +14,9 @@ import pytest
 from conftest import ROOT
 from fakesim_env import FAKESIM, REQUESTS, fakesim
 from gymnasium.utils.env_checker import check_env
+from suited import needs_choices
 
+from nondiff.agents import STRATEGIES
 from nondiff.agents.capabilities import supported
 from nondiff.black_box import BlackBoxEnv
 from nondiff.black_box.executable import Executable
@@ -245,8 +247,8 @@ def test_it_is_an_environment_with_the_units_of_its_program(persistent: bool) ->
         check_env(env, skip_render_check=True)
         assert isinstance(env.box, Executable)
         assert [q.unit for q in env.box.results.values()] == ["m", "m"]
-        plain = {"ppo", "a2c", "trpo", "sac", "td3", "tqc", "surrogate", "finite-difference"}
-        assert set(supported(env)) == {*plain, "cma-es"}
+        plain = {name for name in STRATEGIES if not needs_choices(name)}
+        assert set(supported(env)) == plain - {"manual", "autodiff"}
 
 
 def test_gradients_can_be_offered_beside_a_program() -> None:

@@ -25,7 +25,7 @@ import pytest
 from PIL import Image
 from thorough_cases import thin
 
-from nondiff.agents.sb3.configs import PPO
+from nondiff import PPO
 from nondiff.envs.doom import engine, launch
 from nondiff.envs.doom.env import MOST_LOSSES, DoomEnv, doom_basic, doom_defend_the_center
 from nondiff.envs.doom.frames import HEIGHT, WIDTH, reduced

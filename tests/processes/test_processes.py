@@ -24,11 +24,11 @@ from fakesim_env import FAKESIM, fakesim
 from processes import Trainer, check_all_gone, contained, session, started_in
 from thorough_cases import diagonal, thin
 
+from nondiff import PPO
 from nondiff.agents.api import _Recorder
 from nondiff.agents.evolution.configs import CMAES
 from nondiff.agents.pathwise.configs import FiniteDifference, Surrogate
 from nondiff.agents.policies.network import MLP
-from nondiff.agents.sb3.configs import PPO
 from nondiff.agents.strategy import Training
 from nondiff.env_recipe import EnvRecipe
 from nondiff.errors import EnvironmentFailedError, InvalidOptionError

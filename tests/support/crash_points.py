@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from processes import FORKS, PATIENCE, train_here
+from suited import suited
 
 from nondiff.agents import find_strategy
 
@@ -35,7 +36,7 @@ def arguments(strategy: str) -> tuple[object, ...]:
     names = {field.name for field in fields(find_strategy(strategy))}
     chosen = [(f"--{name.replace('_', '-')}", SMALL[name]) for name in SMALL if name in names]
     return (
-        *("--env", "small_boxes:Bowl-v0", "--strategy", strategy, "--seed", 3),
+        *("--env", suited(strategy, "small_boxes:Bowl-v0"), "--strategy", strategy, "--seed", 3),
         *("--budget", 60, "--checkpoint-every", 20, "--eval-every", 20),
         *("--eval-episodes", 2, "--confirm-episodes", 2, "--judge-episodes", 2),
         *itertools.chain.from_iterable(chosen),

@@ -14,13 +14,14 @@ from typing import Any
 
 import gymnasium
 import torch
-from sb3_contrib import TQC, TRPO
-from stable_baselines3 import A2C, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.save_util import data_to_json
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from suited import needs_choices
 
 from nondiff.agents.sb3.exchange.importing import import_zip
+from nondiff.agents.sb3.library import algorithms, library_class
 from nondiff.agents.sb3.policy import ReinforcementPolicy
 from nondiff.env_recipe import EnvRecipe
 
@@ -37,11 +38,14 @@ OFF_POLICY: dict[str, Any] = {
 }
 SHORT = {"ppo": {"batch_size": 16, "n_epochs": 1}, "trpo": {"batch_size": 16}}
 PICKLED = ":serialized:"
-ALGORITHMS = {"ppo": PPO, "a2c": A2C, "trpo": TRPO, "sac": SAC, "td3": TD3, "tqc": TQC}
+ALGORITHMS: dict[str, Any] = {name: library_class(kind) for name, kind in algorithms().items()}
+HOME = {  # an environment that each can be trained on
+    name: "CartPole-v1" if needs_choices(name) else "Pendulum-v1" for name in ALGORITHMS
+}
 
 
 def options_of(strategy: str, **policy: Any) -> dict[str, Any]:
-    shared = OFF_POLICY if strategy in ("sac", "td3", "tqc") else ON_POLICY
+    shared = OFF_POLICY if issubclass(ALGORITHMS[strategy], OffPolicyAlgorithm) else ON_POLICY
     return shared | SHORT.get(strategy, {}) | {"policy_kwargs": NET | policy}
 
 
@@ -52,7 +56,8 @@ def learned(strategy: str, env: VecEnv | str, **options: Any) -> BaseAlgorithm:
     several = isinstance(env.observation_space, gymnasium.spaces.Dict)
     policy = options.pop("policy", "MultiInputPolicy" if several else "MlpPolicy")
     options = options_of(strategy) | {"seed": 0, "device": "cpu"} | options
-    return ALGORITHMS[strategy](policy, env, **options).learn(32)
+    algorithm: BaseAlgorithm = ALGORITHMS[strategy](policy, env, **options)
+    return algorithm.learn(32)
 
 
 def one(env_id: str) -> VecEnv:

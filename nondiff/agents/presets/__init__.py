@@ -9,7 +9,14 @@ from dataclasses import fields, replace
 from typing import TypeVar
 
 from nondiff.agents import find_strategy
-from nondiff.agents.presets import arm_objects, arm_reach, design, doom, surface_waves
+from nondiff.agents.presets import (
+    arm_objects,
+    arm_reach,
+    classic_control,
+    design,
+    doom,
+    surface_waves,
+)
 from nondiff.agents.presets.preset import (
     DEFAULT_BUDGET,
     DEFAULT_EVAL_EPISODES,
@@ -38,6 +45,7 @@ S = TypeVar("S", bound=Strategy)
 PRESETS: Presets = {
     **arm_reach.PRESETS,
     **arm_objects.PRESETS,
+    **classic_control.PRESETS,
     **doom.PRESETS,
     **design.PRESETS,
     **surface_waves.PRESETS,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nondiff.agents.presets.preset import Preset, Presets
-from nondiff.agents.sb3.configs import PPO
+from nondiff.agents.sb3.algorithms.ppo import PPO
 
 IMITATING = PPO(
     num_envs=8,

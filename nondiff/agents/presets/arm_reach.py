@@ -9,7 +9,12 @@ from __future__ import annotations
 from nondiff.agents.evolution.configs import CMAES
 from nondiff.agents.pathwise.configs import Autodiff, FiniteDifference, Manual, Surrogate
 from nondiff.agents.presets.preset import Preset, Presets
-from nondiff.agents.sb3.configs import A2C, PPO, SAC, TD3, TQC, TRPO
+from nondiff.agents.sb3.algorithms.a2c import A2C
+from nondiff.agents.sb3.algorithms.ppo import PPO
+from nondiff.agents.sb3.algorithms.sac import SAC
+from nondiff.agents.sb3.algorithms.td3 import TD3
+from nondiff.agents.sb3.algorithms.tqc import TQC
+from nondiff.agents.sb3.algorithms.trpo import TRPO
 
 REACH, REACH_DENSE = "nondiff/PandaReach-v0", "nondiff/PandaReachDense-v0"
 KUKA_REACH = "nondiff/KukaReach-v0"

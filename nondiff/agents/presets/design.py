@@ -5,7 +5,8 @@ from __future__ import annotations
 from nondiff.agents.evolution.configs import CMAES
 from nondiff.agents.pathwise.configs import FiniteDifference, Surrogate
 from nondiff.agents.presets.preset import Preset, Presets
-from nondiff.agents.sb3.configs import PPO, SAC
+from nondiff.agents.sb3.algorithms.ppo import PPO
+from nondiff.agents.sb3.algorithms.sac import SAC
 
 ANTENNA, OP_AMP = "nondiff/YagiAntenna-v0", "nondiff/OpAmp-v0"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nondiff.agents.presets.preset import Preset, Presets
-from nondiff.agents.sb3.configs import PPO
+from nondiff.agents.sb3.algorithms.ppo import PPO
 
 DOOM_BASIC, DOOM_CENTER = "nondiff/DoomBasic-v0", "nondiff/DoomDefendTheCenter-v0"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nondiff.agents.evolution.configs import CMAES
 from nondiff.agents.pathwise.configs import Autodiff, FiniteDifference, Manual, Surrogate
 from nondiff.agents.presets.preset import Preset, Presets
-from nondiff.agents.sb3.configs import PPO
+from nondiff.agents.sb3.algorithms.ppo import PPO
 
 WAVES, WAVES6 = "nondiff/SurfaceWaves-v0", "nondiff/SurfaceWaves6-v0"
 

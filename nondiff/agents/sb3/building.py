@@ -14,19 +14,21 @@ from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.noise import NormalActionNoise
-from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
 
 from nondiff.agents.demonstrations.dataset import Demonstrations
 from nondiff.agents.policies.network import NET_ARCH
-from nondiff.agents.sb3.algorithms import ALGORITHMS
+from nondiff.agents.sb3.algorithms.learned_entropy import LearnedEntropy
+from nondiff.agents.sb3.algorithms.off_policy import ActorCritic, Hindsight, OffPolicy
+from nondiff.agents.sb3.algorithms.on_policy import OnPolicy
+from nondiff.agents.sb3.algorithms.reinforcement import Reinforcement
 from nondiff.agents.sb3.compatibility import has_goals, is_vector
-from nondiff.agents.sb3.configs import OffPolicy, OnPolicy, Reinforcement
 from nondiff.agents.sb3.demonstrations.imitation import imitating
 from nondiff.agents.sb3.demonstrations.replay import drawing_from_demonstrations, give
+from nondiff.agents.sb3.library import library_class, policy_name
 from nondiff.agents.sb3.policy import PolicyArguments
-from nondiff.agents.sb3.schedules import LearningRate
+from nondiff.agents.sb3.schedules import LearningRate, explore_over
 from nondiff.agents.sb3.shared_network import around
 from nondiff.agents.strategy import Training
 from nondiff.env_recipe import EnvRecipe
@@ -67,10 +69,10 @@ def build(
         module: the network that acts, of which a copy is trained; None: the algorithm's own.
         demonstrations: what an off-policy algorithm draws a part of its batches from.
     """
-    kind: Any = ALGORITHMS[config.name]
-    if isinstance(config, OffPolicy) and demonstrations is not None and config.imitation > 0:
+    kind: Any = library_class(type(config))
+    accepted = inspect.signature(kind).parameters
+    if isinstance(config, ActorCritic) and demonstrations is not None and config.imitation > 0:
         kind = imitating(kind, config.imitation, config.imitation_error)
-    accepted = inspect.signature(ALGORITHMS[config.name]).parameters
     options = {f.name: getattr(config, f.name) for f in fields(config) if f.name in accepted}
     schedule = LearningRate(config, training.budget)
     options["learning_rate"] = schedule
@@ -90,6 +92,7 @@ def build(
             **options,
         )
     schedule.follow(algorithm)
+    explore_over(training.budget, algorithm)
     if isinstance(config, OffPolicy) and demonstrations is not None:
         give(algorithm, demonstrations, config.demonstrations_share)
     return algorithm
@@ -116,7 +119,7 @@ def _replay_options(config: OffPolicy, training: Training, env: VecEnv) -> dict[
     kind: type[ReplayBuffer] = ReplayBuffer
     if isinstance(env.observation_space, spaces.Dict):
         kind = DictReplayBuffer
-    if _uses_goals(config, training.recipe):
+    if isinstance(config, Hindsight) and _uses_goals(config, training.recipe):
         kind = HerReplayBuffer
         options["learning_starts"] = config.learning_starts * config.num_envs
         options["replay_buffer_kwargs"] = {
@@ -125,17 +128,17 @@ def _replay_options(config: OffPolicy, training: Training, env: VecEnv) -> dict[
         }
     mixes = config.demonstrations is not None
     options["replay_buffer_class"] = drawing_from_demonstrations(kind) if mixes else kind
-    deviation = getattr(config, "action_noise", 0.0)
-    size = int(np.prod(env.action_space.shape or (1,)))
-    noise = NormalActionNoise(np.zeros(size), np.full(size, deviation)) if deviation else None
-    options["action_noise"] = noise
-    coefficient = getattr(config, "ent_coef", None)
-    if coefficient is not None:
-        options["ent_coef"] = coefficient if coefficient.startswith("auto") else float(coefficient)
+    deviation: float | None = getattr(config, "action_noise", None)
+    if deviation is not None:
+        size = int(np.prod(env.action_space.shape or (1,)))
+        noise = NormalActionNoise(np.zeros(size), np.full(size, deviation)) if deviation else None
+        options["action_noise"] = noise
+    if isinstance(config, LearnedEntropy) and not config.ent_coef.startswith("auto"):
+        options["ent_coef"] = float(config.ent_coef)
     return options
 
 
-def _uses_goals(config: OffPolicy, recipe: EnvRecipe) -> bool:
+def _uses_goals(config: Hindsight, recipe: EnvRecipe) -> bool:
     if config.her is not None:
         return config.her
     with closing(recipe.make()) as env:
@@ -151,10 +154,3 @@ def policy_arguments(config: Reinforcement) -> PolicyArguments:
     for name in ("log_std_init", "n_critics", "n_quantiles"):
         values[name] = getattr(config, name, None)
     return PolicyArguments(**values)
-
-
-def policy_name(space: spaces.Space[Any]) -> str:
-    """Stable-Baselines3's name of the policy for an observation space."""
-    if isinstance(space, spaces.Dict):
-        return "MultiInputPolicy"
-    return "CnnPolicy" if is_image_space(space) else "MlpPolicy"

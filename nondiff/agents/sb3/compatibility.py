@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import gymnasium
@@ -13,7 +12,8 @@ from stable_baselines3.common.preprocessing import is_image_space
 from nondiff.agents.capabilities import check_values
 from nondiff.agents.demonstrations.dataset import read_demonstrations
 from nondiff.agents.rehearsal import check_sizes, lacks_of_action
-from nondiff.agents.sb3.configs import SAC, TQC, OffPolicy, Reinforcement
+from nondiff.agents.sb3.algorithms.reinforcement import Reinforcement
+from nondiff.agents.sb3.library import library_class, policy_name
 from nondiff.black_box import BlackBoxEnv
 from nondiff.errors import IncompatibleStrategyError, InvalidOptionError
 from nondiff.gym.wrapping import changing_wrapper
@@ -23,6 +23,11 @@ PLAIN_ACTION = "nondiff:PlainAction"
 FLATTENED = "gymnasium.wrappers:FlattenObservation"
 SMALLEST_PICTURE = 36  # [px] a side, of what NatureCNN's three convolutions leave something of
 SIMPLE = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+KINDS: dict[type[spaces.Space[Any]], str] = {
+    spaces.Box: "continuous actions (Box)",
+    spaces.Discrete: "discrete actions, one a step (Discrete)",
+}
+USES = ("warm_start_steps", "demonstrations_share", "imitation")  # of demonstrations
 
 
 def has_goals(env: gymnasium.Env[Any, Any]) -> bool:
@@ -43,7 +48,8 @@ def check(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
         InvalidOptionError: a hyperparameter is out of its range, or asks for what is not there.
         NonFiniteError, MissingDependencyError: see `read_demonstrations`.
     """
-    _check_ranges(config)
+    check_values(config)
+    config.check_hyperparameters()
     check_sizes(config.name, env)
     _check_action(config, env.action_space)
     _check_observation(config, env.observation_space)
@@ -69,27 +75,11 @@ def check(config: Reinforcement, env: gymnasium.Env[Any, Any]) -> None:
 
 
 def _check_use(config: Reinforcement) -> None:
-    uses = ["warm_start_steps"]
-    if isinstance(config, OffPolicy):
-        uses += ["demonstrations_share", "imitation"]
+    uses = [use for use in USES if hasattr(config, use)]
     if not any(getattr(config, use) for use in uses):
         raise InvalidOptionError(
             f"{config.name}: nothing is learnt from demonstrations where {' and '.join(uses)} "
             f"{'are' if len(uses) > 1 else 'is'} 0"
-        )
-
-
-def _check_ranges(config: Reinforcement) -> None:
-    check_values(config)
-    if isinstance(config, SAC | TQC) and not _is_entropy_coefficient(config.ent_coef):
-        raise InvalidOptionError(
-            f"{config.name}: ent_coef = {config.ent_coef!r} is none of 'auto', 'auto_' and an "
-            "initial value above 0, or a number"
-        )
-    if isinstance(config, TQC) and config.top_quantiles_to_drop_per_net >= config.n_quantiles:
-        raise InvalidOptionError(
-            f"{config.name}: top_quantiles_to_drop_per_net = "
-            f"{config.top_quantiles_to_drop_per_net} leaves none of {config.n_quantiles} quantiles"
         )
 
 
@@ -117,24 +107,15 @@ def is_vectorised(env: gymnasium.Env[Any, Any]) -> bool:
     return is_plain and (registered or isinstance(env.unwrapped, BlackBoxEnv))
 
 
-def _is_entropy_coefficient(text: str) -> bool:
-    learned = text.startswith("auto")
-    try:
-        value = float(text.removeprefix("auto_")) if text != "auto" else 1.0
-    except ValueError:
-        return False
-    return 0 < value < math.inf if learned else 0 <= value < math.inf
-
-
 def _check_action(config: Reinforcement, space: spaces.Space[Any]) -> None:
-    if config.continuous_only and not isinstance(space, spaces.Box):
+    if len(config.acts_in) == 1 and not isinstance(space, config.acts_in):
         raise IncompatibleStrategyError(
-            f"{config.name} needs continuous actions (Box) and this environment has {space}"
+            f"{config.name} needs {KINDS[config.acts_in[0]]} and this environment has {space}"
         )
-    if not isinstance(space, SIMPLE):
+    if not isinstance(space, config.acts_in):
         raise IncompatibleStrategyError(
             f"{config.name} can't act in {type(space).__name__} spaces; wrap the environment so "
-            f"that its action space is one of {', '.join(kind.__name__ for kind in SIMPLE)}"
+            f"that its action space is one of {', '.join(kind.__name__ for kind in config.acts_in)}"
         )
     if wrong := lacks_of_action(space):
         more = "" if not isinstance(space, spaces.Box) or space.is_bounded() else ",low=-1,high=1"
@@ -146,6 +127,11 @@ def _check_action(config: Reinforcement, space: spaces.Space[Any]) -> None:
 
 def _check_observation(config: Reinforcement, space: spaces.Space[Any]) -> None:
     parts = list(space.values()) if isinstance(space, spaces.Dict) else [space]
+    if policy_name(space) not in library_class(type(config)).policy_aliases:
+        raise IncompatibleStrategyError(
+            f"{config.name} has no network for Dicts or pictures, and this environment has "
+            f"{space}; give it by --wrapper {FLATTENED}"
+        )
     for part in parts:
         if not isinstance(part, SIMPLE):
             raise IncompatibleStrategyError(

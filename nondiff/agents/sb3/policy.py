@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from gymnasium.spaces import Dict
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
 from nondiff.agents.policies import spaces
-from nondiff.agents.sb3.algorithms import ACTIVATIONS, ALGORITHMS
-from nondiff.errors import DamagedModelError
+from nondiff.agents.sb3.library import ACTIVATIONS, find_algorithm, library_class
+from nondiff.errors import DamagedModelError, UnknownNameError
 from nondiff.validation import first_fault
 
 POLICY, MEAN, VARIANCE = "policy.", "normalizer.mean.", "normalizer.variance."
@@ -44,13 +44,21 @@ class PolicyArguments(BaseModel):
         return given
 
 
+def _known(strategy: str) -> str:
+    try:
+        find_algorithm(strategy)
+    except UnknownNameError as error:
+        raise ValueError(str(error)) from error
+    return strategy
+
+
 class Description(BaseModel):
     """The JSON description of a policy."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: Literal["stable-baselines3"]
-    strategy: Literal["ppo", "a2c", "trpo", "sac", "td3", "tqc"]
+    strategy: Annotated[str, AfterValidator(_known)]
     policy: Literal["MlpPolicy", "CnnPolicy", "MultiInputPolicy"]
     arguments: PolicyArguments
     observation_space: dict[str, Any]
@@ -162,7 +170,8 @@ class _NoOptimizer:
 
 
 def _module(description: Description) -> BasePolicy:
-    build = ALGORITHMS[description.strategy].policy_aliases[description.policy]
+    kind = library_class(find_algorithm(description.strategy))
+    build = kind.policy_aliases[description.policy]
     return build(
         spaces.from_json(description.observation_space),
         spaces.from_json(description.action_space),

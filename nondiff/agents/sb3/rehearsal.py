@@ -13,9 +13,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from nondiff.agents.policies.network import MLP, NET_ARCH, NetworkPolicy
 from nondiff.agents.policies.network import rebuild as rebuild_network
 from nondiff.agents.rehearsal import SpacesEnv, act, is_tested, rehearsing
+from nondiff.agents.sb3.algorithms.reinforcement import Reinforcement
 from nondiff.agents.sb3.building import build, normalized
 from nondiff.agents.sb3.compatibility import has_goals
-from nondiff.agents.sb3.configs import Reinforcement
 from nondiff.agents.sb3.policy import rebuild
 from nondiff.agents.sb3.shared_network import network_of
 from nondiff.agents.sb3.training import policy_of

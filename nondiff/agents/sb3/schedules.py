@@ -6,11 +6,12 @@ Stable-Baselines3 offers the share that remains of the present call of `learn`, 
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
-from nondiff.agents.sb3.configs import Reinforcement
+from nondiff.agents.sb3.algorithms.reinforcement import Reinforcement
 
 
 def remaining_share(algorithm: BaseAlgorithm, budget: int) -> float:
@@ -35,6 +36,14 @@ class LearningRate:
         if algorithm is None or self._config.learning_rate_schedule == "constant":
             return self._config.learning_rate
         return remaining_share(algorithm, self._budget) * self._config.learning_rate
+
+
+def explore_over(budget: int, algorithm: Any) -> None:
+    """Stretch the schedule of random actions over the whole budget, where there is one."""
+    schedule = getattr(algorithm, "exploration_schedule", None)
+    if schedule is not None:
+        followed: Any = weakref.proxy(algorithm)
+        algorithm.exploration_schedule = lambda _: schedule(remaining_share(followed, budget))
 
 
 class EntropyDecay(BaseCallback):

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
-from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 
 from nondiff.agents.policies.network import MLP
@@ -64,7 +63,7 @@ def _off_policy(base: Any, module: nn.Module) -> type[BasePolicy]:
     class OffPolicyNetwork(base):  # type: ignore[misc]
         def make_actor(self, features_extractor: Any = None) -> Any:
             actor = super().make_actor(features_extractor)
-            is_squashed = isinstance(self, TD3Policy)
+            is_squashed = not hasattr(actor, "action_dist")  # a deterministic actor
             actor.mu = _Squashed(copy.deepcopy(module), self.action_space, is_squashed)
             return actor.to(self.device)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,18 @@ COUNTERS = ("num_timesteps", "_episode_num", "_n_updates")
 MODULE = "policy"  # the one entry of `get_parameters` that is no optimiser
 
 
-def snapshot(algorithm: BaseAlgorithm, origin: dict[str, Any], segment: int) -> State:
+def snapshot(
+    algorithm: BaseAlgorithm, origin: dict[str, Any], segment: int, counters: Sequence[str] = ()
+) -> State:
     """Everything that the segment of this number, the next one, depends on.
 
     Episodes that are under way end here: the next segment begins with a reset.
+
+    Args:
+        algorithm: which has done a segment.
+        origin: see `origin_of`.
+        segment: number of the next one.
+        counters: attributes of this algorithm alone that are numbers.
     """
     parameters = algorithm.get_parameters()
     # Copies, since the layers that read pictures go by several names, and files hold each once.
@@ -35,7 +43,7 @@ def snapshot(algorithm: BaseAlgorithm, origin: dict[str, Any], segment: int) -> 
     values: dict[str, Any] = {
         "origin": origin,
         "segment": segment,
-        "counters": {name: getattr(algorithm, name) for name in COUNTERS},
+        "counters": {name: getattr(algorithm, name) for name in (*COUNTERS, *counters)},
         "episodes": [[float(e["r"]), int(e["l"])] for e in algorithm.ep_info_buffer or ()],
         "successes": [bool(success) for success in algorithm.ep_success_buffer or ()],
         "optimizers": {},
@@ -71,7 +79,9 @@ def segment_after(state: State) -> int:
     return segment
 
 
-def restore(algorithm: BaseAlgorithm, origin: dict[str, Any], state: State) -> None:
+def restore(
+    algorithm: BaseAlgorithm, origin: dict[str, Any], state: State, counters: Sequence[str] = ()
+) -> None:
     """Bring a new algorithm of the same configuration to a state.
 
     Raises:
@@ -80,12 +90,13 @@ def restore(algorithm: BaseAlgorithm, origin: dict[str, Any], state: State) -> N
     with restoring(state, origin):
         if state.values["counters"]["num_timesteps"] != state.steps:
             raise ValueError("its counter says another step")
+        for name in (*COUNTERS, *counters):
+            kind = type(getattr(algorithm, name))  # int or float
+            setattr(algorithm, name, kind(state.values["counters"][name]))
         _restore(algorithm, state.values, state.tensors)
 
 
 def _restore(algorithm: BaseAlgorithm, values: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    for name in COUNTERS:
-        setattr(algorithm, name, int(values["counters"][name]))
     parameters: dict[str, Any] = algorithm.get_parameters()
     parameters[MODULE] = {name: tensors[f"{MODULE}.{name}"] for name in parameters[MODULE]}
     for name, optimizer in parameters.items():

@@ -19,17 +19,18 @@ from nondiff.agents.iterations import new_module
 from nondiff.agents.origin import origin_of
 from nondiff.agents.policies.network import NET_ARCH, NetworkPolicy, non_finite_weight
 from nondiff.agents.policies.spaces import to_json
+from nondiff.agents.sb3.algorithms.on_policy import OnPolicy
+from nondiff.agents.sb3.algorithms.reinforcement import Imitating, Reinforcement
 from nondiff.agents.sb3.bridge import Bridge, observer_logger
 from nondiff.agents.sb3.building import (
     build,
     cut_rollouts,
     normalized,
     policy_arguments,
-    policy_name,
 )
 from nondiff.agents.sb3.compatibility import check
-from nondiff.agents.sb3.configs import OnPolicy, Reinforcement
 from nondiff.agents.sb3.demonstrations.imitation import settle_statistics, warm_start
+from nondiff.agents.sb3.library import policy_name
 from nondiff.agents.sb3.policy import Description, Normalizer, ReinforcementPolicy
 from nondiff.agents.sb3.schedules import EntropyDecay
 from nondiff.agents.sb3.shared_network import network_of
@@ -78,7 +79,13 @@ def _in_whole_steps(config: Reinforcement, training: Training) -> Training:
 
 
 def _module(config: Reinforcement, training: Training) -> nn.Module | None:
-    """The network to train, if it is not to be Stable-Baselines3's own."""
+    """The network to train, if it is not to be Stable-Baselines3's own.
+
+    Raises:
+        InvalidOptionError: the algorithm can train none but its own.
+    """
+    if training.module is not None:  # as if `network` had asked for it
+        replace(config, network="nondiff").check_hyperparameters()
     if training.module is None and config.network == "stable-baselines3":
         return None
     with training.recipe.opened() as env:
@@ -128,7 +135,7 @@ class Segment:
         shown = lessons.demonstrations if lessons else None
         self.algorithm = build(config, training, env, module, shown)
         if state is not None:
-            restore(self.algorithm, self._origin(), state)
+            restore(self.algorithm, self._origin(), state, config.counters)
         # Given no seed, the algorithm leaves the environments' seeds as they are.
         self.algorithm.action_space.seed(seed)
         self.algorithm.set_logger(observer_logger(observer))
@@ -144,12 +151,15 @@ class Segment:
         steps = self.algorithm.num_timesteps
         if not cut and steps >= self._boundary and not cut_rollouts(self._config, budget):
             self.algorithm.logger.dump(steps)
-            state = snapshot(self.algorithm, self._origin(), self._number + 1)
+            number, counters = self._number + 1, self._config.counters
+            state = snapshot(self.algorithm, self._origin(), number, counters)
             self._training.checkpoints.save(state)
         return cut or steps >= budget
 
     def _warm_start(self, demonstrations: Demonstrations) -> None:
         settle_statistics(self.algorithm, demonstrations)
+        if not isinstance(self._config, Imitating):
+            return
         warm_start(
             self.algorithm,
             demonstrations,
@@ -208,7 +218,7 @@ def policy_of(config: Reinforcement, algorithm: BaseAlgorithm) -> ReinforcementP
     arguments.use_sde = getattr(config, "use_sde", None)
     description = Description(
         kind="stable-baselines3",
-        strategy=config.name,  # type: ignore[arg-type]
+        strategy=config.name,
         policy=policy_name(algorithm.observation_space),  # type: ignore[arg-type]
         arguments=arguments,
         observation_space=to_json(algorithm.observation_space),

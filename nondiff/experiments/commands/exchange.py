@@ -43,7 +43,7 @@ class ImportOptions:
     env: str
     """Id of the registered environment that it was trained on."""
     strategy: str
-    """The algorithm that saved it: ppo, a2c, trpo, sac, td3 or tqc."""
+    """The strategy whose algorithm saved it, as `nondiff train` names it."""
     env_arg: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """KEY=VALUE, an argument of the environment; repeat for more."""
     wrapper: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
-from nondiff.agents import find_strategy
+from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.presets import (
     DEFAULT_BUDGET,
     DEFAULT_EVAL_EPISODES,
@@ -48,9 +48,9 @@ class TrainOptions:
 
     env: str = "nondiff/PandaReachDense-v0"
     """Id of a registered environment: nondiff/PandaReach-v0, or their_package:TheirEnv-v0."""
-    strategy: str = "ppo"
-    """How the policy is trained: ppo, a2c, trpo, sac, td3, tqc, surrogate, manual,
-    finite-difference, autodiff or cma-es."""
+    strategy: Annotated[
+        str, tyro.conf.arg(help=f"How the policy is trained: {', '.join(STRATEGIES)}.")
+    ] = "ppo"
     budget: int | None = None
     """Environment steps, or calls of a black box; None: the preset's."""
     seed: int = 0

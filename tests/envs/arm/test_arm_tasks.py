@@ -11,7 +11,7 @@ from arm_episodes import SMALL, MakeArm, bits, follow, grasping
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from nondiff.agents.sb3.configs import SAC
+from nondiff import SAC
 from nondiff.env_recipe import EnvRecipe
 from nondiff.envs.arm.env import ArmEnv
 from nondiff.envs.arm.suite import (

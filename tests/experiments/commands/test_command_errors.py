@@ -24,7 +24,7 @@ TRAIN = {
     "unknown strategy": ((*REACH, "--strategy", "pqo"), "did you mean ppo"),
     "discrete actions": (
         ("--env", "CartPole-v1", "--strategy", "sac"),
-        "these can: ppo, a2c, trpo, cma-es",
+        "these can: ppo, a2c, trpo, dqn, qrdqn, cma-es",
     ),
     "tuple observations": (("--env", "Blackjack-v1"), "FlattenObservation"),
     "negative budget": ((*REACH, "--budget", -5), "--budget -5"),
@@ -46,6 +46,15 @@ TRAIN = {
     "bad value": ((*REACH, "--env-arg", "control_type=feet"), "'feet' is unknown; choose from ee"),
     "no value": ((*REACH, "--env-arg", "horizon"), "KEY=VALUE"),
     "bad horizon": ((*REACH, "--env-arg", "horizon=0"), "horizon must be a positive"),
+    "actions of a network": (
+        ("--env", "CartPole-v1", "--strategy", "dqn", "--network", "nondiff"),
+        "dqn: network = 'nondiff' gives actions",
+    ),
+    "no network for Dicts": (
+        (*REACH, "--strategy", "crossq"),
+        "crossq has no network for Dicts or pictures",
+    ),
+    "continuous actions": ((*PENDULUM, "--strategy", "qrdqn"), "qrdqn needs discrete actions"),
     "goals needed": ((*PENDULUM, "--strategy", "td3", "--her", "True"), "goal-conditioned"),
 }
 

@@ -17,10 +17,11 @@ from fuzzing import LONG, SHORT, Sandbox, check_answer, fuzz, nondiff, tiny
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from suited import suited
 from thorough_cases import some_thorough
 
 from nondiff.agents import STRATEGIES, find_strategy
-from nondiff.agents.sb3.configs import OffPolicy
+from nondiff.agents.sb3.algorithms.off_policy import OffPolicy
 from nondiff.experiments.commands.check_gradients import CheckGradientsOptions
 from nondiff.experiments.commands.cli import COMMANDS
 from nondiff.experiments.commands.compare import CompareOptions
@@ -128,7 +129,7 @@ ARGUMENTS = [
 KNOWN: dict[str, SearchStrategy[str]] = {
     "env": st.sampled_from(ENVIRONMENTS) | st.sampled_from(REGISTERED),
     "env_arg": st.sampled_from(ARGUMENTS),
-    "strategy": st.sampled_from([*STRATEGIES, "PPO", "dqn"]),
+    "strategy": st.sampled_from([*STRATEGIES, "PPO", "dpn"]),
     "budget": st.sampled_from(["1", "2", "7", "16", "40", "48"]),
     "name": st.sampled_from(["mine", "new", "../new", "..", ".", ".new", "a/b", "x" * 101, "A.b-"]),
     "plot": files(".png", ".pdf", ".svg", ".PNG"),
@@ -147,12 +148,12 @@ KNOWN: dict[str, SearchStrategy[str]] = {
     ),
     # Of a comparison, whose trainings are processes: each takes seconds.
     "envs": st.sampled_from(ENVIRONMENTS),
-    "strategies": st.sampled_from(["a2c", "PPO", "dqn"]),
+    "strategies": st.sampled_from(["a2c", "PPO", "dpn"]),
     "budgets": st.sampled_from(["8", "2", "0", "-1", HUGE, "nan"]),
     "seeds": st.sampled_from(["1", "0", "-1", "1001", HUGE]),
     "jobs": st.sampled_from(["1", "2", "0", "-1", "1001", HUGE]),
     "train_arg": st.sampled_from(
-        ["--threads=1", "a2c:--seed=1", "--gamma=0.5", "a2c:", "--", "--nope=1", "=1", "dqn:--x=1"]
+        ["--threads=1", "a2c:--seed=1", "--gamma=0.5", "a2c:", "--", "--nope=1", "=1", "dpn:--x=1"]
     ),
     "video_episodes": st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE]),
     "points": st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE, "nan", "1.0"]),
@@ -247,7 +248,7 @@ def trained_by(name: str) -> SearchStrategy[Line]:
     kind = find_strategy(name)
     small = ("--strategy", name, "--net-arch", "8")
     begins = ("--learning-starts", "3") if issubclass(kind, OffPolicy) else ()
-    return lines(("train", "--env"), GO_TO, (*FEW, *small, *begins), kind)
+    return lines(("train", "--env"), suited(name, GO_TO), (*FEW, *small, *begins), kind)
 
 
 COMPARE = (
@@ -391,6 +392,9 @@ ALIKE = (
     "train sac",
     "train td3",
     "train tqc",
+    "train ddpg",
+    "train crossq",
+    "train qrdqn",
     "train autodiff",
 )
 

@@ -21,7 +21,7 @@ vector.close()
 TRAINING = """
 from nondiff.agents.api import train
 from nondiff.agents.policies.network import MLP
-from nondiff.agents.sb3.configs import PPO
+from nondiff import PPO
 import gymnasium
 env = gymnasium.make("{env_id}")
 policy = MLP.for_env(env)

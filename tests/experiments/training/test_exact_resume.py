@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from suited import BIT_FLIP
 from thorough_cases import thin
 from torch import Tensor
 from watcher import Watcher, quick
@@ -56,6 +57,12 @@ def small(name: str, **options: Any) -> Strategy:
     if name != "a2c":
         chosen["batch_size"] = 16
     return find_strategy(name)(**(chosen | options))
+
+
+def exploring(name: str, **options: Any) -> Strategy:
+    """Random actions become rarer to the end, and target networks follow within each segment."""
+    chosen = {"exploration_fraction": 1.0, "target_update_interval": 50}
+    return small(name, **(chosen | options))
 
 
 def run(
@@ -110,6 +117,15 @@ CASES = {
     "td3 with HER": (small("td3"), REACH),
     "tqc": (small("tqc", her=False), DENSE),
     "tqc with HER": (small("tqc"), REACH),
+    "ddpg": (small("ddpg", num_envs=2, her=False), DENSE),
+    "ddpg with HER": (small("ddpg"), REACH),
+    "ddpg, our network": (small("ddpg", network="nondiff"), "Pendulum-v1"),
+    "crossq": (small("crossq", num_envs=2, normalize_observation=True), "Pendulum-v1"),
+    "crossq with gSDE": (small("crossq", use_sde=True), "Pendulum-v1"),
+    "crossq, our network": (small("crossq", network="nondiff"), "Pendulum-v1"),
+    "dqn": (exploring("dqn", num_envs=2, learning_rate_schedule="linear"), "CartPole-v1"),
+    "dqn with HER": (exploring("dqn"), BIT_FLIP),
+    "qrdqn": (exploring("qrdqn", n_quantiles=5, normalize_observation=True), "CartPole-v1"),
     "ppo, our network": (small("ppo", network="nondiff"), DENSE),
     "sac, our network": (small("sac", network="nondiff", her=False), DENSE),
     "surrogate": (quick("surrogate", active=True), BOWL),
@@ -137,7 +153,7 @@ def test_every_strategy_is_among_the_cases() -> None:
 # One of each strategy, with what most of them have in common: normalisation, HER, many steps.
 QUICK = {
     "ppo, eight normalised environments, falling rate and entropy",
-    *("a2c", "trpo", "sac with HER", "td3", "tqc", "surrogate", "manual, many steps"),
+    *("a2c", "trpo", "sac with HER", "td3", "tqc", "ddpg", "crossq", "dqn", "qrdqn", "surrogate", "manual, many steps"),
     *("finite-difference", "autodiff", "cma-es"),
 }
 
@@ -197,3 +213,18 @@ def test_without_a_folder_the_bits_are_the_same(tmp_path: Path) -> None:
     training = Training(EnvRecipe("Pendulum-v1"), BUDGET, seed=3, checkpoint_every=EVERY)
     in_memory = strategy.train(training, Diary()).tensors()
     check_same(in_memory, run(strategy, "Pendulum-v1", tmp_path, Diary()))
+
+
+def test_random_actions_become_rarer_over_the_whole_budget(tmp_path: Path) -> None:
+    diary = Diary(every=100)
+    run(exploring("dqn"), "CartPole-v1", tmp_path / "run", diary)
+    seen = [(steps, row) for steps, row in diary.records if "rollout/exploration_rate" in row]
+    assert len(seen) > 3
+    for steps, row in seen:
+        rate = 1 - 0.95 * steps / BUDGET
+        assert row["rollout/exploration_rate"] == pytest.approx(rate), steps
+    state = CheckpointFolder(tmp_path / "run", report=print, saved=lambda steps: None).load()
+    assert state is not None
+    counters = state.values["counters"]
+    assert counters["_n_calls"] == state.steps
+    assert counters["exploration_rate"] == pytest.approx(1 - 0.95 * state.steps / BUDGET)

@@ -22,11 +22,13 @@ from test_exact_resume import EVERY, Diary, Lost, check_same, files, run, small
 from test_refused_resumes import check_refused
 from thorough_cases import thin
 
+from nondiff import PPO, SAC, TD3
 from nondiff.agents import find_strategy
 from nondiff.agents.api import train
 from nondiff.agents.demonstrations.dataset import Demonstrations, checksum, read_demonstrations
 from nondiff.agents.policies.network import MLP
-from nondiff.agents.sb3.configs import PPO, SAC, TD3, OffPolicy, Reinforcement
+from nondiff.agents.sb3.algorithms.off_policy import OffPolicy
+from nondiff.agents.sb3.algorithms.reinforcement import Reinforcement
 from nondiff.agents.sb3.demonstrations.imitation import warm_start
 from nondiff.agents.sb3.training import Segment, lessons_of
 from nondiff.agents.sb3.vec_envs.vectorize import make_environments

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nondiff.agents.demonstrations.dataset import Demonstrations, rows_of
-from nondiff.agents.sb3.configs import ImitationError
+from nondiff.agents.sb3.algorithms.reinforcement import ImitationError
 
 BATCH_SIZE = 256
 LEARNING_RATE = 1e-3  # of the warm start, at first; it falls linearly to zero

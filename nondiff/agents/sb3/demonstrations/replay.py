@@ -85,8 +85,9 @@ def _fill(buffer: Any, algorithm: OffPolicyAlgorithm, demonstrations: Demonstrat
         _as_stored(algorithm, values)
         for values in (demonstrations.observations, demonstrations.next_observations)
     )
-    assert isinstance(algorithm.action_space, spaces.Box)
-    actions = algorithm.policy.scale_action(demonstrations.actions)
+    actions = demonstrations.actions
+    if isinstance(algorithm.action_space, spaces.Box):
+        actions = algorithm.policy.scale_action(actions)
     # What is cut short by a limit of steps, or by whoever recorded it, did not end there.
     cut = demonstrations.last & ~demonstrations.terminated
     for row in range(len(demonstrations)):

@@ -6,7 +6,6 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -16,56 +15,28 @@ from stable_baselines3.common.preprocessing import is_image_space
 from torch import Tensor
 
 from nondiff.agents.policies.spaces import from_json
-from nondiff.agents.sb3.algorithms import ACTIVATIONS
+from nondiff.agents.sb3.algorithms.layout import Layout
+from nondiff.agents.sb3.library import ACTIVATIONS
 from nondiff.agents.sb3.policy import PolicyArguments
 from nondiff.errors import DamagedModelError
 
 # What `policy_kwargs` may say that changes nothing in how a policy acts.
 NO_MATTER = ("optimizer_class", "optimizer_kwargs", "ortho_init", ":type:", ":serialized:")
-ACTOR_CRITIC = "mlp_extractor.policy_net.", "mlp_extractor.value_net."
 PICTURE_FEATURES = {"CnnPolicy": 512, "MultiInputPolicy": 256}  # of a picture, by default
 
 
-@dataclass(frozen=True)
-class Family:
-    """Where policies that are built alike keep their layers.
-
-    Args:
-        mark: a tensor that policies of an earlier family do not have.
-        output: the tensor that makes an action of the last hidden layer; None: the last of `actor`.
-        actor: prefix of the layers that lead to an action.
-        critic: prefix of those that lead to a value.
-        critic_ends: whether the last of the critic's layers is its output.
-    """
-
-    mark: str
-    output: str | None
-    actor: str
-    critic: str
-    critic_ends: bool
-
-    def actor_layers(self, tensors: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor]:
-        """The weights of the hidden layers, and of the one after them."""
-        layers = _layers(tensors, self.actor)
-        output = layers.pop() if self.output is None else tensors[self.output]
-        return layers, output
-
-
-FAMILIES = (
-    Family("action_net.weight", "action_net.weight", *ACTOR_CRITIC, False),
-    Family("actor.mu.weight", "actor.mu.weight", "actor.latent_pi.", "critic.qf0.", True),
-    Family("actor.log_std", "actor.mu.0.weight", "actor.latent_pi.", "critic.qf0.", True),  # gSDE
-    Family("actor.mu.0.weight", None, "actor.mu.", "critic.qf0.", True),
-)
-
-
 def policy_arguments(
-    kind: type[BasePolicy], given: Any, tensors: Mapping[str, Tensor], activation: str | None
+    kind: type[BasePolicy],
+    layout: Layout,
+    given: Any,
+    tensors: Mapping[str, Tensor],
+    activation: str | None,
 ) -> dict[str, Any]:
     """The fields of a policy's `PolicyArguments`.
 
     Args:
         kind: the policy's class.
+        layout: where it keeps its layers.
         given: `policy_kwargs` of the zip, without what is pickled.
         tensors: the policy's state.
         activation: what the user says of the activation; None: nothing.
@@ -74,7 +45,7 @@ def policy_arguments(
         DamagedModelError: a network that has no counterpart here, or another activation.
     """
     arguments = _given(kind, given)
-    arguments |= _from_tensors(kind, tensors)
+    arguments |= _from_tensors(kind, layout, arguments, tensors)
     named = _activation(arguments.pop("activation_fn", None), activation)
     return arguments | {"activation_fn": named}
 
@@ -126,29 +97,41 @@ def _layers(tensors: Mapping[str, Tensor], prefix: str) -> list[Tensor]:
     return [found[number] for number in sorted(found) if found[number].dim() == 2]
 
 
-def _family(tensors: Mapping[str, Tensor]) -> Family:
-    for family in FAMILIES:
-        if family.mark in tensors:
-            return family
-    raise DamagedModelError(
-        f"its weights have none of {', '.join(family.mark for family in FAMILIES)}"
-    )
+def _actor(layout: Layout, tensors: Mapping[str, Tensor]) -> tuple[list[Tensor], Tensor]:
+    """The weights of the hidden layers that lead to an action, and of the one after them."""
+    layers = _layers(tensors, layout.actor)
+    outputs = [tensors[name] for name in layout.outputs if name in tensors]
+    if not layout.outputs:
+        outputs, layers = layers[-1:], layers[:-1]
+    if not outputs:
+        names = ", ".join(layout.outputs) or f"{layout.actor}N.weight"
+        raise DamagedModelError(f"its weights have none of {names}")
+    return layers, outputs[0]
 
 
-def _from_tensors(kind: type[BasePolicy], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    family = _family(tensors)
-    hidden, output = family.actor_layers(tensors)
-    critic = _layers(tensors, family.critic)
+def _from_tensors(
+    kind: type[BasePolicy],
+    layout: Layout,
+    given: dict[str, Any],
+    tensors: Mapping[str, Tensor],
+) -> dict[str, Any]:
+    hidden, output = _actor(layout, tensors)
     _check_chain([*hidden, output])
+    sizes = [len(weight) for weight in hidden]
+    accepted = inspect.signature(kind).parameters
+    if layout.critic is None:
+        quantiles = {n: accepted[n].default for n in ("n_quantiles",) if n in accepted}
+        return quantiles | given | {"net_arch": sizes}
+    critic = _layers(tensors, layout.critic)
     _check_chain(critic)
-    sizes, others = ([len(weight) for weight in layers] for layers in (hidden, critic))
-    if others[: len(others) - family.critic_ends] != sizes:
+    others = [len(weight) for weight in critic]
+    differ = others[: len(others) - layout.critic_ends] != sizes
+    if differ and "net_arch" in given:
         raise DamagedModelError(
             f"its layers {sizes} and {others} have no counterpart here: actor and critic must have "
             "the same layers"
         )
-    found: dict[str, Any] = {"net_arch": sizes}
-    accepted = inspect.signature(kind).parameters
+    found: dict[str, Any] = {"net_arch": None if differ else sizes}  # None: the policy's own
     if "n_critics" in accepted:
         found["n_critics"] = _count_critics(tensors, critic)
     if "n_quantiles" in accepted:
@@ -172,25 +155,42 @@ def _count_critics(tensors: Mapping[str, Tensor], first: list[Tensor]) -> int:
     return count
 
 
-def check_sizes(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def check_sizes(
+    layout: Layout, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
     """Refuse spaces of another size than the tensors, before a network of that size is made.
+
+    Args:
+        layout: where the policy keeps its layers.
+        description: of the policy.
+        tensors: the policy's state.
 
     Raises:
         DamagedModelError: names both sizes.
     """
     observed, acted = (from_json(description[f"{n}_space"]) for n in ("observation", "action"))
-    hidden, output = _family(tensors).actor_layers(tensors)
+    hidden, output = _actor(layout, tensors)
     first = (*hidden, output)[0]
     inputs = _features(observed, description["policy"], tensors)
     for what, wanted, found in (
         ("observation", inputs, first.shape[1]),
-        ("action", spaces.flatdim(acted), output.shape[0]),
+        (
+            "action",
+            spaces.flatdim(acted),
+            output.shape[0] // _values_an_action(layout, description),
+        ),
     ):
         if wanted != found:
             raise DamagedModelError(
                 f"its weights do not fit its {what} space, which is of {wanted} numbers, "
                 f"not {found}"
             )
+
+
+def _values_an_action(layout: Layout, description: Mapping[str, Any]) -> int:
+    """How many numbers the last layer gives for each action, or entry of one."""
+    quantiles = description["arguments"].get("n_quantiles")
+    return quantiles if layout.critic is None and isinstance(quantiles, int) else 1
 
 
 def _features(space: spaces.Space[Any], policy: str, tensors: Mapping[str, Tensor]) -> int:

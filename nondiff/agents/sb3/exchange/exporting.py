@@ -16,7 +16,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from nondiff.agents.policies.spaces import from_json
-from nondiff.agents.sb3.algorithms import ALGORITHMS
+from nondiff.agents.sb3.library import find_algorithm, library_class
 from nondiff.agents.sb3.policy import Description, Normalizer, ReinforcementPolicy
 from nondiff.errors import InvalidOptionError
 from nondiff.files.output import remove_output, write_output
@@ -68,7 +68,7 @@ def export_zip(policy: ReinforcementPolicy, path: Path, statistics: Path | None 
 
 def _algorithm(description: Description, policy: ReinforcementPolicy) -> BaseAlgorithm:
     """The algorithm of a policy, made without an environment as Stable-Baselines3's `load` does."""
-    kind: Any = ALGORITHMS[description.strategy]
+    kind: Any = library_class(find_algorithm(description.strategy))
     arguments = description.arguments.keywords()
     options = {"use_sde": arguments.pop("use_sde")} if "use_sde" in arguments else {}
     algorithm = kind(

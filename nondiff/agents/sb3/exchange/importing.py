@@ -11,18 +11,19 @@ from typing import Any
 
 import gymnasium
 import torch
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from nondiff.agents.policies.network import non_finite_weight
 from nondiff.agents.policies.spaces import from_json
-from nondiff.agents.sb3.algorithms import ALGORITHMS
+from nondiff.agents.sb3.algorithms.on_policy import OnPolicy
+from nondiff.agents.sb3.algorithms.reinforcement import Reinforcement
 from nondiff.agents.sb3.exchange.architecture import check_sizes, policy_arguments
 from nondiff.agents.sb3.exchange.archive import DATA, WEIGHTS, read_members
 from nondiff.agents.sb3.exchange.printed_spaces import read_space
 from nondiff.agents.sb3.exchange.statistics import read_normalizer
 from nondiff.agents.sb3.exchange.weights import read_tensors
+from nondiff.agents.sb3.library import algorithms, find_algorithm, library_class, saved_by
 from nondiff.agents.sb3.policy import (
     MEAN,
     POLICY,
@@ -31,18 +32,9 @@ from nondiff.agents.sb3.policy import (
     ReinforcementPolicy,
     rebuild,
 )
-from nondiff.errors import DamagedModelError, InvalidOptionError, UnknownNameError
+from nondiff.errors import DamagedModelError, InvalidOptionError
 from nondiff.files.kinds import UnsafePathError
 
-# What only a zip of this strategy's algorithm records, the first that fits.
-TELLTALES = {
-    "tqc": "top_quantiles_to_drop_per_net",
-    "trpo": "cg_max_steps",
-    "ppo": "clip_range",
-    "td3": "target_policy_noise",
-    "sac": "target_entropy",
-    "a2c": "normalize_advantage",
-}
 UNREADABLE = (
     OSError,
     zipfile.BadZipFile,
@@ -88,20 +80,19 @@ def import_zip(
             counterpart here.
         InvalidOptionError: the statistics are missing.
     """
-    if strategy not in ALGORITHMS:
-        raise UnknownNameError("strategy", strategy, ALGORITHMS)
+    algorithm = find_algorithm(strategy)
     try:
         data, weights = read_members(path)
         _check_strategy(data, strategy)
     except UNREADABLE as error:
         raise _refusal(path, error) from error
     if statistics is None:
-        _check_statistics(path, data, strategy)
+        _check_statistics(path, data, algorithm)
     normalizer = None if statistics is None else _normalizer(statistics)
     try:
         tensors = read_tensors(weights, WEIGHTS)
-        description = _description(data, strategy, tensors, env, activation)
-        check_sizes(description, tensors)
+        description = _description(data, algorithm, tensors, env, activation)
+        check_sizes(algorithm.layout, description, tensors)
         return _rebuilt(description, tensors, normalizer)
     except UNREADABLE as error:
         raise _refusal(path, error) from error
@@ -117,19 +108,18 @@ def _refusal(path: Path, error: Exception) -> DamagedModelError:
 
 def _check_strategy(data: Mapping[str, Any], strategy: str) -> None:
     """Refuse the zip of another algorithm."""
-    found = next((name for name, mark in TELLTALES.items() if mark in data), None)
+    found = saved_by(data)
     if found != strategy:
         raise DamagedModelError(
             f"it is a model of {found}, not of {strategy}: say --strategy {found}"
             if found
-            else f"it is a model of none of {', '.join(ALGORITHMS)}"
+            else f"it is a model of none of {', '.join(algorithms())}"
         )
 
 
-def _check_statistics(path: Path, data: Mapping[str, Any], strategy: str) -> None:
+def _check_statistics(path: Path, data: Mapping[str, Any], algorithm: type[Reinforcement]) -> None:
     """Refuse a policy whose observations were normalised, where the zip tells."""
-    on_policy = issubclass(ALGORITHMS[strategy], OnPolicyAlgorithm)
-    if on_policy and data.get("_last_original_obs") is not None:
+    if issubclass(algorithm, OnPolicy) and data.get("_last_original_obs") is not None:
         raise InvalidOptionError(
             f"{path} was trained with VecNormalize: give what its `save` wrote with --statistics"
         )
@@ -144,19 +134,20 @@ def _normalizer(path: Path) -> Normalizer | None:
 
 def _description(
     data: Mapping[str, Any],
-    strategy: str,
+    algorithm: type[Reinforcement],
     tensors: Mapping[str, Tensor],
     env: gymnasium.Env[Any, Any],
     activation: str | None,
 ) -> dict[str, Any]:
     """The description that `rebuild` takes and checks."""
-    name, kind = _policy(_entry(data, "policy_class"), strategy)
-    arguments = policy_arguments(kind, _entry(data, "policy_kwargs"), tensors, activation)
+    name, kind = _policy(_entry(data, "policy_class"), algorithm)
+    given = _entry(data, "policy_kwargs")
+    arguments = policy_arguments(kind, algorithm.layout, given, tensors, activation)
     if "use_sde" in inspect.signature(kind).parameters:
         arguments.setdefault("use_sde", data.get("use_sde"))
     return {
         "kind": "stable-baselines3",
-        "strategy": strategy,
+        "strategy": algorithm.name,
         "policy": name,
         "arguments": arguments,
         "observation_space": _space(data, "observation_space", env),
@@ -172,9 +163,9 @@ def _entry(data: Mapping[str, Any], key: str) -> Any:
     return data[key]
 
 
-def _policy(printed: Any, strategy: str) -> tuple[str, type[BasePolicy]]:
+def _policy(printed: Any, algorithm: type[Reinforcement]) -> tuple[str, type[BasePolicy]]:
     """Name and class of the policy: one of Stable-Baselines3's own, not one derived from it."""
-    aliases: dict[str, type[BasePolicy]] = ALGORITHMS[strategy].policy_aliases
+    aliases: dict[str, type[BasePolicy]] = library_class(algorithm).policy_aliases
     known = printed if isinstance(printed, dict) else {}
     module, constructor = known.get("__module__"), str(known.get("__init__"))
     for name, kind in aliases.items():

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from nondiff.agents.sb3.configs import Reinforcement
+from nondiff.agents.sb3.algorithms.reinforcement import Reinforcement
 from nondiff.agents.sb3.vec_envs.batched import BatchedVecEnv
 from nondiff.agents.sb3.vec_envs.workers import WorkerVecEnv
 from nondiff.env_recipe import EnvRecipe
