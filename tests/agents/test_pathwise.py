@@ -95,7 +95,7 @@ def test_every_strategy_trains_the_same_network_on_a_bowl(name: str) -> None:
 
 
 @pytest.mark.parametrize("budget", thin([97, 300], [97]))
-@pytest.mark.parametrize("name", thin(STRATEGIES, ["ppo", "sac", *NEEDY, "cma-es"]))
+@pytest.mark.parametrize("name", thin(ACTING, ["ppo", "sac", *NEEDY, "cma-es"]))
 def test_the_budget_is_kept_to_the_call(name: str, budget: int) -> None:
     box = Bowl()
     strategy = quick(name) if name not in REINFORCEMENT else find_strategy(name)()
@@ -189,7 +189,7 @@ def test_what_the_surrogate_believes_and_what_is_true_are_reported_side_by_side(
 
 
 # Of the others a seed is tested on another environment, in `test_strategies.py`.
-@pytest.mark.parametrize("name", thin(STRATEGIES, NEEDY))
+@pytest.mark.parametrize("name", thin(ACTING, NEEDY))
 def test_a_seed_gives_the_same_bits_on_a_black_box_used_again_and_on_a_new_one(name: str) -> None:
     strategy = quick(name) if name not in REINFORCEMENT else find_strategy(name)(network="nondiff")
     box = Bowl()

@@ -307,6 +307,9 @@ CASES: dict[str, tuple[Strategy, str]] = {
     "sac with HER": (small("sac", warm_start_steps=20, num_envs=2), REACH),
     "td3 without imitation": (small("td3", warm_start_steps=0, imitation=0.0, her=False), REACH),
     "tqc, no share": (small("tqc", warm_start_steps=20, demonstrations_share=0.0), REACH),
+    "crossq": (small("crossq", warm_start_steps=20), PENDULUM),
+    "ddpg with HER": (small("ddpg", warm_start_steps=20), REACH),
+    "dqn": (small("dqn"), CART),
 }
 
 
