@@ -25,7 +25,7 @@ from processes import (
     unfinished,
 )
 
-from nondiff.agents.sb3.configs import A2C
+from nondiff import A2C
 from nondiff.experiments.commands.resume import ResumeOptions, resume
 from nondiff.experiments.commands.train import TrainOptions, train
 from nondiff.experiments.run.folder import Run
