@@ -153,7 +153,19 @@ def test_every_strategy_is_among_the_cases() -> None:
 # One of each strategy, with what most of them have in common: normalisation, HER, many steps.
 QUICK = {
     "ppo, eight normalised environments, falling rate and entropy",
-    *("a2c", "trpo", "sac with HER", "td3", "tqc", "ddpg", "crossq", "dqn", "qrdqn", "surrogate", "manual, many steps"),
+    *(
+        "a2c",
+        "trpo",
+        "sac with HER",
+        "td3",
+        "tqc",
+        "ddpg",
+        "crossq",
+        "dqn",
+        "qrdqn",
+        "surrogate",
+        "manual, many steps",
+    ),
     *("finite-difference", "autodiff", "cma-es"),
 }
 
