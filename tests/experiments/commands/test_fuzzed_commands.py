@@ -17,7 +17,7 @@ from fuzzing import LONG, SHORT, Sandbox, check_answer, fuzz, nondiff, tiny
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from suited import suited
+from suited import QUADRANT, needs_choices
 from thorough_cases import some_thorough
 
 from nondiff.agents import STRATEGIES, find_strategy
@@ -248,7 +248,8 @@ def trained_by(name: str) -> SearchStrategy[Line]:
     kind = find_strategy(name)
     small = ("--strategy", name, "--net-arch", "8")
     begins = ("--learning-starts", "3") if issubclass(kind, OffPolicy) else ()
-    return lines(("train", "--env"), suited(name, GO_TO), (*FEW, *small, *begins), kind)
+    env_id = QUADRANT if needs_choices(name) else GO_TO
+    return lines(("train", "--env"), env_id, (*FEW, *small, *begins), kind)
 
 
 COMPARE = (
@@ -387,14 +388,7 @@ SHARE = 3  # of the examples that the thorough test tries
 # Their options are those of the others; a comparison starts processes.
 ALIKE = (
     "compare",
-    "train a2c",
-    "train trpo",
-    "train sac",
-    "train td3",
-    "train tqc",
-    "train ddpg",
-    "train crossq",
-    "train qrdqn",
+    *(f"train {name}" for name in ("a2c", "trpo", "sac", "td3", "tqc", "ddpg", "crossq", "qrdqn")),
     "train autodiff",
 )
 
