@@ -191,7 +191,7 @@ MINE = (
 A2C = ("--strategy", "a2c", "--budget", "40", "--n-steps", "4", "--name", "a", *SMALL)
 
 
-@pytest.mark.parametrize("place", ["mine.py", "mine/__init__.py"])
+@pytest.mark.parametrize("place", thin(["mine.py", "mine/__init__.py"], ["mine/__init__.py"]))
 def test_a_module_of_it_that_the_user_names_and_no_other(
     run: Run, tmp_path: Path, place: str
 ) -> None:

@@ -146,9 +146,8 @@ def test_stopped_in_an_evaluation(signum: signal.Signals, tmp_path: Path) -> Non
     assert Run.open(folder).state.models["last"].steps == 192
 
 
-@pytest.mark.parametrize(
-    "signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough)]
-)
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.thorough
 def test_ctrl_c_reaches_the_workers_too(signum: signal.Signals, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "run"
     with Trainer(tmp_path, *IN_PROCESSES, *LONG, "--name", "run") as trainer:
