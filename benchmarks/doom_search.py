@@ -24,7 +24,7 @@ import tyro
 from nondiff.agents.seeds import held_out_seeds
 
 WAIT, LEFT, RIGHT, ATTACK, LEFT_AND_ATTACK, RIGHT_AND_ATTACK = range(6)
-MOST_TICS = 32  # that the player moves before the shot
+MAX_TICS = 32  # that the player moves before the shot
 LAST_TICS = 20  # in which a shot takes effect
 MOST = 101.0  # for a kill, less one shot
 Plan = list[int]
@@ -64,7 +64,7 @@ def best_return(frame_skip: int, seed: int) -> float:
 def plans(frame_skip: int) -> Iterator[Plan]:
     """All plans of the kind."""
     sides = ((LEFT, LEFT_AND_ATTACK), (RIGHT, RIGHT_AND_ATTACK))
-    for (move, both), steps in product(sides, range(MOST_TICS // frame_skip + 1)):
+    for (move, both), steps in product(sides, range(MAX_TICS // frame_skip + 1)):
         for shot, rest in ((both, move), (both, both), (both, WAIT), (ATTACK, WAIT)):
             yield [*[move] * steps, shot, *[rest] * (LAST_TICS // frame_skip)]
 

@@ -126,7 +126,7 @@ def objective(
         Interrupted: `stop` was asked for.
     """
     strategy = suggested(trial, preset.strategy)
-    limit = LIMIT * least_cpu_seconds(study)
+    limit = LIMIT * min_cpu_seconds(study)
     costs, seconds = [], []
     for number in range(options.seeds):
         found = train(strategy, preset, options, FIRST_SEED + number, limit, stop)
@@ -139,7 +139,7 @@ def objective(
     return float(np.mean(costs))
 
 
-def least_cpu_seconds(study: optuna.Study) -> float:
+def min_cpu_seconds(study: optuna.Study) -> float:
     """The mean that the trainings of the cheapest trial took; infinite before the first."""
     done = study.get_trials(states=[TrialState.COMPLETE])
     return min((trial.user_attrs["cpu_seconds"] for trial in done), default=np.inf)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from nondiff.envs.yagi_antenna import trade_off
 from nondiff.envs.yagi_antenna.yagi_antenna import (
-    LARGEST_REFLECTION,
+    MAX_REFLECTION,
     SAMPLES,
     YagiAntenna,
     reflections,
@@ -60,7 +60,7 @@ def best_gain(box: YagiAntenna, point: tuple[float, float, float], calls: int, s
         outcome = box.transition(np.tile([frequency, bandwidth], (POPULATION, 1)), asked)
         context = torch.tensor([[frequency, bandwidth, 0.0, resistance]]).double()
         excess = reflections(torch.from_numpy(outcome), context).numpy().max(axis=1)
-        excess = np.maximum(0.0, excess - LARGEST_REFLECTION)
+        excess = np.maximum(0.0, excess - MAX_REFLECTION)
         gains = outcome[:, :SAMPLES].min(axis=1) - PER_REFLECTION * excess
         search.tell([(a, -g) for a, g in zip(asked, gains, strict=True)])
         best = max(best, gains.max())

@@ -15,7 +15,7 @@ from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.callback import Callback
 from nondiff.agents.policies.network import check_network
 from nondiff.agents.presets import Preset, completed, preset_for
-from nondiff.agents.seeds import LARGEST_SEED
+from nondiff.agents.seeds import MAX_SEED
 from nondiff.agents.strategy import EndReason, Strategy, TrainedPolicy, Training
 from nondiff.black_box import BlackBox, BlackBoxEnv, BlackBoxVectorEnv
 from nondiff.env_recipe import EnvRecipe
@@ -87,9 +87,7 @@ def train(
     recipe = recipe_of(env)
     strategy, preset = with_preset(strategy, recipe, presets)
     budget = preset.budget if budget is None else budget
-    _check_counts(
-        budget=(budget, 1, MOST), seed=(seed, 0, LARGEST_SEED), threads=(threads, 1, MOST)
-    )
+    _check_counts(budget=(budget, 1, MOST), seed=(seed, 0, MAX_SEED), threads=(threads, 1, MOST))
     if device not in DEVICES:
         raise InvalidOptionError(f"device must be one of {', '.join(DEVICES)}, not {device!r}")
     with recipe.opened() as made:

@@ -23,8 +23,8 @@ LACKS = {
 }
 
 COPIES = {"net_arch": "n_critics", "surrogate_net_arch": "members"}  # of networks of these layers
-MOST_WEIGHTS = 10**8  # between hidden layers: 0.4 GB, and four times as much in training
-MOST_ROLLOUT = 10**7  # transitions between two updates
+MAX_WEIGHTS = 10**8  # between hidden layers: 0.4 GB, and four times as much in training
+MAX_ROLLOUT = 10**7  # transitions between two updates
 
 
 def check_values(config: Strategy) -> None:
@@ -44,9 +44,9 @@ def check_values(config: Strategy) -> None:
     for layers, copies in COPIES.items():
         sizes = getattr(config, layers, None) or ()
         weights = getattr(config, copies, 1) * sum(a * b for a, b in pairwise(sizes))
-        check_product(config, (layers, copies), weights, MOST_WEIGHTS, "weights")
+        check_product(config, (layers, copies), weights, MAX_WEIGHTS, "weights")
     rollout = getattr(config, "n_steps", 1) * getattr(config, "num_envs", 1)
-    check_product(config, ("n_steps", "num_envs"), rollout, MOST_ROLLOUT, "transitions")
+    check_product(config, ("n_steps", "num_envs"), rollout, MAX_ROLLOUT, "transitions")
 
 
 def check_product(

@@ -11,19 +11,19 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le, MaxLen
 
 LARGEST = 1e18  # beyond all use, and no product of two overflows single precision
-MOST_REPEATS = 10**7  # gradient steps, passes or rounds: hours, if each takes a millisecond
-MOST_ROWS = 10**6  # in memory at once, such as those of a batch
-MOST_TRANSITIONS = 10**8  # of a replay buffer
-MOST_WIDTH = 10**5  # of a hidden layer
-MOST_LAYERS = 100
-MOST_NETWORKS = 100  # beside each other
+MAX_REPEATS = 10**7  # gradient steps, passes or rounds: hours, if each takes a millisecond
+MAX_ROWS = 10**6  # in memory at once, such as those of a batch
+MAX_TRANSITIONS = 10**8  # of a replay buffer
+MAX_WIDTH = 10**5  # of a hidden layer
+MAX_LAYERS = 100
+MAX_NETWORKS = 100  # beside each other
 
 Positive = Annotated[float, Gt(0), Le(LARGEST)]
 NonNegative = Annotated[float, Ge(0), Le(LARGEST)]
 Share = Annotated[float, Ge(0), Le(1)]
-Count = Annotated[int, Ge(1), Le(MOST_REPEATS)]
-CountOrNone = Annotated[int, Ge(0), Le(MOST_REPEATS)]
-Rows = Annotated[int, Ge(1), Le(MOST_ROWS)]
-Several = Annotated[int, Ge(2), Le(MOST_ROWS)]
-Networks = Annotated[int, Ge(1), Le(MOST_NETWORKS)]
-Layers = Annotated[tuple[Annotated[int, Ge(1), Le(MOST_WIDTH)], ...], MaxLen(MOST_LAYERS)]
+Count = Annotated[int, Ge(1), Le(MAX_REPEATS)]
+CountOrNone = Annotated[int, Ge(0), Le(MAX_REPEATS)]
+Rows = Annotated[int, Ge(1), Le(MAX_ROWS)]
+Several = Annotated[int, Ge(2), Le(MAX_ROWS)]
+Networks = Annotated[int, Ge(1), Le(MAX_NETWORKS)]
+Layers = Annotated[tuple[Annotated[int, Ge(1), Le(MAX_WIDTH)], ...], MaxLen(MAX_LAYERS)]

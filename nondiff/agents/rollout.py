@@ -37,7 +37,7 @@ def rollout(
     act: Act,
     start: Start,
     device: torch.device,
-    most_rows: int,
+    max_rows: int,
     most_steps: int | None = None,
 ) -> Rollout:
     """Play episodes until they end or the limit is reached.
@@ -48,19 +48,19 @@ def rollout(
         act: the policy.
         start: of the episodes.
         device: where it is computed.
-        most_rows: rows that `operate` may be given in all.
+        max_rows: rows that `operate` may be given in all.
         most_steps: transitions of each episode; None: the black box's horizon.
     """
     state, context = (torch.from_numpy(part).to(device) for part in (start.state, start.context))
     played = Rollout(torch.zeros(len(context), dtype=torch.float64, device=device))
     alive = torch.arange(len(context), device=device)
     for _ in range(most_steps or box.horizon):
-        if len(alive) > most_rows:
+        if len(alive) > max_rows:
             played.is_cut = True
-            alive, state, context = alive[:most_rows], state[:most_rows], context[:most_rows]
+            alive, state, context = alive[:max_rows], state[:max_rows], context[:max_rows]
         if len(alive) == 0:
             break
-        most_rows -= len(alive)
+        max_rows -= len(alive)
         action = act(box.observation(state, context).float()).double()
         outcome = operate(state, action)
         played.transitions.append((state.detach(), action.detach(), outcome.detach()))

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-MOST_ENVS = 1024  # environments a run may train on at once
-LARGEST_SEED = 2**31 - 1
-LONGEST_LIST = 10**6  # of seeds
+MAX_ENVS = 1024  # environments a run may train on at once
+MAX_SEED = 2**31 - 1
+MAX_LIST = 10**6  # of seeds
 _SELECTION = 2**30
 _JUDGEMENT = 3 * 2**29
 
 
 def training_seed(run_seed: int, segment: int = 0) -> int:
-    """The first of `MOST_ENVS` consecutive seeds for the environments of a segment of a run."""
-    return MOST_ENVS * _hashed(run_seed, _SELECTION // MOST_ENVS, segment)
+    """The first of `MAX_ENVS` consecutive seeds for the environments of a segment of a run."""
+    return MAX_ENVS * _hashed(run_seed, _SELECTION // MAX_ENVS, segment)
 
 
 def generator_seed(run_seed: int, segment: int) -> int:
@@ -35,13 +35,13 @@ def held_out_seeds(episodes: int, number: int = 0) -> list[int]:
     """The seeds of a list of held-out episodes.
 
     Args:
-        episodes: how many, at most `LONGEST_LIST`.
+        episodes: how many, at most `MAX_LIST`.
         number: of the list; 0: the one on which every finished model is evaluated, which no other
             meets.
     """
     start = _JUDGEMENT
     if number:
-        start += LONGEST_LIST + _hashed(number, LARGEST_SEED - _JUDGEMENT - 2 * LONGEST_LIST)
+        start += MAX_LIST + _hashed(number, MAX_SEED - _JUDGEMENT - 2 * MAX_LIST)
     return list(range(start, start + episodes))
 
 

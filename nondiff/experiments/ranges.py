@@ -10,9 +10,9 @@ from annotated_types import Ge, Le
 from nondiff.errors import InvalidOptionError
 
 Device = Literal["cpu", "cuda", "auto"]  # where networks are trained
-MOST_EPISODES = 10**6
-MOST_THREADS = 1024
-MOST_STEPS = 10**12
+MAX_EPISODES = 10**6
+MAX_THREADS = 1024
+MAX_STEPS = 10**12
 MAX_RETURN = 1e100  # its sums and squares are numbers, too, and it can be drawn
 Return = Annotated[float, Ge(-MAX_RETURN), Le(MAX_RETURN)]
 

@@ -12,21 +12,21 @@ from small_envs import GoTo
 
 from nondiff.agents import find_strategy
 from nondiff.agents.seeds import (
-    LARGEST_SEED,
-    MOST_ENVS,
+    MAX_ENVS,
+    MAX_SEED,
     held_out_seeds,
     selection_seeds,
     training_seed,
 )
 from nondiff.experiments.commands.train import TrainOptions, train
 
-MOST_EPISODES = 10**6  # of an evaluation, as the commands allow
+MAX_EPISODES = 10**6  # of an evaluation, as the commands allow
 RUN_SEEDS = [
     0,
     1,
-    LARGEST_SEED - 1,
-    LARGEST_SEED,
-    *np.random.default_rng(0).integers(0, LARGEST_SEED, 3_000, endpoint=True).tolist(),
+    MAX_SEED - 1,
+    MAX_SEED,
+    *np.random.default_rng(0).integers(0, MAX_SEED, 3_000, endpoint=True).tolist(),
 ]
 
 
@@ -34,24 +34,24 @@ def ranges(run_seed: int) -> list[range]:
     first = training_seed(run_seed)
     selection = selection_seeds(run_seed, 2)
     return [
-        range(first, first + MOST_ENVS),
-        range(selection[0], selection[0] + MOST_EPISODES),
+        range(first, first + MAX_ENVS),
+        range(selection[0], selection[0] + MAX_EPISODES),
     ]
 
 
 def test_ranges_never_meet() -> None:
     used = [ranges(run_seed) for run_seed in RUN_SEEDS]
-    judged = held_out_seeds(MOST_EPISODES)
+    judged = held_out_seeds(MAX_EPISODES)
     assert max(training.stop for training, _ in used) <= min(chosen.start for _, chosen in used)
     assert max(chosen.stop for _, chosen in used) <= judged[0]
-    assert judged[-1] <= LARGEST_SEED
+    assert judged[-1] <= MAX_SEED
     assert min(training.start for training, _ in used) >= 0
 
 
 def test_runs_with_different_seeds_train_on_different_environments() -> None:
     firsts = [training_seed(run_seed) for run_seed in range(100)]
     assert len(set(firsts)) == 100
-    assert all(first % MOST_ENVS == 0 for first in firsts)  # blocks of seeds don't overlap
+    assert all(first % MAX_ENVS == 0 for first in firsts)  # blocks of seeds don't overlap
 
 
 @pytest.mark.parametrize("episodes", [1, 20, 100])
@@ -62,12 +62,12 @@ def test_more_episodes_extend_the_list(episodes: int) -> None:
 
 
 def test_other_held_out_lists_meet_neither_the_first_nor_any_training() -> None:
-    first = held_out_seeds(MOST_EPISODES)
-    for number in (1, 2, 3, LARGEST_SEED):
-        other = held_out_seeds(MOST_EPISODES, number)
-        assert other == held_out_seeds(MOST_EPISODES, number)
+    first = held_out_seeds(MAX_EPISODES)
+    for number in (1, 2, 3, MAX_SEED):
+        other = held_out_seeds(MAX_EPISODES, number)
+        assert other == held_out_seeds(MAX_EPISODES, number)
         assert first[-1] < other[0]
-        assert other[-1] <= LARGEST_SEED
+        assert other[-1] <= MAX_SEED
     assert len({held_out_seeds(1, number)[0] for number in range(50)}) == 50
 
 

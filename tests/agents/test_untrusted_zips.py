@@ -338,12 +338,12 @@ def test_a_bomb_is_refused_without_unpacking_it(
     content = members(saved) | {member: bytes(40 * MEBIBYTE)}
     path.write_bytes(packed(content, zipfile.ZIP_DEFLATED))
     assert path.stat().st_size < MEBIBYTE
-    monkeypatch.setattr(archive, "LARGEST_DATA", MEBIBYTE)
+    monkeypatch.setattr(archive, "MAX_DATA", MEBIBYTE)
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "LARGEST_MEMBER", MEBIBYTE)
+        patch.setattr(archive, "MAX_MEMBER", MEBIBYTE)
         refused_cheaply(path, f"its member {member!r} is larger than {MEBIBYTE} bytes")
     if member != "data":
-        monkeypatch.setattr(archive, "LARGEST_SUM", 20 * MEBIBYTE)
+        monkeypatch.setattr(archive, "MAX_SUM", 20 * MEBIBYTE)
         refused_cheaply(path, "together larger")
 
 
@@ -357,7 +357,7 @@ def test_a_bomb_that_lies_about_its_size_is_refused_without_unpacking_it(
     refused_cheaply(path, "Bad CRC-32")
     # Were the check of what is declared to fail, the one of what comes out would hold.
     monkeypatch.setattr(archive, "_check_members", lambda members: None)
-    monkeypatch.setattr(archive, "LARGEST_MEMBER", MEBIBYTE)
+    monkeypatch.setattr(archive, "MAX_MEMBER", MEBIBYTE)
     path.write_bytes(packed(members(bomb), zipfile.ZIP_DEFLATED))
     refused_cheaply(path, "its member 'policy.pth' is larger than")
 
@@ -383,7 +383,7 @@ def test_limits_hold_for_members_and_files(
     (tmp_path / "statistics").write_bytes(b"x" * 11)
     with pytest.raises(DamagedModelError, match="statistics can't be imported: it is larger than"):
         imported(saved, "a2c", tmp_path / "statistics")
-    monkeypatch.setattr(archive, "LARGEST_SUM", 100)
+    monkeypatch.setattr(archive, "MAX_SUM", 100)
     with pytest.raises(DamagedModelError, match="it is larger than 100 bytes"):
         imported(saved, "a2c")
 

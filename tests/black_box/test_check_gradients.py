@@ -14,7 +14,7 @@ from gymnasium import spaces
 
 from nondiff.agents.pathwise.gradient_check import (
     DIFFERENCES,
-    MOST_OUTCOMES,
+    MAX_OUTCOMES,
     GradientCheck,
     PairCheck,
     check_gradients,
@@ -228,7 +228,7 @@ def test_of_a_large_outcome_some_entries_are_looked_at() -> None:
     assert check.most_disagreeing() == 0
     assert check.ledger == check_gradients(WithJacobian(size=500), n=3).ledger
     many = check_gradients(WrongVjp(size=500), n=3).ledger
-    assert many["meter/vjp_rows"] == 3 * MOST_OUTCOMES
+    assert many["meter/vjp_rows"] == 3 * MAX_OUTCOMES
 
 
 @pytest.mark.parametrize("bounds", [(-1, 1), (2, 5), (-np.inf, np.inf)])

@@ -27,7 +27,7 @@ from thorough_cases import thin
 
 from nondiff import PPO
 from nondiff.envs.doom import engine, launch
-from nondiff.envs.doom.env import MOST_LOSSES, DoomEnv, doom_basic, doom_defend_the_center
+from nondiff.envs.doom.env import MAX_LOSSES, DoomEnv, doom_basic, doom_defend_the_center
 from nondiff.envs.doom.frames import HEIGHT, WIDTH, reduced
 from nondiff.errors import (
     EnvironmentFailedError,
@@ -478,7 +478,7 @@ def test_engines_that_never_start_are_one_clear_error(
     monkeypatch.setattr(launch.Launch, "__init__", lambda self, _: original(self, Path(program)))
     with pytest.raises(EnvironmentFailedError, match=message) as error:
         make().reset(seed=0)
-    assert f"{MOST_LOSSES} engines of basic.cfg were lost in a row" in str(error.value)
+    assert f"{MAX_LOSSES} engines of basic.cfg were lost in a row" in str(error.value)
 
 
 def test_an_engine_that_hangs_in_its_start_is_one_clear_error(
@@ -517,7 +517,7 @@ def test_a_forked_process_leaves_the_engine_alone(make: Make) -> None:
 def test_engines_lost_in_a_row_end_in_one_error(make: Make) -> None:
     env = make()
     env.reset(seed=0)
-    for _ in range(MOST_LOSSES - 1):
+    for _ in range(MAX_LOSSES - 1):
         os.kill(env.engine_pids[0], signal.SIGKILL)
         assert env.step(np.int64(LEFT))[4]["engine_lost"]
         env.reset()

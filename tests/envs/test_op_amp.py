@@ -179,7 +179,7 @@ def test_results_do_not_depend_on_what_was_simulated_before(simulator: Simulator
 
 
 def test_a_process_is_replaced_after_many_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nondiff.envs.op_amp.simulator.MOST_CALLS", 3)
+    monkeypatch.setattr("nondiff.envs.op_amp.simulator.MAX_CALLS", 3)
     with closing(Simulator()) as simulator:
         found = measured(simulator, np.array([CENTRE] * 7))
         assert simulator.process.starts == 3

@@ -15,7 +15,7 @@ from nondiff.agents.hyperparameters import (
 )
 from nondiff.agents.strategy import Strategy
 
-MOST_SEARCHED = 5_000  # weights with a full matrix, whose eigenvectors take a minute then
+MAX_SEARCHED = 5_000  # weights with a full matrix, whose eigenvectors take a minute then
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CMAES(Strategy):
     """Episodes on which a candidate is evaluated, the same for all of a generation."""
     most_steps: Count = 1_000
     """Steps after which such an episode is truncated."""
-    full_up_to: Annotated[int, Ge(0), Le(MOST_SEARCHED)] = 300
+    full_up_to: Annotated[int, Ge(0), Le(MAX_SEARCHED)] = 300
     """Largest number of weights for which the full covariance matrix is kept."""
     net_arch: Layers = (128, 128)
     """Sizes of the policy's hidden layers."""

@@ -24,7 +24,7 @@ from nondiff.errors import IncompatibleStrategyError
 
 __all__ = ["check", "train"]  # what `Strategy` asks of a trainer
 
-MOST_NUMBERS = 10**9  # in the candidates of a generation: 8 GB
+MAX_NUMBERS = 10**9  # in the candidates of a generation: 8 GB
 ARRAYS = ("_mean", "_C", "_pc", "_p_sigma")  # what a generation changes in the search
 SEARCH = "search."
 
@@ -43,7 +43,7 @@ def check(config: CMAES, env: gymnasium.Env[Any, Any]) -> None:
         sizes = (flat[0], *config.net_arch, flat[1])
         weights = sum(before * after for before, after in pairwise(sizes))
         found = config.population * weights
-        check_product(config, ("population", "net_arch"), found, MOST_NUMBERS, "weights of all")
+        check_product(config, ("population", "net_arch"), found, MAX_NUMBERS, "weights of all")
 
 
 def train(config: CMAES, training: Training, observer: Observer) -> NetworkPolicy:

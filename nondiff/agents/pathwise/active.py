@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nondiff.agents.hyperparameters import MOST_ROWS
+from nondiff.agents.hyperparameters import MAX_ROWS
 from nondiff.agents.iterations import Learner, Tensors, device, prefixed, under
 from nondiff.agents.pathwise.configs import Surrogate
 from nondiff.agents.pathwise.operators import jacobians
@@ -118,7 +118,7 @@ class SurrogateLearner(Learner):
     ) -> tuple[Transitions, np.ndarray[Any, Any]]:
         """Play episodes in the black box for so many calls; also the returns of whole ones."""
         rows = min(calls, self._meter.remaining()) // self._row_cost()
-        episodes = min(MOST_ROWS, max(1, rows // self._box.horizon))  # of any budget
+        episodes = min(MAX_ROWS, max(1, rows // self._box.horizon))  # of any budget
         found: list[Transitions] = []
         returns: list[np.ndarray[Any, Any]] = []
         while rows > 0:

@@ -28,8 +28,8 @@ from nondiff.text import without_non_finite
 Array = NDArray[np.float64]
 
 DIFFERENCES = "differences"
-MOST_OUTCOMES = 64  # entries of an outcome that are looked at; of more, so many drawn at random
-MOST_STEPS = 10  # transitions before a point of a black box with many
+MAX_OUTCOMES = 64  # entries of an outcome that are looked at; of more, so many drawn at random
+MAX_STEPS = 10  # transitions before a point of a black box with many
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _drawn(meter: Meter, n: int, margin: Array, rng: np.random.Generator) -> _Po
     """The points at which the black box does not fail."""
     box = meter.box
     state = box.initial(n, rng).state.copy()
-    steps = rng.integers(min(box.horizon, MOST_STEPS + 1), size=n)
+    steps = rng.integers(min(box.horizon, MAX_STEPS + 1), size=n)
     for taken in range(steps.max()):
         rows = np.flatnonzero(steps > taken)
         outcome = meter.transition(state[rows], _random_actions(box, len(rows), margin, rng))
@@ -209,9 +209,9 @@ def _drawn(meter: Meter, n: int, margin: Array, rng: np.random.Generator) -> _Po
 
 def _outcomes(size: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Which entries of the outcome are looked at."""
-    if size <= MOST_OUTCOMES:
+    if size <= MAX_OUTCOMES:
         return np.arange(size)
-    return np.sort(rng.choice(size, MOST_OUTCOMES, replace=False))
+    return np.sort(rng.choice(size, MAX_OUTCOMES, replace=False))
 
 
 def _by_vjp(meter: Meter, points: _Points, outcomes: NDArray[np.intp]) -> Array:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nondiff.agents.pathwise.configs import Surrogate
 from nondiff.agents.pathwise.rows import Rows
 
-SMALLEST_DEVIATION = 1e-6
+MIN_DEVIATION = 1e-6
 WILDEST_SLOPE = 30.0  # deviations of an outcome over half a Box; steeper rows are near a jump
 VALIDITY_WEIGHT = 0.02  # of the failures' cross-entropy beside the outcomes' error
 DIRECTIONS = 2  # in which a Jacobian is compared at each step
@@ -67,7 +67,7 @@ class SurrogateModel(nn.Module):
         for name, rows in (("input", data.inputs), ("outcome", (data.outcome - data.base)[good])):
             if len(rows) > 1:
                 deviation = rows.std(dim=0)
-                fixed = deviation < SMALLEST_DEVIATION
+                fixed = deviation < MIN_DEVIATION
                 getattr(self, f"{name}_mean").copy_(rows.mean(dim=0))
                 getattr(self, f"{name}_deviation").copy_(deviation.masked_fill(fixed, 1.0))
 

@@ -38,7 +38,7 @@ class Layout:
         format: name and version of the format, noted in the manifest.
         values: name of the JSON file.
         tensors: name of the safetensors file.
-        largest_file: no larger file of tensors is read [bytes].
+        max_file_bytes: no larger file of tensors is read [bytes].
         error: raised where a folder is not as it was written.
     """
 
@@ -46,7 +46,7 @@ class Layout:
     format: str
     values: str
     tensors: str
-    largest_file: int
+    max_file_bytes: int
     error: type[NondiffError]
 
     @property
@@ -150,9 +150,9 @@ def clean(layout: Layout, folder: SafePath) -> None:
 def _check_whole(
     layout: Layout, folder: SafePath, values: bytes, tensors: BinaryIO, manifest: bytes
 ) -> None:
-    if tensors.seek(0, 2) > layout.largest_file:
+    if tensors.seek(0, 2) > layout.max_file_bytes:
         raise layout.error(
-            f"{folder / layout.tensors} is larger than {layout.largest_file:,} bytes"
+            f"{folder / layout.tensors} is larger than {layout.max_file_bytes:,} bytes"
         )
     sums = {layout.values: hashlib.sha256(values).hexdigest(), layout.tensors: _digest(tensors)}
     if manifest != layout.manifest_of(sums):

@@ -21,7 +21,7 @@ from nondiff.agents.presets.preset import (
     DEFAULT_BUDGET,
     DEFAULT_EVAL_EPISODES,
     DEFAULT_REVIEWS,
-    LEAST_EVAL_EVERY,
+    MIN_EVAL_EVERY,
     Preset,
     Presets,
 )
@@ -32,7 +32,7 @@ __all__ = [
     "DEFAULT_BUDGET",
     "DEFAULT_EVAL_EPISODES",
     "DEFAULT_REVIEWS",
-    "LEAST_EVAL_EVERY",
+    "MIN_EVAL_EVERY",
     "PRESETS",
     "Preset",
     "completed",

@@ -10,7 +10,7 @@ from nondiff.agents.strategy import Strategy
 DEFAULT_BUDGET = 100_000
 DEFAULT_EVAL_EPISODES = 20
 DEFAULT_REVIEWS = 20  # evaluations spread over the budget
-LEAST_EVAL_EVERY = 1_000  # steps
+MIN_EVAL_EVERY = 1_000  # steps
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Preset:
         strategy: the hyperparameters.
         budget: environment steps, or calls, that suffice with some reserve.
         eval_every: environment steps between evaluations; None: `DEFAULT_REVIEWS` a budget,
-            at least `LEAST_EVAL_EVERY` apart.
+            at least `MIN_EVAL_EVERY` apart.
         eval_episodes: episodes an evaluation.
     """
 

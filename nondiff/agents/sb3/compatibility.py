@@ -21,7 +21,7 @@ from nondiff.gym.wrapping import changing_wrapper
 GOAL_KEYS = {"achieved_goal", "desired_goal", "observation"}
 PLAIN_ACTION = "nondiff:PlainAction"
 FLATTENED = "gymnasium.wrappers:FlattenObservation"
-SMALLEST_PICTURE = 36  # [px] a side, of what NatureCNN's three convolutions leave something of
+MIN_PICTURE = 36  # [px] a side, of what NatureCNN's three convolutions leave something of
 SIMPLE = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 KINDS: dict[type[spaces.Space[Any]], str] = {
     spaces.Box: "continuous actions (Box)",
@@ -140,10 +140,10 @@ def _check_observation(config: Reinforcement, space: spaces.Space[Any]) -> None:
             )
         if not (isinstance(part, spaces.Box) and is_image_space(part)):
             continue
-        if min(sorted(part.shape)[1:]) < SMALLEST_PICTURE:
+        if min(sorted(part.shape)[1:]) < MIN_PICTURE:
             raise IncompatibleStrategyError(
                 f"{config.name} looks at pictures by convolutions that need at least "
-                f"{SMALLEST_PICTURE} x {SMALLEST_PICTURE} pixels, and this environment has "
+                f"{MIN_PICTURE} x {MIN_PICTURE} pixels, and this environment has "
                 f"pictures {part.shape}"
             )
     if config.normalize_observation and not any(map(is_vector, parts)):

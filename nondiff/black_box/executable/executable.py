@@ -19,7 +19,7 @@ from nondiff.black_box.executable.reading import Reads, reader
 from nondiff.black_box.executable.writing import Writes, writer
 from nondiff.black_box.function import ContextPool
 from nondiff.errors import InvalidOptionError
-from nondiff.processes.sandbox import MOST_FAILURES, Limits, check_distinct, read_files
+from nondiff.processes.sandbox import MAX_FAILURES, Limits, check_distinct, read_files
 
 Vector = NDArray[np.float64]
 RESERVED = (ALL, INPUT, OUTPUT)
@@ -96,7 +96,7 @@ class Executable(FunctionBox):
         nonconvergence: str | None = None,
         files: Mapping[str, str | bytes | Path] | None = None,
         environment: Mapping[str, str] | None = None,
-        max_failures: int | None = MOST_FAILURES,
+        max_failures: int | None = MAX_FAILURES,
         scale: ArrayLike = 1.0,
         reward: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
         failure_reward: float = -100.0,
@@ -106,7 +106,7 @@ class Executable(FunctionBox):
         gradient_cost: int = 1,
         twin: Callable[[Tensor], Tensor] | None = None,
         context_names: Sequence[str] | None = None,
-        most_failures: int | None = MOST_FAILURES,
+        most_failures: int | None = MAX_FAILURES,
     ) -> None:
         self.inputs = quantities(parameters, "parameters")
         self.results = quantities(outputs, "outputs")
@@ -162,7 +162,7 @@ class Executable(FunctionBox):
 
 def _either(limit: int | None, old: int | None) -> int | None:
     """The limit of failures, given by its new or its old keyword."""
-    return limit if old == MOST_FAILURES else old
+    return limit if old == MAX_FAILURES else old
 
 
 def _labels(found: Mapping[str, Quantity]) -> list[str]:

@@ -24,10 +24,10 @@ Info = dict[str, Any]
 
 RENDER_MODES = ("human", "rgb_array", "rgb_array_list")
 RESOLUTION = "160X120"  # of observed screens
-MOST_LOSSES = 3  # consecutive lost engines, without a step between
+MAX_LOSSES = 3  # consecutive lost engines, without a step between
 MIN_TIMEOUT, MAX_TIMEOUT = 1e-3, 1e6  # [s]
-MOST_FRAMES = 32  # maximum of frame_stack and frame_skip
-LARGEST_SEED = 2**31 - 1  # that the engine accepts
+MAX_FRAMES = 32  # maximum of frame_stack and frame_skip
+MAX_SEED = 2**31 - 1  # that the engine accepts
 
 
 class DoomEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Pixels, np.int64]):
@@ -56,7 +56,7 @@ class DoomEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Pixels, np.int64]):
         InvalidOptionError: an argument outside these choices.
         InvalidActionError: from `step`, an unknown action.
         MissingDependencyError: ViZDoom is not installed, or "human" without a display.
-        EnvironmentFailedError: `MOST_LOSSES` consecutive engines were lost.
+        EnvironmentFailedError: `MAX_LOSSES` consecutive engines were lost.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
@@ -103,7 +103,7 @@ class DoomEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Pixels, np.int64]):
         """Start an episode that depends on the seed alone."""
         check_options(options)
         super().reset(seed=seed)
-        engine_seed = int(self.np_random.integers(LARGEST_SEED, endpoint=True))
+        engine_seed = int(self.np_random.integers(MAX_SEED, endpoint=True))
         self._begin(engine_seed)
         self._tics = 0
         self._is_playing = True
@@ -162,10 +162,10 @@ class DoomEnv(DeepCopied, CountsItsSteps, gymnasium.Env[Pixels, np.int64]):
         """
         self.close()
         self._losses += 1
-        if self._losses >= MOST_LOSSES:
+        if self._losses >= MAX_LOSSES:
             self._losses = 0
             raise EnvironmentFailedError(
-                f"{MOST_LOSSES} engines of {self.scenario.config} were lost in a row; "
+                f"{MAX_LOSSES} engines of {self.scenario.config} were lost in a row; "
                 f"the last time {loss}"
             ) from loss
 
@@ -214,8 +214,8 @@ def _check_options(
         raise InvalidOptionError(
             f"render_mode {render_mode!r} is unknown; choose from {', '.join(RENDER_MODES)} or None"
         )
-    check_whole("frame_skip", frame_skip, 1, MOST_FRAMES)
-    check_whole("frame_stack", frame_stack, 1, MOST_FRAMES)
+    check_whole("frame_skip", frame_skip, 1, MAX_FRAMES)
+    check_whole("frame_stack", frame_stack, 1, MAX_FRAMES)
     check_number("engine_timeout", engine_timeout, MIN_TIMEOUT, MAX_TIMEOUT, "s")
     if render_mode == "human":
         check_display()

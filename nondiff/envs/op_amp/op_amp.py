@@ -30,8 +30,8 @@ HORIZON = 20
 BONUS = 2.0  # reward for a met request
 RESERVE = 0.02  # margin in the reward, in `UNITS`, so that its optimum meets the request
 FAILURE = -10.0
-MOST_WORKERS = 64
-MOST_UNITS = 10.0  # bound of margins and requests in observations
+MAX_WORKERS = 64
+MAX_UNITS = 10.0  # bound of margins and requests in observations
 POSITION = slice(0, len(SIZES))  # the sizes in a state
 MEASURED = slice(len(SIZES), len(SIZES) + len(SPECS))  # the specs in a state
 # Specs of the design in the centre of all bounds: dB, log10 Hz, degrees, log10 W. Tested.
@@ -75,15 +75,15 @@ class OpAmp(BlackBox):
         if pool not in get_args(ContextPool):
             choices = ", ".join(get_args(ContextPool))
             raise InvalidOptionError(f"pool must be one of {choices}, not {pool!r}")
-        if not (isinstance(workers, int) and 1 <= workers <= MOST_WORKERS):
-            raise InvalidOptionError(f"workers must be 1 to {MOST_WORKERS}, not {workers!r}")
+        if not (isinstance(workers, int) and 1 <= workers <= MAX_WORKERS):
+            raise InvalidOptionError(f"workers must be 1 to {MAX_WORKERS}, not {workers!r}")
         find_program("ngspice")
         self.failures: Counter[str] = Counter()
         self._requests = read_requests(pool)[0]
         self._simulators: ThreadPool[Array, Array] = ThreadPool(partial(Simulator, limits), workers)
         self.action_space = spaces.Box(-1.0, 1.0, (len(SIZES),), np.float32)
         self.observation_space = spaces.Box(
-            -MOST_UNITS, MOST_UNITS, (len(SIZES) + 2 * len(SPECS),), np.float32
+            -MAX_UNITS, MAX_UNITS, (len(SIZES) + 2 * len(SPECS),), np.float32
         )
 
     def pool(self) -> Start:
@@ -125,7 +125,7 @@ class OpAmp(BlackBox):
     def observation(self, state: Tensor, context: Tensor) -> Tensor:
         centre, units = (torch.from_numpy(a).to(state) for a in (SHOWN_CENTRE, np.abs(UNITS)))
         shown = [state[:, POSITION], self.margins(state, context), (context - centre) / units]
-        return torch.cat(shown, dim=1).clamp(-MOST_UNITS, MOST_UNITS)
+        return torch.cat(shown, dim=1).clamp(-MAX_UNITS, MAX_UNITS)
 
     def reward(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Tensor:
         shortfall = (RESERVE - self.margins(outcome, context)).clamp(min=0).sum(dim=1)

@@ -32,7 +32,7 @@ RANGES = (
 )
 END = "end of the answer"
 NETLIST = "op_amp.cir"
-MOST_CALLS = 5_000  # per process, which leaks some kilobytes per call
+MAX_CALLS = 5_000  # per process, which leaks some kilobytes per call
 ANSWER = re.compile(r"^(\S+) = (\S+)\s*$", re.MULTILINE)
 
 # `meas` interpolates between frequencies; a result that it can't find is missing from the output.
@@ -88,7 +88,7 @@ class Simulator:
                 `PersistentProcess.ask` raises.
         """
         check_sizes(sizes)
-        if self._calls == MOST_CALLS:
+        if self._calls == MAX_CALLS:
             self.close()
         self._calls += 1
         return read_specs(self.process.ask(request(sizes), END))

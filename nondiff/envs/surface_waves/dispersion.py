@@ -29,7 +29,7 @@ ROOT_STEPS = (0.001, 0.0002)
 SLOWEST, FASTEST = 0.01, 10.0  # [km/s]; disba takes slower layers for liquids; no rock is faster
 SOLID_SURFACE = -1  # disba's flag for a model without a water layer
 PHASE_STEP, BRANCH_STEP = 3e-5, 1e-3  # steps of central differences, on the two scales of F
-LEAST_STEP, MOST_STEP = 1e-7, 1e-4
+MIN_STEP, MAX_STEP = 1e-7, 1e-4
 MINORS = 5  # second-order minors, which a layer's matrix propagates from bottom to top
 
 VP_OVER_VS = 2.0  # Poisson's ratio 1/3
@@ -141,7 +141,7 @@ def _step(c, omega, thickness, vs):  # type: ignore[no-untyped-def]
     """
     growing = PHASE_STEP / (omega / c * thickness[:-1].sum())
     to_branch = BRANCH_STEP * min(abs(c / vs[-1] - 1), abs(c / (VP_OVER_VS * vs[-1]) - 1))
-    return max(LEAST_STEP, min(growing, to_branch, MOST_STEP))
+    return max(MIN_STEP, min(growing, to_branch, MAX_STEP))
 
 
 @njit(cache=True)

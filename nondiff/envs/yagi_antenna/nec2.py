@@ -21,7 +21,7 @@ VACUUM_IMPEDANCE = 376.730313668  # [ohm]
 CARDS, OUTPUT = "antenna.nec", "antenna.out"  # file names
 LIMITS = Limits(timeout=10.0, memory=256 * 2**20, file_size=2**20)
 THINNEST_SEGMENT = 4.0  # minimum ratio of its length to the wire's radius; the guide asks for 8
-LONGEST_SEGMENT = 0.1  # [wavelengths]; section II.1 of the guide
+MAX_SEGMENT = 0.1  # [wavelengths]; section II.1 of the guide
 GAINS = (-50.0, 30.0)  # [dBi], range of physically possible gains
 IMPEDANCES = 1e5  # [ohm], maximum resistance or reactance
 NEARNESS = 1e-3  # relative tolerance of frequencies in the output, which has five digits
@@ -99,7 +99,7 @@ def check(rods: Rods, frequencies: Array) -> None:
         raise CallFailed(
             "invalid input", f"a rod of {rods.lengths.min():.4g} m is too short for its segments"
         )
-    if segment.max() > LONGEST_SEGMENT * LIGHT / frequencies.max():
+    if segment.max() > MAX_SEGMENT * LIGHT / frequencies.max():
         raise CallFailed(
             "invalid input", f"a rod of {rods.lengths.max():.4g} m is too long for its segments"
         )

@@ -35,10 +35,10 @@ SAMPLES = 3  # frequencies at which the band is computed, its edges included
 REFERENCE = 50.0  # [ohm] of the reflection coefficients in an outcome
 TOLERANCE = 0.1  # deviation that counts as a misfit of 1, in relative power density or reflection
 GAIN_RESERVE = 0.1  # [dB] above the request, beyond which more gain is not rewarded
-LARGEST_REFLECTION = 0.2  # of the feed, a VSWR of 1.5
+MAX_REFLECTION = 0.2  # of the feed, a VSWR of 1.5
 SMALL_REFLECTION = 0.15  # below which less reflection is not rewarded: a VSWR of 1.35
 FAILURE = -20.0  # below any other reward: the misfit is at most 18.5
-MOST_WORKERS = 64
+MAX_WORKERS = 64
 
 
 class YagiAntenna(BlackBox):
@@ -51,7 +51,7 @@ class YagiAntenna(BlackBox):
     imaginary parts of the feed's reflection coefficient at `REFERENCE` ohm.
 
     A request is met (`success`) if at each frequency the gain is at least the requested one and the
-    reflection at the requested resistance is at most `LARGEST_REFLECTION`. The reward is minus the
+    reflection at the requested resistance is at most `MAX_REFLECTION`. The reward is minus the
     misfit, averaged over the frequencies: the relative shortfall from the requested power density
     (including `GAIN_RESERVE`), plus the reflection beyond `SMALL_REFLECTION`, both divided by
     `TOLERANCE`. A failed call has the reward `FAILURE`.
@@ -74,8 +74,8 @@ class YagiAntenna(BlackBox):
     def __init__(self, pool: ContextPool = "training", workers: int = 4) -> None:
         if pool not in POOLS:
             raise InvalidOptionError(f"pool must be one of {', '.join(POOLS)}, not {pool!r}")
-        if not (isinstance(workers, int) and 1 <= workers <= MOST_WORKERS):
-            raise InvalidOptionError(f"workers must be 1 to {MOST_WORKERS}, not {workers!r}")
+        if not (isinstance(workers, int) and 1 <= workers <= MAX_WORKERS):
+            raise InvalidOptionError(f"workers must be 1 to {MAX_WORKERS}, not {workers!r}")
         self._program = find_program("nec2c")
         self._requests = _requests(pool)
         self._calls: ThreadPool[tuple[Array, Array], Answer] = ThreadPool(self._solver, workers)
@@ -123,7 +123,7 @@ class YagiAntenna(BlackBox):
 
     def success(self, state: Tensor, action: Tensor, outcome: Tensor, context: Tensor) -> Tensor:
         strong = outcome[:, :SAMPLES] >= context[:, 2:3]
-        matched = reflections(outcome, context) <= LARGEST_REFLECTION
+        matched = reflections(outcome, context) <= MAX_REFLECTION
         return (strong & matched).all(dim=1)
 
     def draw(

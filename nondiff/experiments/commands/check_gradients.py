@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nondiff.agents.api import Environment
     from nondiff.agents.pathwise.gradient_check import GradientCheck, PairCheck
 
-MOST_POINTS = 10**6
+MAX_POINTS = 10**6
 DISAGREE = 1  # exit code where --max-disagreeing is exceeded
 
 
@@ -100,7 +100,7 @@ def _checked(
     from nondiff.agents.api import torch_threads
     from nondiff.agents.pathwise import gradient_check
 
-    check_ranges({"points": (points, 1, MOST_POINTS), "seed": (seed, 0, 2**63)})
+    check_ranges({"points": (points, 1, MAX_POINTS), "seed": (seed, 0, 2**63)})
     with recipe.opened() as env, torch_threads(1):
         return gradient_check.check_gradients(env, points, seed, step, tolerance)
 

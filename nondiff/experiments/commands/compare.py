@@ -20,7 +20,7 @@ from nondiff.experiments.comparison.jobs import Job, run_jobs
 from nondiff.experiments.comparison.outputs import RESULTS, TABLE, check_comparison
 from nondiff.experiments.comparison.references import Reference, read_references
 from nondiff.experiments.comparison.results import Results, collect
-from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, check_ranges
+from nondiff.experiments.ranges import MAX_EPISODES, MAX_STEPS, check_ranges
 from nondiff.experiments.run.file_names import CONFIG
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.locks import lock_folder
@@ -36,7 +36,7 @@ CELL_PROCESS = (
 )
 LOG_BYTES = 2**16  # at the end of a log, in which an error is looked for
 INCOMPLETE = 1  # exit code where a cell has no result
-MOST_JOBS = MOST_SEEDS = 1000
+MAX_JOBS = MAX_SEEDS = 1000
 STOPPED = tuple(SHELL_CODE + number for number in (signal.SIGINT, signal.SIGTERM))
 
 
@@ -150,13 +150,13 @@ def _check(options: CompareOptions) -> None:
         if not getattr(options, name):
             raise InvalidOptionError(f"--{name} needs at least one")
     ranges: dict[str, tuple[float, float, float]] = {
-        "seeds": (options.seeds, 1, MOST_SEEDS),
-        "jobs": (options.jobs, 1, MOST_JOBS),
-        "episodes": (options.episodes, 1, MOST_EPISODES),
+        "seeds": (options.seeds, 1, MAX_SEEDS),
+        "jobs": (options.jobs, 1, MAX_JOBS),
+        "episodes": (options.episodes, 1, MAX_EPISODES),
     }
     check_ranges(ranges)
     for budget in options.budgets:
-        check_ranges({"budgets": (budget, 1, MOST_STEPS)})
+        check_ranges({"budgets": (budget, 1, MAX_STEPS)})
     for target in options.targets:
         check_ranges({"targets": (target, -math.inf, math.inf)})
 

@@ -18,12 +18,12 @@ from nondiff.envs.arm.randomization.randomization import Randomization, parsed_r
 from nondiff.errors import RunError
 from nondiff.experiments.evaluation.episodes import play
 from nondiff.experiments.evaluation.recording import Recorder, Values, write_dataset
-from nondiff.experiments.ranges import MOST_EPISODES, check_ranges
+from nondiff.experiments.ranges import MAX_EPISODES, check_ranges
 from nondiff.experiments.stopping import Stop
 from nondiff.experiments.terminal.console import out
 from nondiff.experiments.terminal.parsing import parse_options
 
-LARGEST_SEED = 2**30 - MOST_EPISODES  # below the seeds that select and evaluate models
+MAX_SEED = 2**30 - MAX_EPISODES  # below the seeds that select and evaluate models
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def demonstrate(options: DemonstrateOptions, stop: Stop) -> int:
     """
     check_ranges(
         {
-            "episodes": (options.episodes, 1, MOST_EPISODES),
-            "seed": (options.seed, 0, LARGEST_SEED),
+            "episodes": (options.episodes, 1, MAX_EPISODES),
+            "seed": (options.seed, 0, MAX_SEED),
             "action_noise": (options.action_noise, 0.0, 1.0),
         }
     )

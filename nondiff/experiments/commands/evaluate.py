@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import gymnasium
 import tyro
 
-from nondiff.agents.seeds import LARGEST_SEED, held_out_seeds
+from nondiff.agents.seeds import MAX_SEED, held_out_seeds
 from nondiff.agents.strategy import TrainedPolicy
 from nondiff.env_recipe import EnvRecipe, env_arguments
 from nondiff.errors import InvalidOptionError, UntrustedError
@@ -20,7 +20,7 @@ from nondiff.experiments.evaluation.evaluation import Evaluation, PolicyEvaluati
 from nondiff.experiments.evaluation.fit import check_spaces
 from nondiff.experiments.evaluation.statistics import Summary, paired_difference, summarize
 from nondiff.experiments.evaluation.table import print_table
-from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, check_ranges
+from nondiff.experiments.ranges import MAX_EPISODES, MAX_STEPS, MAX_THREADS, check_ranges
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.trust import is_data, options_for
 from nondiff.experiments.terminal.console import err, out_json
@@ -155,16 +155,16 @@ def _check(options: EvaluateOptions) -> None:
         raise InvalidOptionError(f"give one run folder, or two to compare, not {len(options.runs)}")
     check_ranges(
         {
-            "episodes": (options.episodes, 1, MOST_EPISODES),
-            "seed": (options.seed, 0, LARGEST_SEED),
-            "random_episodes": (options.random_episodes, 0, MOST_EPISODES),
-            "video_episodes": (options.video_episodes, 1, MOST_EPISODES),
-            "threads": (options.threads, 1, MOST_THREADS),
+            "episodes": (options.episodes, 1, MAX_EPISODES),
+            "seed": (options.seed, 0, MAX_SEED),
+            "random_episodes": (options.random_episodes, 0, MAX_EPISODES),
+            "video_episodes": (options.video_episodes, 1, MAX_EPISODES),
+            "threads": (options.threads, 1, MAX_THREADS),
             "min_success": (options.min_success or 0, 0, 1),
             "max_episode_steps": (
                 1 if options.max_episode_steps is None else options.max_episode_steps,
                 1,
-                MOST_STEPS,
+                MAX_STEPS,
             ),
         }
     )

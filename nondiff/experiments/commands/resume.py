@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from nondiff.errors import DamagedModelError, InvalidOptionError, RunError
 from nondiff.experiments.evaluation.fit import check_spaces
-from nondiff.experiments.ranges import MOST_STEPS, check_ranges
+from nondiff.experiments.ranges import MAX_STEPS, check_ranges
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.provenance import versions
 from nondiff.experiments.stopping import Stop
@@ -87,7 +87,7 @@ def resume(
 def _changes(options: ResumeOptions) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if options.budget is not None:
-        check_ranges({"budget": (options.budget, 1, MOST_STEPS)})
+        check_ranges({"budget": (options.budget, 1, MAX_STEPS)})
         changes["budget"] = options.budget
     if options.stop_at_success != KEPT:
         check_ranges({"stop_at_success": (options.stop_at_success or 0.0, 0.0, 1.0)})

@@ -16,15 +16,15 @@ from nondiff.agents.presets import (
     DEFAULT_BUDGET,
     DEFAULT_EVAL_EPISODES,
     DEFAULT_REVIEWS,
-    LEAST_EVAL_EVERY,
+    MIN_EVAL_EVERY,
     preset_for,
 )
-from nondiff.agents.seeds import LARGEST_SEED, held_out_seeds, selection_seeds, training_seed
+from nondiff.agents.seeds import MAX_SEED, held_out_seeds, selection_seeds, training_seed
 from nondiff.agents.strategy import Strategy
 from nondiff.env_recipe import EnvRecipe, env_arguments
 from nondiff.errors import InvalidOptionError, NondiffError
 from nondiff.experiments.evaluation.episodes import check_finite
-from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS, Device, check_ranges
+from nondiff.experiments.ranges import MAX_EPISODES, MAX_STEPS, MAX_THREADS, Device, check_ranges
 from nondiff.experiments.run.folder import Run
 from nondiff.experiments.run.schema import RunConfig
 from nondiff.experiments.stopping import Stop
@@ -39,7 +39,7 @@ from nondiff.experiments.training.session import carry_on, set_device
 from nondiff.gym.returns import has_checked_returns
 from nondiff.gym.step_limit import CountsItsSteps
 
-LEAST_EPISODES = 10  # of each environment between checkpoints
+MIN_EPISODES = 10  # of each environment between checkpoints
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _checkpoint_every(env: Any, strategy: Strategy) -> int:
     # and another length of segments would change the bits of these.
     counts = isinstance(env.unwrapped, CountsItsSteps)
     horizon = 0 if counts else (env.spec and env.spec.max_episode_steps) or 0
-    episodes = LEAST_EPISODES * horizon * getattr(strategy, "num_envs", 1)
+    episodes = MIN_EPISODES * horizon * getattr(strategy, "num_envs", 1)
     return max(strategy.checkpoint_every, episodes)
 
 
@@ -216,17 +216,17 @@ def _checked(options: TrainOptions) -> tuple[EvaluationPlan, int]:
     episodes = DEFAULT_EVAL_EPISODES if options.eval_episodes is None else options.eval_episodes
     every = options.eval_every
     if every is None:
-        every = max(LEAST_EVAL_EVERY, budget // DEFAULT_REVIEWS)
+        every = max(MIN_EVAL_EVERY, budget // DEFAULT_REVIEWS)
     ranges: dict[str, tuple[float, float, float]] = {
-        "budget": (budget, 1, MOST_STEPS),
-        "seed": (options.seed, 0, LARGEST_SEED),
-        "eval_every": (every, 1, MOST_STEPS),
-        "checkpoint_every": (_or_one(options.checkpoint_every), 1, MOST_STEPS),
-        "max_episode_steps": (_or_one(options.max_episode_steps), 1, MOST_STEPS),
-        "eval_episodes": (episodes, 1, MOST_EPISODES),
-        "confirm_episodes": (options.confirm_episodes, 1, MOST_EPISODES),
-        "held_out_episodes": (options.held_out_episodes, 1, MOST_EPISODES),
-        "threads": (options.threads, 1, MOST_THREADS),
+        "budget": (budget, 1, MAX_STEPS),
+        "seed": (options.seed, 0, MAX_SEED),
+        "eval_every": (every, 1, MAX_STEPS),
+        "checkpoint_every": (_or_one(options.checkpoint_every), 1, MAX_STEPS),
+        "max_episode_steps": (_or_one(options.max_episode_steps), 1, MAX_STEPS),
+        "eval_episodes": (episodes, 1, MAX_EPISODES),
+        "confirm_episodes": (options.confirm_episodes, 1, MAX_EPISODES),
+        "held_out_episodes": (options.held_out_episodes, 1, MAX_EPISODES),
+        "threads": (options.threads, 1, MAX_THREADS),
         "stop_at_success": (options.stop_at_success or 0.0, 0.0, 1.0),
         "stop_at_return": (options.stop_at_return or 0.0, -math.inf, math.inf),
     }

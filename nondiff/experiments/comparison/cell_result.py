@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from nondiff.agents.seeds import held_out_seeds
 from nondiff.errors import RunError
 from nondiff.experiments.evaluation.episodes import play
-from nondiff.experiments.ranges import MOST_STEPS, Return
+from nondiff.experiments.ranges import MAX_STEPS, Return
 from nondiff.experiments.run.file_names import METRICS
 from nondiff.experiments.run.files import read_json, write_json
 from nondiff.experiments.run.folder import Run
@@ -20,7 +20,7 @@ from nondiff.experiments.run.metrics import evaluation_calls, read_metrics
 from nondiff.files.safe_path import SafePath
 from nondiff.validation import first_fault
 
-Count = Annotated[int, Ge(0), Le(MOST_STEPS)]
+Count = Annotated[int, Ge(0), Le(MAX_STEPS)]
 Seconds = Annotated[float, Ge(0), Le(1e12)]
 
 

@@ -9,8 +9,8 @@ from nondiff.experiments.comparison.results import Results, Row
 from nondiff.experiments.evaluation.statistics import Estimate, stratified_difference
 from nondiff.text import visible
 
-LEAST_SEEDS = 3  # for a claim
-MOST_REFERENCES = 3  # worth a sentence and a line each; more are left to the table
+MIN_SEEDS = 3  # for a claim
+MAX_REFERENCES = 3  # worth a sentence and a line each; more are left to the table
 THREE_DIGITS, LONG = "{:#.3g}", 999.5
 
 
@@ -32,7 +32,7 @@ def headlines(results: Results, written: Callable[[str], str] = visible) -> list
         text += f" {interval(best.score)}{_against(best, others)}."
         sentences.append(text)
         beside = [row for row in results.references if row.env == env]
-        if len(beside) <= MOST_REFERENCES:
+        if len(beside) <= MAX_REFERENCES:
             sentences += [_beside(row, written(row.name)) for row in beside]
     return sentences
 
@@ -42,7 +42,7 @@ def _against(best: Row, others: list[Row]) -> str:
         return ""
     second = others[0]
     text = f"; {second.strategy}, the next best, {interval(second.score)}"
-    if min(len(best.seed_scores), len(second.seed_scores)) < LEAST_SEEDS:
+    if min(len(best.seed_scores), len(second.seed_scores)) < MIN_SEEDS:
         return f"{text}. So few seeds say little about how sure that is"
     scores = [[[score] for score in row.seed_scores] for row in (second, best)]
     difference = stratified_difference(scores[0], scores[1])

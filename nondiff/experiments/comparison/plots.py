@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nondiff.experiments.comparison.headline import MOST_REFERENCES
+from nondiff.experiments.comparison.headline import MAX_REFERENCES
 from nondiff.experiments.comparison.results import RETURN, Results, Row
 from nondiff.experiments.plots.curves import mean_curve
 from nondiff.experiments.plots.figures import drawn_plainly, pyplot
@@ -132,7 +132,7 @@ def color_of(results: Results, strategy: str) -> str:
 
 def _draw_budgets(axes: Axes, results: Results, env: str) -> None:
     rows, references = results.of(env), [r for r in results.references if r.env == env]
-    if len(references) > MOST_REFERENCES:
+    if len(references) > MAX_REFERENCES:
         references = []
     medians = [row.median for row in rows] + [row.median for row in references]
     ends = [end for median in medians for end in (median.low, median.high)]

@@ -20,9 +20,9 @@ from nondiff.files.kinds import UnsafePathError
 from nondiff.files.output import check_output, replacing
 
 # [px]; larger pictures are reduced to it, which smooths their edges.
-LARGEST_WIDTH = {".mp4": 640, ".gif": 480}
-LARGEST_HEIGHT = 2160  # [px]
-MOST_HELD = 2 * FRAME_RATE  # frames that a picture stays; an environment may say any rate
+MAX_WIDTH = {".mp4": 640, ".gif": 480}
+MAX_HEIGHT = 2160  # [px]
+MAX_HELD = 2 * FRAME_RATE  # frames that a picture stays; an environment may say any rate
 PAUSE = 0.8  # [s] on an episode's last picture
 RATES = (1e-6, 1e6)  # that are believed [Hz]
 CAPTION_COLOUR = (35, 40, 48)
@@ -34,10 +34,8 @@ def check_video_path(path: Path) -> None:
     Raises:
         InvalidOptionError: an unknown suffix, or no such folder.
     """
-    if path.suffix not in LARGEST_WIDTH:
-        raise InvalidOptionError(
-            f"--video {path}: the name must end in {' or '.join(LARGEST_WIDTH)}"
-        )
+    if path.suffix not in MAX_WIDTH:
+        raise InvalidOptionError(f"--video {path}: the name must end in {' or '.join(MAX_WIDTH)}")
     if not path.absolute().parent.is_dir():
         raise InvalidOptionError(f"--video {path}: there is no folder {path.absolute().parent}")
     try:
@@ -101,7 +99,7 @@ def film(
             recipe.opened(render_mode=mode) as env,
             Mp4(new) if path.suffix == ".mp4" else Gif(new) as file,
         ):
-            reel = _Reel(recipe.id, env, LARGEST_WIDTH[path.suffix], file.append)
+            reel = _Reel(recipe.id, env, MAX_WIDTH[path.suffix], file.append)
             episodes = []
             for number, seed in enumerate(seeds, 1):
                 note(f"filming episode {number} of {len(seeds)}")
@@ -147,7 +145,7 @@ def _pace(metadata: Mapping[str, Any]) -> tuple[int, str]:
     """For how many frames a picture stays, and how fast that is beside the environment's time."""
     fps, per_step = (_positive(metadata.get(k)) for k in ("render_fps", "frames_per_step"))
     rate = (fps or FRAME_RATE) * (per_step or 1)
-    held = min(MOST_HELD, max(1, round(FRAME_RATE / rate)))
+    held = min(MAX_HELD, max(1, round(FRAME_RATE / rate)))
     speed = FRAME_RATE / (rate * held)
     return held, "" if speed == 1 else f"  ({speed:.2g}x speed)"
 
@@ -222,7 +220,7 @@ class _Reel:
 
 def _reduced_size(image: Image.Image, width: int) -> tuple[int, int]:
     """At most so wide; the sides even, as video codecs want them."""
-    scale = min(1.0, width / image.width, LARGEST_HEIGHT / image.height)
+    scale = min(1.0, width / image.width, MAX_HEIGHT / image.height)
     across, down = (max(2, round(side * scale) // 2 * 2) for side in image.size)
     return across, down
 

@@ -25,7 +25,7 @@ from nondiff.text import visible
 
 PANELS = {"return": "evaluation/return_mean", "success rate": "evaluation/success"}
 SUFFIXES = (".png", ".pdf", ".svg")
-MOST_POINTS = 100  # of a curve
+MAX_POINTS = 100  # of a curve
 NAMED = ("env", "strategy")
 
 
@@ -113,8 +113,8 @@ def mean_curve(curves: list[Rows], metric: str) -> tuple[list[float], list[Estim
         return [], []
     start = max(steps[0] for steps, _ in found)
     grid = sorted({step for steps, _ in found for step in steps if step >= start})
-    if len(grid) > MOST_POINTS:
-        grid = list(np.linspace(grid[0], grid[-1], MOST_POINTS))
+    if len(grid) > MAX_POINTS:
+        grid = list(np.linspace(grid[0], grid[-1], MAX_POINTS))
     values = [np.interp(grid, steps, of_run) for steps, of_run in found]
     return grid, [bootstrapped(at_step) for at_step in np.transpose(values).tolist()]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from nondiff.errors import RunError
-from nondiff.experiments.ranges import MAX_RETURN, MOST_STEPS
+from nondiff.experiments.ranges import MAX_RETURN, MAX_STEPS
 from nondiff.experiments.run.files import replace_text
 from nondiff.files.kinds import in_words
 from nondiff.files.safe_path import SafePath
@@ -163,8 +163,8 @@ def _number(name: str, text: str) -> float:
     if name != STEPS:
         return float(text)
     steps = int(text)
-    if not 0 <= steps <= MOST_STEPS:
-        raise ValueError(f"steps {text[:20]}, not from 0 to {MOST_STEPS:,}")
+    if not 0 <= steps <= MAX_STEPS:
+        raise ValueError(f"steps {text[:20]}, not from 0 to {MAX_STEPS:,}")
     return steps
 
 

@@ -9,11 +9,11 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat, PrivateAttr
 from typing_extensions import Self
 
-from nondiff.agents.seeds import LARGEST_SEED
-from nondiff.experiments.ranges import MOST_EPISODES, MOST_STEPS, MOST_THREADS
+from nondiff.agents.seeds import MAX_SEED
+from nondiff.experiments.ranges import MAX_EPISODES, MAX_STEPS, MAX_THREADS
 
 Name = Annotated[str, MaxLen(500)]
-Steps = Annotated[int, Ge(0), Le(MOST_STEPS)]
+Steps = Annotated[int, Ge(0), Le(MAX_STEPS)]
 Seconds = Annotated[FiniteFloat, Ge(0), Le(1e12)]
 Score = Annotated[Sequence[float], MinLen(2), MaxLen(2)]
 
@@ -45,20 +45,20 @@ class RunConfig(JsonObject):
     env: Name
     env_arguments: dict[str, Any]
     wrappers: list[Name] = []
-    max_episode_steps: Annotated[int, Ge(1), Le(MOST_STEPS)] | None = None
+    max_episode_steps: Annotated[int, Ge(1), Le(MAX_STEPS)] | None = None
     env_folder: Annotated[str, MaxLen(4096)] | None = None
     strategy: Name
     budget: Steps = 0
-    seed: Annotated[int, Ge(0), Le(LARGEST_SEED)] | None = None
+    seed: Annotated[int, Ge(0), Le(MAX_SEED)] | None = None
     first_seeds_of_environments: dict[str, Any] = {}
     hyperparameters: dict[str, Any] = {}
     evaluation: dict[str, Any] = {}
-    held_out_episodes: Annotated[int, Ge(1), Le(MOST_EPISODES)] | None = Field(
+    held_out_episodes: Annotated[int, Ge(1), Le(MAX_EPISODES)] | None = Field(
         default=None, validation_alias=AliasChoices("held_out_episodes", "judge_episodes")
     )
     device: Any = None
-    threads: Annotated[int, Ge(1), Le(MOST_THREADS)] | None = None
-    checkpoint_every: Annotated[int, Ge(1), Le(MOST_STEPS)] | None = None
+    threads: Annotated[int, Ge(1), Le(MAX_THREADS)] | None = None
+    checkpoint_every: Annotated[int, Ge(1), Le(MAX_STEPS)] | None = None
     demonstrations_sha256: Any = None
     imported_from: Any = None
     statistics: Any = None

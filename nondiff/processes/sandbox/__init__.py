@@ -19,11 +19,11 @@ from nondiff.processes.sandbox.program_files import (
 )
 from nondiff.processes.sandbox.run_once import Output, run_once
 from nondiff.processes.sandbox.spawner import Isolation, guards_files, isolation
-from nondiff.processes.sandbox.thread_pool import MOST_FAILURES, ThreadPool
+from nondiff.processes.sandbox.thread_pool import MAX_FAILURES, ThreadPool
 from nondiff.requirements import find_program
 
 __all__ = [
-    "MOST_FAILURES",
+    "MAX_FAILURES",
     "CallFailed",
     "Content",
     "Isolation",

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from nondiff.errors import InvalidOptionError
 
-LONGEST_NAME = 255  # [bytes] of a name in a folder
+MAX_NAME = 255  # [bytes] of a name in a folder
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def check_file_name(what: str, name: str) -> None:
         InvalidOptionError: names the invalid name.
     """
     parts = name.split("/") if isinstance(name, str) else []
-    odd = any(part in ("", ".", "..") or len(part.encode()) > LONGEST_NAME for part in parts)
+    odd = any(part in ("", ".", "..") or len(part.encode()) > MAX_NAME for part in parts)
     if not parts or "\0" in name or odd:
         raise InvalidOptionError(
             f"{what}: {name!r} can't name a file in the program's folder: give a relative path, "

@@ -14,7 +14,7 @@ from nondiff.processes.sandbox.failures import CallFailed
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 
-MOST_FAILURES = 100  # consecutive ones, after which training ends
+MAX_FAILURES = 100  # consecutive ones, after which training ends
 
 
 class ThreadPool(Generic[Row, Result]):
@@ -34,7 +34,7 @@ class ThreadPool(Generic[Row, Result]):
         self,
         make: Callable[[], Callable[[Row], Result]],
         size: int | None = None,
-        max_failures: int | None = MOST_FAILURES,
+        max_failures: int | None = MAX_FAILURES,
     ) -> None:
         size = processors() if size is None else size
         if size < 1 or (max_failures is not None and max_failures < 1):

@@ -18,7 +18,7 @@ from PIL import Image
 
 from nondiff.experiments.evaluation.episodes import Episode
 from nondiff.experiments.evaluation.statistics import summarize
-from nondiff.experiments.plots.curves import MOST_POINTS, group_runs, mean_curve
+from nondiff.experiments.plots.curves import MAX_POINTS, group_runs, mean_curve
 from nondiff.experiments.plots.learning_curve import learning_curve
 from nondiff.experiments.run.file_names import METRICS, TENSORBOARD
 from nondiff.experiments.run.folder import Run
@@ -300,7 +300,7 @@ def test_a_run_that_reports_nothing_is_left_out() -> None:
 def test_long_curves_are_thinned_out_evenly() -> None:
     lines = [curve({steps: slope * steps for steps in range(0, 1001, 5)}) for slope in (1.0, 3.0)]
     steps, estimates = mean_curve(lines, RETURN)
-    assert steps == pytest.approx(np.linspace(0, 1000, MOST_POINTS))
+    assert steps == pytest.approx(np.linspace(0, 1000, MAX_POINTS))
     assert [e.value for e in estimates] == pytest.approx([2 * step for step in steps])
     assert [e.high for e in estimates] == pytest.approx([3 * step for step in steps])
 

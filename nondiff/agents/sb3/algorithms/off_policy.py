@@ -9,8 +9,8 @@ from annotated_types import Ge, Le
 from gymnasium import spaces
 
 from nondiff.agents.hyperparameters import (
-    MOST_REPEATS,
-    MOST_TRANSITIONS,
+    MAX_REPEATS,
+    MAX_TRANSITIONS,
     Count,
     CountOrNone,
     NonNegative,
@@ -26,7 +26,7 @@ class OffPolicy(Reinforcement):
 
     checkpoint_every: ClassVar[int] = 5_000  # their steps are slow, for each is learnt from
 
-    buffer_size: Annotated[int, Ge(1), Le(MOST_TRANSITIONS)] = 1_000_000
+    buffer_size: Annotated[int, Ge(1), Le(MAX_TRANSITIONS)] = 1_000_000
     """Transitions kept; no more than the budget are allocated."""
     learning_starts: CountOrNone = 100
     """Random steps before learning; with HER of each environment, more than an episode has."""
@@ -34,7 +34,7 @@ class OffPolicy(Reinforcement):
     """Transitions a gradient step."""
     train_freq: Count = 1
     """Steps of each environment between updates."""
-    gradient_steps: Annotated[int, Ge(-1), Le(MOST_REPEATS)] = 1
+    gradient_steps: Annotated[int, Ge(-1), Le(MAX_REPEATS)] = 1
     """Gradient steps an update; -1: as many as environment steps."""
     demonstrations_share: Share = 0.5
     """Part of each batch that is drawn from the demonstrations, which are kept to the end

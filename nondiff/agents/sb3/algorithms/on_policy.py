@@ -7,7 +7,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from nondiff.agents.hyperparameters import MOST_REPEATS, Rows, Share
+from nondiff.agents.hyperparameters import MAX_REPEATS, Rows, Share
 from nondiff.agents.sb3.algorithms.layout import GAUSSIAN
 from nondiff.agents.sb3.algorithms.reinforcement import Imitating
 
@@ -29,5 +29,5 @@ class OnPolicy(Imitating):
     """Logarithm of the initial deviation of a continuous policy."""
     use_sde: bool = False
     """State-dependent exploration (gSDE) instead of independent noise."""
-    sde_sample_freq: Annotated[int, Ge(-1), Le(MOST_REPEATS)] = -1
+    sde_sample_freq: Annotated[int, Ge(-1), Le(MAX_REPEATS)] = -1
     """Steps between new gSDE noise; -1: once a rollout."""

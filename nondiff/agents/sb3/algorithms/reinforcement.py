@@ -13,7 +13,7 @@ from gymnasium import spaces
 
 from nondiff.agents.hyperparameters import CountOrNone, Layers, Positive, Share
 from nondiff.agents.sb3.algorithms.layout import Layout
-from nondiff.agents.seeds import MOST_ENVS
+from nondiff.agents.seeds import MAX_ENVS
 from nondiff.agents.strategy import Strategy
 
 ImitationError = Literal["squared", "absolute"]
@@ -46,7 +46,7 @@ class Reinforcement(Strategy):
     """Sizes of the hidden layers; None: the algorithm's own."""
     activation: Literal["tanh", "relu", "elu", "leaky_relu", "silu"] | None = None
     """Activation function; None: the algorithm's own."""
-    num_envs: Annotated[int, Ge(1), Le(MOST_ENVS)] = 1
+    num_envs: Annotated[int, Ge(1), Le(MAX_ENVS)] = 1
     """Environments stepped at once."""
     vec_env: Literal["serial", "batched", "processes"] = "serial"
     """Step them one after another in this process; or by one call, where the environment has a

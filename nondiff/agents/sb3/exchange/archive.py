@@ -13,10 +13,10 @@ from nondiff.files.untrusted_json import parse_json
 DATA, WEIGHTS = "data", "policy.pth"
 MEMBER = re.compile(r"data|_stable_baselines3_version|system_info\.txt|\w+(\.\w+)*\.pth", re.ASCII)
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile reads these piece by piece
-MOST_MEMBERS = 64
-LARGEST_MEMBER = 2**31  # [bytes], decompressed, as the next two
-LARGEST_DATA = 2**26
-LARGEST_SUM = 2**32
+MAX_MEMBERS = 64
+MAX_MEMBER = 2**31  # [bytes], decompressed, as the next two
+MAX_DATA = 2**26
+MAX_SUM = 2**32
 PIECE = 2**20
 
 
@@ -24,20 +24,20 @@ def read_members(path: Path) -> tuple[dict[str, Any], bytes]:
     """The two members that describe the policy; the others are never decompressed."""
     if path.exists() and not path.is_file():
         raise DamagedModelError("it is not a file")
-    if path.stat().st_size > LARGEST_SUM:
-        raise DamagedModelError(f"it is larger than {LARGEST_SUM} bytes")
+    if path.stat().st_size > MAX_SUM:
+        raise DamagedModelError(f"it is larger than {MAX_SUM} bytes")
     with zipfile.ZipFile(path) as archive:
         _check_members(archive.infolist())
-        data = parse_json(_read(archive, DATA, LARGEST_DATA))
+        data = parse_json(_read(archive, DATA, MAX_DATA))
         if not isinstance(data, dict):
             raise DamagedModelError(f"its member {DATA} is not a JSON object")
-        return data, _read(archive, WEIGHTS, LARGEST_MEMBER)
+        return data, _read(archive, WEIGHTS, MAX_MEMBER)
 
 
 def _check_members(members: list[zipfile.ZipInfo]) -> None:
     names = [member.orig_filename for member in members]
-    if len(names) > MOST_MEMBERS:
-        raise DamagedModelError(f"it has {len(names)} members, more than {MOST_MEMBERS}")
+    if len(names) > MAX_MEMBERS:
+        raise DamagedModelError(f"it has {len(names)} members, more than {MAX_MEMBERS}")
     for member, name in zip(members, names, strict=True):
         if not MEMBER.fullmatch(name):
             raise DamagedModelError(f"Stable-Baselines3 writes no member named {name!r}")
@@ -45,11 +45,11 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
             raise DamagedModelError(f"it has more than one member named {name!r}")
         if member.compress_type not in COMPRESSIONS:
             raise DamagedModelError(f"its member {name!r} is neither stored nor deflated")
-        largest = LARGEST_DATA if name == DATA else LARGEST_MEMBER
+        largest = MAX_DATA if name == DATA else MAX_MEMBER
         if member.file_size > largest:
             raise DamagedModelError(f"its member {name!r} is larger than {largest} bytes")
-    if sum(member.file_size for member in members) > LARGEST_SUM:
-        raise DamagedModelError(f"its members are together larger than {LARGEST_SUM} bytes")
+    if sum(member.file_size for member in members) > MAX_SUM:
+        raise DamagedModelError(f"its members are together larger than {MAX_SUM} bytes")
     for name in (DATA, WEIGHTS):
         if name not in names:
             raise DamagedModelError(f"it has no member {name!r}: not a model of Stable-Baselines3")

@@ -27,7 +27,7 @@ BESIDE = {  # the keys kept beside the pictures
     "robot": ("observation",),
     "nothing": (),
 }
-LARGEST_SIDE = 4096  # [px]
+MAX_SIDE = 4096  # [px]
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class CameraObservation:
             raise InvalidOptionError(
                 f"modes must be some of {', '.join(CHANNELS)}, each once, not {self.modes!r}"
             )
-        check_whole("width", self.width, 1, LARGEST_SIDE)
-        check_whole("height", self.height, 1, LARGEST_SIDE)
+        check_whole("width", self.width, 1, MAX_SIDE)
+        check_whole("height", self.height, 1, MAX_SIDE)
         if self.beside not in list(BESIDE):
             raise InvalidOptionError(
                 f"beside {self.beside!r} is unknown; choose from {', '.join(BESIDE)}"

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nondiff.envs.arm.world.physics import Physics
 
-MOST_PIVOTS = 10  # of the search for the motors at their limit, which usually takes two
+MAX_PIVOTS = 10  # of the search for the motors at their limit, which usually takes two
 REFRESH = 1 / 100  # [s] between mass matrices; at 1 / 500 the twin costs three times as much
 
 Inertia = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -112,7 +112,7 @@ def _at_their_limit(
 ) -> Tensor:
     """Find the motors at their limit (1, -1; else 0) by principal pivoting from a guess."""
     sides = guess
-    for _ in range(MOST_PIVOTS):
+    for _ in range(MAX_PIVOTS):
         reached = _velocities(mass, free, wanted, impulse, sides)
         needed = (mass @ (reached - free)[..., None])[..., 0]
         too_much = needed.sign() * (needed.abs() > impulse)

@@ -23,7 +23,7 @@ JOINT_STEP = 0.05  # [rad] move of a joint's target by an action of 1
 FINGER_STEP = 0.2  # [m] change of the target opening by an action of 1
 FINGER_FRICTION, FINGER_SPINNING_FRICTION = 1.0, 0.001
 IK_DAMPING = 0.001
-LARGEST_SPEED = 10.0  # [m/s] bound of observed speeds; the arm stays well below
+MAX_SPEED = 10.0  # [m/s] bound of observed speeds; the arm stays well below
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Robot:
     @property
     def observation_bounds(self) -> tuple[float, ...]:
         """Maximum magnitudes of the entries of `observe`: position, velocity, opening."""
-        return (2.0,) * 3 + (LARGEST_SPEED,) * 3 + (0.1,) * self._gripper
+        return (2.0,) * 3 + (MAX_SPEED,) * 3 + (0.1,) * self._gripper
 
     def apply(self, action: NDArray[np.floating] | Sequence[float]) -> None:
         """Set the joint targets of an action; entries are clipped to [-1, 1].
