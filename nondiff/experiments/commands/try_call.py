@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +14,14 @@ import gymnasium
 import numpy as np
 import tyro
 
+from nondiff.agents.seeds import MAX_SEED
 from nondiff.env_recipe import EnvRecipe, env_arguments
-from nondiff.errors import InvalidOptionError, UnknownNameError
+from nondiff.errors import (
+    EnvironmentFailedError,
+    InvalidOptionError,
+    NondiffError,
+    UnknownNameError,
+)
 from nondiff.experiments.ranges import check_ranges
 from nondiff.experiments.terminal.console import out, out_json
 from nondiff.experiments.terminal.parsing import AnyPath, parse_options
@@ -65,7 +73,12 @@ def try_calls(options: TryOptions) -> int:
     """
     from nondiff.black_box import FunctionBox, find_black_box
 
-    check_ranges({"random": (1 if options.random is None else options.random, 1, MAX_CALLS)})
+    check_ranges(
+        {
+            "random": (1 if options.random is None else options.random, 1, MAX_CALLS),
+            "seed": (options.seed, 0, MAX_SEED),
+        }
+    )
     recipe = EnvRecipe.typed(options.env, env_arguments(options.env_arg))
     with recipe.opened() as env:
         box = find_black_box(env)
@@ -175,11 +188,31 @@ def _try_steps(options: TryOptions, env: gymnasium.Env[Any, Any]) -> int:
                 f"--{option}: {options.env} is no FunctionBox or Executable, which have parameters "
                 "with names; leave it out, and random actions are taken"
             )
-    observation, _ = env.reset(seed=options.seed)
-    env.action_space.seed(options.seed)
+    try:
+        steps = _steps(env, options.seed, options.random or 1)
+    except NondiffError:
+        raise
+    except Exception as error:  # of somebody else's environment
+        raise EnvironmentFailedError(
+            f"{options.env} raised {type(error).__name__}: {error}", traceback.format_exc()
+        ) from error
+    if options.json:
+        out_json(steps)
+    else:
+        for number, step in enumerate(steps):
+            out("reset:" if number == 0 else f"step {number}:")
+            out(*(f"  {name}: {cut(str(value), SHOWN)}" for name, value in step.items()))
+    return 0
+
+
+def _steps(env: gymnasium.Env[Any, Any], seed: int, count: int) -> list[dict[str, Any]]:
+    """What a reset and some steps with random actions return."""
+    observation, _ = env.reset(seed=seed)
+    actions = copy.deepcopy(env.action_space)
+    actions.seed(seed)
     steps: list[dict[str, Any]] = [{"observation": _plain(observation)}]
-    for _ in range(options.random or 1):
-        action = env.action_space.sample()
+    for _ in range(count):
+        action = actions.sample()
         observation, reward, terminated, truncated, info = env.step(action)
         steps.append(
             {
@@ -193,13 +226,7 @@ def _try_steps(options: TryOptions, env: gymnasium.Env[Any, Any]) -> int:
         )
         if terminated or truncated:
             env.reset()
-    if options.json:
-        out_json(steps)
-    else:
-        for number, step in enumerate(steps):
-            out("reset:" if number == 0 else f"step {number}:")
-            out(*(f"  {name}: {cut(str(value), SHOWN)}" for name, value in step.items()))
-    return 0
+    return steps
 
 
 def _plain(value: Any) -> Any:

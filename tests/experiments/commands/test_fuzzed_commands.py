@@ -22,6 +22,7 @@ from thorough_cases import some_thorough
 
 from nondiff.agents import STRATEGIES, find_strategy
 from nondiff.agents.sb3.algorithms.off_policy import OffPolicy
+from nondiff.experiments.commands.answer import AnswerOptions
 from nondiff.experiments.commands.check_gradients import CheckGradientsOptions
 from nondiff.experiments.commands.cli import COMMANDS
 from nondiff.experiments.commands.compare import CompareOptions
@@ -32,6 +33,7 @@ from nondiff.experiments.commands.exchange import ExportOptions, ImportOptions
 from nondiff.experiments.commands.resume import ResumeOptions
 from nondiff.experiments.commands.runs import RunsOptions
 from nondiff.experiments.commands.train import TrainOptions
+from nondiff.experiments.commands.try_call import TryOptions
 
 T = TypeVar("T")
 
@@ -156,6 +158,7 @@ KNOWN: dict[str, SearchStrategy[str]] = {
         ["--threads=1", "a2c:--seed=1", "--gamma=0.5", "a2c:", "--", "--nope=1", "=1", "dpn:--x=1"]
     ),
     "video_episodes": st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE]),
+    "random": st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE, "nan", "1.0"]),
     "points": st.sampled_from(["1", "2", "0", "-1", "1000001", HUGE, "nan", "1.0"]),
     "threads": st.sampled_from(["1", "2", "0", "-1", "1025", HUGE]),
     "num_envs": st.sampled_from(["1", "2", "3", "0", "-1", "1025", HUGE]),
@@ -272,6 +275,8 @@ FUZZED = {
     "export": lines(("export",), "runs/mine", TO, ExportOptions),
     "export, normalised": lines(("export",), "runs/normalized", BOTH, ExportOptions),
     "import": lines(("import",), "mine.zip", IMPORT, ImportOptions),
+    "try": lines(("try",), BREAKS, (), TryOptions),
+    "answer": lines(("answer",), "runs/mine", ("--request", "x=1"), AnswerOptions),
 }
 
 
