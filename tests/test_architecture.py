@@ -153,6 +153,7 @@ def test_the_table_of_strategies_loads_no_engine() -> None:
     assert loaded.isdisjoint({"torch", *ENGINES})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("line", ["train --help", "runs tests/data/runs_of_0.1.0"])
 def test_what_answers_at_once_loads_no_library_that_takes_seconds(line: str) -> None:
     command, *options = line.split()

@@ -108,6 +108,7 @@ def test_the_signature_of_a_strategy_names_its_hyperparameters() -> None:
     assert list(parameters) == list(inspect.signature(nondiff.PPO.__init__).parameters)[1:]
 
 
+@pytest.mark.thorough
 def test_a_module_that_has_moved_is_found_with_a_warning() -> None:
     code = (
         "import importlib\n"

@@ -22,6 +22,7 @@ from nondiff.errors import EnvironmentFailedError, InvalidOptionError
 torch.set_num_threads(1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "name"), diagonal([Bowl, Track], ["ppo", "sac"]))
 def test_batched_environments_train_to_the_same_bits(kind: type, name: str) -> None:
     strategy = replace(find_strategy(name)(), num_envs=4)
@@ -42,6 +43,7 @@ def test_stable_baselines3_trains_on_it_without_us() -> None:
     assert box.calls == 128
 
 
+@pytest.mark.thorough
 def test_surface_waves_are_batched_by_their_id() -> None:
     strategy = replace(find_strategy("a2c")(), num_envs=3, vec_env="batched")
     first = trained(strategy, "nondiff/SurfaceWaves6-v0", 30).tensors()

@@ -193,6 +193,7 @@ except ImportError:
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("strategies", thin(EXPORTED, EXPORTED[:1]), ids="-".join)
 def test_plain_stable_baselines_loads_exports_without_nondiff(
     strategies: tuple[str, ...], tmp_path: Path

@@ -15,7 +15,6 @@ from nondiff.agents.capabilities import check_values
 from nondiff.errors import InvalidOptionError
 from nondiff.experiments.commands.train import TrainOptions, planned
 from nondiff.experiments.run.folder import Run
-from nondiff.experiments.run.schema import RunConfig
 
 WAVES = "nondiff/SurfaceWaves6-v0"
 HUGE = [
@@ -53,9 +52,9 @@ def test_a_strangers_run_with_huge_numbers_is_refused_in_a_line(
 ) -> None:
     env = WAVES if find_strategy(name).needs or name == "cma-es" else "Pendulum-v1"
     options = TrainOptions(env=env, strategy=name, budget=10**12)
-    config = planned(options, find_strategy(name)()) | {"checkpoint_every": 100}
-    config["hyperparameters"] = {**config["hyperparameters"], **values}
-    with closing(Run.create(tmp_path, "run", "", RunConfig.model_validate(config))) as run:
+    config = planned(options, find_strategy(name)())
+    huge = {"checkpoint_every": 100, "hyperparameters": config.hyperparameters | values}
+    with closing(Run.create(tmp_path, "run", "", config.model_copy(update=huge))) as run:
         run.update(state="interrupted")
     answer = command("train", "--resume", tmp_path / "run")
     assert answer.code == 2

@@ -48,6 +48,7 @@ def test_a_fault_of_the_environment_is_named_at_its_step(name: str, fault: str, 
     assert watcher.steps <= at
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in REINFORCEMENT if name not in ANY_LEARNING_RATE])
 def test_an_exploding_update_names_the_learning_rate(name: str) -> None:
     strategy = replace(find_strategy(name)(), learning_rate=1e18)

@@ -78,6 +78,7 @@ def test_releases_are_the_first_and_later_ones() -> None:
     assert sorted({path.parent.name for path in ZIPS}) == ["2.3.2", "2.5.0", "2.7.1", "2.9.0"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CASES)
 def test_zips_of_the_present_release(name: str, tmp_path: Path) -> None:
     save(tmp_path, name)

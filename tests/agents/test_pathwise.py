@@ -76,7 +76,7 @@ LEARNING: dict[str, tuple[dict[str, Any], int]] = {
 }
 
 
-@pytest.mark.parametrize("name", ACTING)
+@pytest.mark.parametrize("name", thin(ACTING, ["ppo", "sac", *NEEDY, "cma-es"]))
 def test_every_strategy_trains_the_same_network_on_a_bowl(name: str) -> None:
     options, budget = LEARNING.get(name, ({"learning_rate": 3e-3}, 500))
     strategy = (
@@ -107,6 +107,7 @@ def test_the_budget_is_kept_to_the_call(name: str, budget: int) -> None:
     assert box.calls + charged == result.calls
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NEEDY)
 def test_long_episodes_are_learned_from_within_the_budget(name: str) -> None:
     box = Track()
@@ -128,6 +129,7 @@ def test_long_episodes_are_learned_from_within_the_budget(name: str) -> None:
     assert played() > before / 1.5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["surrogate", "manual", "finite-difference", "cma-es"])
 def test_failed_rows_cost_and_poison_nothing(name: str) -> None:
     box = Plain(cliff=-0.1) if name != "manual" else Bowl(cliff=-0.1)  # many starts fail
@@ -189,6 +191,7 @@ def test_what_the_surrogate_believes_and_what_is_true_are_reported_side_by_side(
 
 
 # Of the others a seed is tested on another environment, in `test_strategies.py`.
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", thin(ACTING, NEEDY))
 def test_a_seed_gives_the_same_bits_on_a_black_box_used_again_and_on_a_new_one(name: str) -> None:
     strategy = quick(name) if name not in REINFORCEMENT else find_strategy(name)(network="nondiff")
@@ -204,6 +207,7 @@ def test_a_seed_gives_the_same_bits_on_a_black_box_used_again_and_on_a_new_one(n
     assert any(not torch.equal(first[key], weights[3][key]) for key in first)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "env_id",
     [

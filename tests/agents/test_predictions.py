@@ -70,6 +70,7 @@ def test_every_algorithm(name: str, env_id: str, normalize: bool, tmp_path: Path
     check_predictions(strategy, suited(name, env_id, "Pendulum-v1"), tmp_path / "model")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "env_id", "options"),
     [

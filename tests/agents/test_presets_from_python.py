@@ -107,6 +107,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     )
 
 
+@pytest.mark.thorough
 def test_training_uses_the_preset() -> None:
     budget = 256  # one update
     asked = nondiff.train(None, DENSE, nondiff.PPO(), budget)

@@ -111,6 +111,7 @@ def test_statistics_that_are_no_numbers_are_refused(
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.thorough
 def test_every_flipped_bit_and_truncation_is_refused_or_harmless(
     env: VecNormalize, tmp_path: Path
 ) -> None:

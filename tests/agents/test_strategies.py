@@ -92,7 +92,7 @@ def test_the_whole_budget_is_learned_from(name: str) -> None:
     assert any(not torch.equal(initial[key], final[key]) for key in final)
 
 
-@pytest.mark.parametrize("name", [name for name in PLAIN if needs_choices(name)])
+@pytest.mark.parametrize("name", thin([name for name in PLAIN if needs_choices(name)], ["dqn"]))
 def test_learns_which_quadrant_the_observation_says(name: str) -> None:
     points = np.random.default_rng(0).uniform(-1, 1, (100, 2)).astype(np.float32)
     wanted = np.array([quadrant(point) for point in points])
@@ -203,6 +203,7 @@ def test_hindsight_is_refused_without_goals(name: str) -> None:
         strategy.check(env)
 
 
+@pytest.mark.thorough
 def test_processes_give_the_same_bits_as_serial_environments(tmp_path: Path) -> None:
     strategy = replace(find_strategy("ppo")(), num_envs=2, n_steps=32)
     weights = [

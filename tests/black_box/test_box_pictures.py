@@ -30,6 +30,7 @@ def drawn_seconds(path: Path) -> float:
         return sum(frame.info["duration"] for frame in ImageSequence.Iterator(found)) / 1000
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("env_id", "seconds"),
     [("small_boxes:Plain-v0", 2 * 1), ("small_boxes:Track-v0", 6 / 5)],

@@ -170,6 +170,7 @@ def learner(env_id: str, name: str) -> Any:
     return pytest.param(env_id, name, marks=() if name in QUICK[env_id] else pytest.mark.thorough)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("env_id", "name"),
     [
@@ -196,6 +197,7 @@ def test_every_strategy_that_fits_learns_within_its_budget(
     assert left < MAX_LEFT[name]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("env_id", "arguments", "extra"),
     [
@@ -228,6 +230,7 @@ def test_the_examples_are_good_gymnasium_environments(env_id: str, examples: Pat
         check_env(env.unwrapped, skip_render_check=True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("env_id", IDS)
 def test_gradients_agree_with_differences(env_id: str, examples: Path) -> None:
     box = made(env_id, **IDS[env_id])

@@ -150,6 +150,7 @@ def test_the_first_match_counts_or_the_last_if_asked() -> None:
 CATASTROPHIC = r"(?:.*?,){25}(P)"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "options",
     [

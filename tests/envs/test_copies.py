@@ -85,7 +85,7 @@ def test_a_copy_goes_on_alone(env_id: str, elsewhere: ProcessPoolExecutor) -> No
     random_actions(alone, STEPS)  # so that both sample the same
     assert play(env, first, seed=3) == play(alone, first, seed=3)
     if "Doom" in env_id:
-        refused(env, "`close` the environment before")  # which is tried
+        refused(env, "`close` the environment first")  # which is tried
         for each in (env, alone):
             each.close()
     copies = {name: made(env) for name, made in COPIES.items()}
@@ -121,6 +121,7 @@ def actions_of(env: Any) -> list[Any]:
     return arm_actions(env, 45, scale=0.5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", thin(ARMS, ["randomized", "seen", "kuka"]))
 def test_states_go_to_any_arm_made_like_it(name: str) -> None:
     one, other = ARMS[name](), ARMS[name]()
@@ -435,7 +436,7 @@ def test_a_game_is_copied_before_and_after_and_not_while_it_runs() -> None:
     env = gymnasium.make("nondiff/DoomBasic-v0")
     early = copy.deepcopy(env)
     first = env.reset(seed=1)[0]
-    refused(env.unwrapped, "Engine", "`close` the environment before")
+    refused(env.unwrapped, "Engine", "`close` the environment first")
     assert np.array_equal(early.reset(seed=1)[0], first)
     early.close()
     env.close()

@@ -262,6 +262,7 @@ print(observation.tobytes().hex())
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(
     shutil.which("xvfb-run") is None, reason="xvfb-run is not installed: no display for a window"
 )
@@ -372,6 +373,7 @@ if "stay" in sys.argv:
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, None])
 def test_engines_end_with_their_owner_and_leave_nothing(
     tmp_path: Path, number: signal.Signals | None
@@ -423,6 +425,7 @@ def test_a_killed_engine_ends_the_episode_and_the_next_has_another(make: Make) -
     assert not env.step(np.int64(LEFT))[4]["engine_lost"]
 
 
+@pytest.mark.thorough
 def test_an_engine_killed_at_any_moment_holds_nothing_up(make: Make) -> None:
     # One that dies while it holds ViZDoom's lock would leave the call waiting for ever.
     env = make(engine_timeout=TIMEOUT)
@@ -443,6 +446,7 @@ def test_an_engine_killed_at_any_moment_holds_nothing_up(make: Make) -> None:
         kill.join()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pictured", [False, True])
 def test_a_hung_engine_is_killed_in_time(make: Make, pictured: bool) -> None:
     env = make(engine_timeout=TIMEOUT, render_mode="rgb_array" if pictured else None)
@@ -455,6 +459,7 @@ def test_a_hung_engine_is_killed_in_time(make: Make, pictured: bool) -> None:
     wait_for(lambda: not any(runs(pid) for pid in pids))
 
 
+@pytest.mark.thorough
 def test_a_reset_survives_a_hung_engine_and_a_close_too(make: Make) -> None:
     env = make(engine_timeout=TIMEOUT)
     expected = env.reset(seed=5)[0]
@@ -467,6 +472,7 @@ def test_a_reset_survives_a_hung_engine_and_a_close_too(make: Make) -> None:
     wait_for(lambda: not runs(pid))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("program", "message"), [("/bin/false", "did not start"), ("/missing", "No such file")]
 )
@@ -481,6 +487,7 @@ def test_engines_that_never_start_are_one_clear_error(
     assert f"{MAX_LOSSES} engines of basic.cfg were lost in a row" in str(error.value)
 
 
+@pytest.mark.thorough
 def test_an_engine_that_hangs_in_its_start_is_one_clear_error(
     make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

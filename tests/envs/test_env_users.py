@@ -161,6 +161,7 @@ def test_the_spec_makes_the_same_again(env: gymnasium.Env) -> None:
         assert cut_off(again, range(1)) <= {env.spec.max_episode_steps}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "mode", ["sync", "vector_entry_point", pytest.param("async", marks=pytest.mark.thorough)]
 )
@@ -227,6 +228,7 @@ def wrapped(env: gymnasium.Env) -> Iterator[gymnasium.Env]:
     yield wrappers.Autoreset(env)
 
 
+@pytest.mark.thorough
 def test_wrappers_of_gymnasium_work(env: gymnasium.Env) -> None:
     actions = random_actions(env, 20)[: affordable(env, 20)]
     for one in wrapped(env):
@@ -240,6 +242,7 @@ def test_wrappers_of_gymnasium_work(env: gymnasium.Env) -> None:
                 one.reset()
 
 
+@pytest.mark.thorough
 def test_pictures_can_be_observed(env_id: str) -> None:
     drawn = gymnasium.make(env_id, render_mode="rgb_array")
     with wrappers.AddRenderObservation(drawn) as env:
@@ -267,6 +270,7 @@ def test_vector_environments_of_black_boxes_give_a_picture_each() -> None:
         gymnasium.make_vec("nondiff/SurfaceWaves6-v0", num_envs=2, render_mode="human")
 
 
+@pytest.mark.thorough
 def test_matplotlib_is_loaded_only_to_draw() -> None:
     code = (  # not SurfaceWaves, since disba loads it
         "import sys; from small_boxes import Plain, box_env; e = box_env(Plain); "

@@ -168,6 +168,7 @@ def test_spaces_contain_their_samples(env: gymnasium.Env) -> None:
         assert all(space.sample() in space for _ in range(10))
 
 
+@pytest.mark.thorough
 def test_episodes_end(env: gymnasium.Env) -> None:
     env.action_space.seed(0)
     for seed in range(3):
@@ -224,6 +225,7 @@ def test_different_seeds_differ(env: gymnasium.Env) -> None:
 # Observations
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("steps", [300, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_observations_stay_in_their_space(env: gymnasium.Env, steps: int) -> None:
     for observation in observe(env, random_actions(env, steps), seed=0):
@@ -239,6 +241,7 @@ def test_observations_stay_in_their_space_at_extreme_actions(box_env: gymnasium.
             assert observation in box_env.observation_space
 
 
+@pytest.mark.thorough
 def test_no_entry_of_the_observation_is_constant(env: gymnasium.Env) -> None:
     observed = observe(env, random_actions(env, 300), seed=0)
     rows = np.stack([spaces.flatten(env.observation_space, row) for row in observed])
@@ -271,6 +274,7 @@ class Erased(gymnasium.ObservationWrapper):
         return copied
 
 
+@pytest.mark.thorough
 def test_writing_into_observations_disturbs_nothing(env: gymnasium.Env) -> None:
     actions = random_actions(env)
     assert play(Erased(env), actions, seed=0) == play(env, actions, seed=0)
@@ -295,6 +299,7 @@ def test_other_render_modes_are_refused_in_a_line(env_id: str, env: gymnasium.En
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.thorough
 def test_pictures_are_the_same_again_and_of_one_size(env_id: str) -> None:
     pictured = gymnasium.make(env_id, render_mode="rgb_array")
     pictures = []
@@ -309,6 +314,7 @@ def test_pictures_are_the_same_again_and_of_one_size(env_id: str) -> None:
         assert first.shape == pictures[0][0].shape
 
 
+@pytest.mark.thorough
 def test_pictures_show_something_and_change_nothing(env_id: str, env: gymnasium.Env) -> None:
     actions = random_actions(env, 12)
     pictured = gymnasium.make(env_id, render_mode="rgb_array")
@@ -329,6 +335,7 @@ def test_pictures_show_something_and_change_nothing(env_id: str, env: gymnasium.
 # Actions
 
 
+@pytest.mark.thorough
 def test_bad_actions_are_refused_and_leave_no_trace(box_env: gymnasium.Env) -> None:
     good = random_actions(box_env)
     shape = box_env.action_space.shape
@@ -344,6 +351,7 @@ def test_bad_actions_are_refused_and_leave_no_trace(box_env: gymnasium.Env) -> N
     assert record + follow(box_env, good[10:]) == expected
 
 
+@pytest.mark.thorough
 def test_actions_out_of_range_are_clipped(env_id: str, box_env: gymnasium.Env) -> None:
     space = box_env.action_space
     wild = [action * np.float32(3) for action in random_actions(box_env)]
@@ -385,6 +393,7 @@ def test_compute_reward_agrees_with_steps_one_by_one_and_in_a_batch(
     assert (best >= compute_reward(achieved, desired, infos)).all()
 
 
+@pytest.mark.thorough
 def test_episodes_never_start_solved(goal_env: gymnasium.Env) -> None:
     compute_reward = goal_env.unwrapped.compute_reward
     for seed in range(100):

@@ -291,6 +291,7 @@ def test_an_environment_that_leaves_python_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["serial", "processes"])
 @pytest.mark.parametrize("place", ["make", "reset", "step"])
 def test_a_keyboard_interrupt_of_the_environments_own_is_a_failure(

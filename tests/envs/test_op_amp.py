@@ -200,6 +200,7 @@ def test_a_killed_ngspice_is_started_again_and_gives_the_same_bits(
     assert (again == expected).all()
 
 
+@pytest.mark.thorough
 def test_a_hung_ngspice_is_ended_in_time_and_started_again(home: Path) -> None:
     with closing(Simulator(SHORT)) as simulator:
         expected = simulator(CENTRE)
@@ -232,6 +233,7 @@ def test_a_circuit_without_a_solution_does_not_converge() -> None:
     assert failure_of(CONTRADICTION).kind == "nonconvergence"
 
 
+@pytest.mark.thorough
 def test_an_iteration_without_an_end_is_ended() -> None:
     options = ".options itl1=1 itl2=1 gminsteps=1 srcsteps=1 itl6=1\n"
     netlist = re.sub(r"\.nodeset.*\n", options, circuit(CENTRE))
@@ -244,6 +246,7 @@ def test_an_amplifier_that_does_not_amplify_has_no_bandwidth() -> None:
     assert "unity" in failure.message
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "netlist",
     [GARBAGE, "", "\0\1\2" * 50, GARBAGE * 2_000, circuit(CENTRE).replace(".param", "*")],

@@ -146,6 +146,7 @@ def test_derivatives_agree_with_differences_of_the_roots(box: SurfaceWaves, draw
             assert (closer < 1e-4).all()
 
 
+@pytest.mark.thorough
 def test_differences_that_do_not_agree_hop_to_another_mode() -> None:
     box = SurfaceWaves(6)
     action = np.array(

@@ -70,6 +70,7 @@ def follows(ours: Vector, theirs: Vector, mode: AutoresetMode, steps: int) -> in
     return ends
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("env_id", some_thorough(VECTORISED, RESEMBLED))
 def test_every_mode_is_gymnasiums(env_id: str, mode: AutoresetMode) -> None:
@@ -118,6 +119,7 @@ def test_modes_are_known_by_their_values(make: Callable[..., Vector]) -> None:
             make(autoreset_mode=wrong)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "mask", [[True, False], np.array([1, 0]), np.ones(3, bool), np.zeros(2, bool), None]
 )
@@ -128,6 +130,7 @@ def test_masks_are_checked_before_anything_is_reset(make: Callable[..., Vector],
         vector.reset(options={"reset_mask": mask})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [1.5, "1", -1, True, [0], [0, 1.5], [0, -1], {0, 1}])
 def test_seeds_are_checked_before_anything_is_reset(make: Callable[..., Vector], seed: Any) -> None:
     with pytest.raises(InvalidOptionError, match=r"seed must be a whole number|seeds do not fit"):
@@ -175,6 +178,7 @@ def test_a_single_environment_refuses_options_that_are_no_mapping(id: str) -> No
         env.reset(seed=0, options={})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", MODES)
 def test_infos_of_a_single_environment_say_nothing_of_what_has_ended(mode: AutoresetMode) -> None:
     keys = ("final_obs", "_final_obs", "final_info", "_final_info", "final_observation", "own")

@@ -485,6 +485,7 @@ def test_a_program_that_stays_is_told_the_reason_too(level: Isolation) -> None:
         process.ask("1\n")
 
 
+@pytest.mark.thorough
 def test_processes_that_share_memory_are_not_charged_twice(level: Isolation) -> None:
     code = "import os, time\nheld = b'x' * (60 << 20)\nfor _ in range(6):\n"
     code += " if os.fork() == 0:\n  time.sleep(1); os._exit(0)\nfor _ in range(6): os.wait()"
@@ -525,6 +526,7 @@ def check_left(kind: str, tmp_path: Path) -> None:
     assert not list(tmp_path.glob(f"{launching.PREFIX}*"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", LEFT)
 def test_nothing_is_left_of_a_folder(level: Isolation, kind: str, tmp_path: Path) -> None:
     if level != "sandbox" and kind in ("deep", "many"):  # on a disk that takes seconds
@@ -622,6 +624,7 @@ USUAL: dict[str, str] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", USUAL)
 def test_what_programs_usually_do_works(level: Isolation, kind: str) -> None:
     found = attempt(USUAL[kind])
@@ -645,6 +648,7 @@ def retried(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
+@pytest.mark.thorough
 def test_a_folder_goes_when_its_user_is_killed(level: Isolation, tmp_path: Path) -> None:
     code = (
         "import sys, tempfile\ntempfile.tempdir = sys.argv[2]\n"

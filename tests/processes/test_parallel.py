@@ -160,6 +160,7 @@ def test_goals_are_relabelled_with_the_rewards_of_the_environment(push: Parallel
     env.close()
 
 
+@pytest.mark.thorough
 def test_hindsight_trains_on_it(push: ParallelVectorEnv) -> None:
     model = SAC(
         "MultiInputPolicy",
@@ -296,6 +297,7 @@ def test_an_environment_that_cant_be_made_is_one_error(tmp_path: Path, vector: M
         breaks.reset()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("fault", "timeout", "reason"),
     [("kill", LONG, "was killed by SIGKILL"), ("hang", 1.5, "did not answer within 1.5 s")],
@@ -361,6 +363,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_no_process_outlives_the_one_that_made_it(number: int, tmp_path: Path) -> None:
     script = tmp_path / "parent.py"

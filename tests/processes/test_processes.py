@@ -130,6 +130,7 @@ def test_what_was_said_without_being_asked_is_taken_for_no_answer() -> None:
     np.testing.assert_array_equal(found, [[1.5, 0.5], [0.5625, -0.25]] * 2)
 
 
+@pytest.mark.thorough
 def test_both_modes_and_any_number_of_workers_give_the_same_bits() -> None:
     actions = np.random.default_rng(0).uniform(-1, 0.5, (12, 2))
     results = []
@@ -173,6 +174,7 @@ def check_training(fault: str, mode: str, way: str, monkeypatch: pytest.MonkeyPa
     assert all(torch.isfinite(weight).all() for weight in network.parameters())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", thin(QUICK, QUICK[::2]), ids=", ".join)
 def test_training_survives_faults(
     case: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
@@ -191,6 +193,7 @@ def test_training_survives_every_fault_in_every_way(
     check_training(fault, mode, way, monkeypatch)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", MODES)
 def test_failures_in_a_row_end_a_training(mode: str) -> None:
     with closing(fakesim("exit", MODES[mode], timeout=PATIENCE, max_failures=6)) as box:
@@ -212,6 +215,7 @@ def options(flag: Path) -> tuple[object, ...]:
     return (*OPTIONS, *(word for pair in pairs for word in pair))
 
 
+@pytest.mark.thorough
 def test_a_program_that_breaks_ends_the_run_at_a_checkpoint_from_which_it_goes_on(
     home: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +240,7 @@ def test_a_program_that_breaks_ends_the_run_at_a_checkpoint_from_which_it_goes_o
 # ---- Deaths of everybody concerned
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("signum", "way"),
     [
@@ -347,6 +352,7 @@ def test_a_call_reads_and_writes_in_a_folder_of_its_own() -> None:
     assert names <= {"PATH", "HOME", "TMPDIR", "LANG", "MINE", "PWD", "SHLVL", "_", "OLDPWD"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "body",
     ["ln -s /etc/passwd out", "mkfifo out", "mkdir out", "true", "head -c 2000000 /dev/zero>out"],
@@ -397,6 +403,7 @@ def without_namespaces() -> Iterator[None]:
         yield
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("fault", "mode"), diagonal(["escape", "deaf", "daemon"], [*MODES]))
 @pytest.mark.usefixtures("without_namespaces")
 def test_without_namespaces_nothing_escapes_either(fault: str, mode: str) -> None:
@@ -514,6 +521,7 @@ def test_a_pool_of_nothing_is_refused(arguments: dict[str, int]) -> None:
         ThreadPool(lambda: str, **arguments)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("arguments", [{"timeout": 0.0}, {"memory": -1}, {"file_size": 0}])
 def test_limits_must_leave_something(arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidOptionError, match=f"{next(iter(arguments))} must be above 0"):

@@ -115,6 +115,7 @@ def without_time(infos: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return infos
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("env_id", "steps"),
     [("nondiff/PandaReachDense-v0", 120), ("CartPole-v1", 120), ("Pendulum-v1", 420)],
@@ -323,6 +324,7 @@ def test_a_lost_episode_counts_as_truncated(
     assert workers.step(np.zeros((2, 1)))[1].tolist() == [4, 1]
 
 
+@pytest.mark.thorough
 def test_a_new_process_has_a_new_seed_which_a_repetition_repeats(vector: Any) -> None:
     seeds = []
     for _ in range(2):
@@ -391,10 +393,12 @@ def test_a_loss_in_another_call_is_an_error(vector: Any) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_a_worker_may_be_slower_to_start_than_to_answer(start: Any) -> None:
     assert start(breaks("nap", where="make"), SHORT).call("has_attribute", "reset")
 
 
+@pytest.mark.thorough
 def test_an_environment_may_hang_in_being_made(start: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(worker_module, "START_SECONDS", SHORT)
     worker = start(breaks("hang", where="make"), timeout=0.5)
@@ -405,6 +409,7 @@ def test_an_environment_may_hang_in_being_made(start: Any, monkeypatch: Any) -> 
         worker.call("spaces")
 
 
+@pytest.mark.thorough
 def test_a_worker_that_stops_within_an_answer_hangs(start: Any) -> None:
     worker = start(breaks(size=500_000), SHORT)  # more than a pipe holds
     worker.call("spaces")
@@ -419,6 +424,7 @@ def test_a_worker_that_stops_within_an_answer_hangs(start: Any) -> None:
 # Nothing is left
 
 
+@pytest.mark.thorough
 def test_close_ends_hung_dead_and_busy_workers(monkeypatch: Any) -> None:
     monkeypatch.setattr(worker_module, "CLOSE_SECONDS", 1.0)
     workers = WorkerVecEnv(breaks("hang", at=1, seed=11), 4, LONG, 3, print)
@@ -453,6 +459,7 @@ def started_by(path: Path) -> list[int]:
     return [int(line) for line in path.read_text().split()]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("end", ["close", "hang", "exit", "kill", "collected"])
 def test_what_an_environment_started_ends_with_it(end: str, tmp_path: Path, start: Any) -> None:
     child = tmp_path / "child"
@@ -512,6 +519,7 @@ def test_signals_to_a_worker_do_nothing(start: Any) -> None:
         assert not (blocked | ignored) >> (number - 1) & 1
 
 
+@pytest.mark.thorough
 def test_nothing_leaks(tmp_path: Path) -> None:
     def count() -> tuple[int, set[int]]:
         gc.collect()
@@ -601,6 +609,7 @@ def family(process: Any) -> list[psutil.Process]:
     return [root, *root.children(recursive=True)]
 
 
+@pytest.mark.thorough
 def test_a_stop_of_all_is_no_hang(tmp_path: Path) -> None:
     with parent(breaks(pause=0.5), "stepping", tmp_path, timeout=2.0) as process:
         assert process.stdout.readline() == "step\n"
@@ -614,6 +623,7 @@ def test_a_stop_of_all_is_no_hang(tmp_path: Path) -> None:
         assert [process.stdout.readline() for _ in range(2)] == ["step\n"] * 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("doing", "arguments"),
     [

@@ -198,6 +198,7 @@ def test_a_robot_that_does_not_fit_is_refused() -> None:
 # Hindsight
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("task", "reward_type"),
     [(panda_reach, "sparse"), (panda_reach, "dense"), (panda_flip, "sparse")],

@@ -183,6 +183,7 @@ def test_the_motors_adjoint_is_autograd_s(weak: float, physics: ProfileName) -> 
 # The box moves as the environment does.
 
 
+@pytest.mark.thorough
 @EACH
 @BOTH
 def test_free_episodes_are_the_environment_s_to_the_bit(
@@ -385,6 +386,7 @@ def test_the_hand_written_gradient_is_the_twin_s(control_type: ControlType) -> N
     assert (of_state[:, MOTION] == 0).all()
 
 
+@pytest.mark.thorough
 @BOTH
 def test_the_hand_written_gradient_is_that_of_differences(control_type: ControlType) -> None:
     """At most a seventh of the entries are off by 5 % of the largest, at the motors' limits."""

@@ -280,6 +280,7 @@ def test_a_camera_can_be_given_in_four_ways() -> None:
 # Training
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("strategy", "camera", "options"),
     [

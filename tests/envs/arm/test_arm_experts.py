@@ -36,6 +36,7 @@ def test_every_task_of_the_arm_has_an_expert() -> None:
     assert {gymnasium.spec(env_id).entry_point for env_id in IDS} == arm
 
 
+@pytest.mark.thorough
 def test_an_expert_solves_its_task(env: gymnasium.Env) -> None:
     assert solved(play(env, find_expert(env), range(10))) >= SOLVED[env.spec.id]
 

@@ -79,6 +79,7 @@ def human_output() -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.thorough
 def test_a_window_shows_the_same_physics(make: MakeArm, human_output: str) -> None:
     env = make()
     env.reset(seed=0)

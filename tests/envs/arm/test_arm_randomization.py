@@ -130,6 +130,7 @@ def test_masses_and_frictions_are_the_drawn_multiples(arm: Make) -> None:
         assert sum(masses) == pytest.approx(15.06 * drawn.get("robot_mass", 1.0))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["object_mass", "object_friction", "robot_mass", "joint_damping"])
 def test_physics_moves_things_otherwise(arm: Make, name: str) -> None:
     plain, env = arm(panda_pick_and_place), arm(panda_pick_and_place, **{name: [1.5, 1.5]})

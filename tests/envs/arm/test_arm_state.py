@@ -9,6 +9,7 @@ import pytest
 from arm_episodes import HORIZON, MakeArm, bits, follow, random_actions
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("control_type", "on_the_table"), [("joints", False), ("ee", False), ("ee", True)]
 )
@@ -49,6 +50,7 @@ def test_reset_forgets_contacts(make: MakeArm) -> None:
     assert follow(used, actions) == follow(fresh, actions)
 
 
+@pytest.mark.thorough
 def test_states_are_freed_with_their_last_reference(make: MakeArm) -> None:
     env = make()
     env.reset(seed=0)

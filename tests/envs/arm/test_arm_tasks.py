@@ -272,6 +272,7 @@ def test_state_restores_every_bit_in_the_middle_of_contact(make_task: MakeArm) -
             assert follow(env, actions[step:]) == record[step:]
 
 
+@pytest.mark.thorough
 def test_reset_forgets_contacts_with_objects(make_task: MakeArm) -> None:
     used = make_task(horizon=LONG)
     actions = {seed: grasping(make_task(horizon=LONG), seed, 12) for seed in (0, 1)}

@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
     home = tmp_path_factory.mktemp("answers")
     gymnasium.register(BEAM, entry_point=beam)
-    options = ("--env", BEAM, "--strategy", "surrogate", "--budget", 200, *FEW)
+    options = ("--env", BEAM, "--strategy", "cma-es", "--budget", 200, *FEW)
     try:
         with pytest.raises(SystemExit) as end:
             run_command("train", [*map(str, options), "--runs", str(home), "--name", "r"], "train")

@@ -73,6 +73,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", TRAIN)
 def test_train_refuses_in_one_line_and_writes_nothing(
     fault: str, command: Command, home: Path

@@ -56,6 +56,7 @@ def test_a_missing_program_is_said_with_the_command_that_installs_it(
     assert (trained.code, trained.err) == (2, f"error: {caught.value}\n")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name",
     some_thorough(

@@ -38,6 +38,7 @@ def test_the_table_shows_intervals_beside_a_random_policy(run: Path) -> None:
     assert len({len(line) for line in answer.out.splitlines()[1:]}) == 1  # columns line up
 
 
+@pytest.mark.thorough
 def test_json_repeats_itself_to_the_byte(run: Path, command: Command) -> None:
     answers = [command("evaluate", run, "--episodes", 6, "--json") for _ in range(2)]
     assert answers[0] == answers[1]
@@ -52,6 +53,7 @@ def test_json_repeats_itself_to_the_byte(run: Path, command: Command) -> None:
     assert data["difference"] is None
 
 
+@pytest.mark.thorough
 def test_another_number_draws_another_held_out_list(run: Path, command: Command) -> None:
     few = ("--episodes", 3, "--random-episodes", 3)
     found = [judged(command, run, *few, "--seed", number) for number in (0, 7, 7)]
@@ -78,6 +80,7 @@ def test_the_exit_code_follows_the_lower_bound(run: Path, command: Command) -> N
         assert ("asked for" in answer.err) == (code == 1)
 
 
+@pytest.mark.thorough
 def test_two_runs_are_compared_seed_by_seed(run: Path, command: Command, tmp_path: Path) -> None:
     other = tmp_path / "other"
     train = ("--env", "nondiff/PandaReachDense-v0", "--budget", 128, "--seed", 6, *FEW_EPISODES)

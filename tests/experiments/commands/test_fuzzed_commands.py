@@ -393,6 +393,7 @@ SHARE = 3  # of the examples that the thorough test tries
 # Their options are those of the others; a comparison starts processes.
 ALIKE = (
     "compare",
+    "train",
     *(f"train {name}" for name in ("a2c", "trpo", "sac", "td3", "tqc", "ddpg", "crossq", "qrdqn")),
     "train autodiff",
 )

@@ -504,6 +504,7 @@ def test_runs_without_evaluations_have_no_curves(tmp_path: Path, command: Comman
     assert not (tmp_path / "curves.png").exists()
 
 
+@pytest.mark.thorough
 def test_real_trainings_of_two_configurations_are_two_curves(
     tmp_path: Path, command: Command
 ) -> None:

@@ -75,6 +75,7 @@ def test_the_comparison_of_the_page_works_as_it_stands(
     assert (tmp_path / "comparisons" / "cart" / "report.html").exists()
 
 
+@pytest.mark.thorough
 def test_callbacks_are_told_of_steps_and_evaluations(tmp_path: Path) -> None:
     steps: list[int] = []
     evaluations: list[tuple[int, float | None, float]] = []
@@ -128,6 +129,7 @@ def test_progress_that_returns_false_ends_a_run_with_an_evaluation(
     assert state_of(run)["models"]["best"]["steps"] == 100
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", thin(["on_progress", "on_evaluation"], ["on_evaluation"]))
 def test_what_a_callback_raises_is_the_users_error_and_the_models_stay(
     name: str, tmp_path: Path
@@ -224,6 +226,7 @@ def test_a_folder_without_a_policy_is_told(tmp_path: Path) -> None:
             nondiff.load_policy(folder)
 
 
+@pytest.mark.thorough
 def test_gradients_are_checked_as_the_command_does(command: Command) -> None:
     env = "nondiff/PandaReachDense-v0"
     shown = command("check-gradients", "--env", env, "--points", 8, "--json")

@@ -78,6 +78,7 @@ def test_a_training_in_processes_needs_no_guard(file: Path, env_id: str) -> None
         assert done.stdout == "made here\n32\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("use", [OWN_VECTOR, pytest.param(TRAINING, marks=pytest.mark.thorough)])
 def test_what_a_script_defines_needs_the_guard(file: Path, use: str) -> None:
     use = use.format(env_id="Own-v0")

@@ -128,6 +128,7 @@ def test_a_comparison(run: Run, tmp_path: Path, start: tuple[str, ...]) -> None:
     assert "held-out episodes" in done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "env",
     [
@@ -142,6 +143,7 @@ def test_environments_that_start_programs(run: Run, env: str) -> None:
     run(NONDIFF, "doctor", "--env", env)
 
 
+@pytest.mark.thorough
 def test_numba_takes_no_settings_of_the_working_folder(tmp_path: Path) -> None:
     (tmp_path / ".numba_config.yaml").write_text("cache_dir: evil\n")
     done = subprocess.run(
@@ -191,6 +193,7 @@ MINE = (
 A2C = ("--strategy", "a2c", "--budget", "40", "--n-steps", "4", "--name", "a", *SMALL)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("place", thin(["mine.py", "mine/__init__.py"], ["mine/__init__.py"]))
 def test_a_module_of_it_that_the_user_names_and_no_other(
     run: Run, tmp_path: Path, place: str
@@ -212,6 +215,7 @@ def test_a_module_of_it_that_the_user_names_and_no_other(
     run(NONDIFF, "try", "mine:Mine-v0")
 
 
+@pytest.mark.thorough
 def test_a_module_of_it_that_only_a_run_names_is_not_imported(run: Run, tmp_path: Path) -> None:
     own, folder = tmp_path / "own", tmp_path / "folder"
     own.mkdir()

@@ -162,6 +162,7 @@ def test_median_calls_are_those_of_kaplan_and_meier(
     assert median_calls(reached, spent) == median
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:random_state is deprecated:FutureWarning")
 def test_intervals_are_those_of_rliable() -> None:
     library = pytest.importorskip("rliable.library", reason="pip install 'nondiff[oracle]'")

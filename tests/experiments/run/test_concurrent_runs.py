@@ -63,6 +63,7 @@ def created(root: Path, names: Sequence[str | None]) -> list[tuple[int, str, str
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("attempt", thin(range(3), [0]))
 def test_a_name_is_given_once(attempt: int, tmp_path: Path) -> None:
     found = created(tmp_path, ["same"] * AT_ONCE)
@@ -73,6 +74,7 @@ def test_a_name_is_given_once(attempt: int, tmp_path: Path) -> None:
     assert Run.open(tmp_path / "same").config.to_json()["number"] == winner
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("attempt", thin(range(3), [0]))
 def test_names_that_are_made_differ(attempt: int, tmp_path: Path) -> None:
     found = created(tmp_path, [None] * AT_ONCE)
@@ -88,6 +90,7 @@ def go_on(start: Any, folder: str) -> None:
     sys.exit(train_here("--resume", folder, "--budget", 200))  # type: ignore[arg-type]
 
 
+@pytest.mark.thorough
 def test_a_run_is_gone_on_with_once(tmp_path: Path) -> None:
     assert train_here(*PENDULUM, "--budget", 120, "--runs", tmp_path, "--name", "run") == 0
     start = FORKS.Barrier(2)

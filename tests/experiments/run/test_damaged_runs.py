@@ -46,6 +46,7 @@ def check_goes_on(folder: Path, command: Command) -> str:
 # Checkpoints
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("newest", [1, 2, 3])
@@ -116,6 +117,7 @@ DAMAGED_METRICS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", thin(DAMAGED_METRICS, ["not numbers", "not text"]))
 def test_damaged_metrics_are_set_aside(case: str, folder: Path, command: Command) -> None:
     (folder / "metrics.csv").write_bytes(DAMAGED_METRICS[case])

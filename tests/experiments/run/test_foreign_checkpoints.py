@@ -68,6 +68,7 @@ def check_whole(folder: Path) -> None:
 # Of another run
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", thin(FOREIGN, ["another strategy"]))
 def test_a_checkpoint_of_another_run_is_refused(
     case: str, folder: Path, tmp_path: Path, command: Command
@@ -115,6 +116,7 @@ def weapons(place: Path) -> Iterator[bytes]:
     yield file.getvalue()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("part", "weapon"), diagonal(["values", "tensors"], range(4)))
 def test_nothing_in_a_checkpoint_is_executed(
     part: str, weapon: int, folder: Path, tmp_path: Path, command: Command

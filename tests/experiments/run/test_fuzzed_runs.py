@@ -383,6 +383,7 @@ def test_a_damaged_run_is_read_at_length(command: str, sandbox: Sandbox) -> None
     fuzz_reading(sandbox, command, LONG)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("examples", thin([8, 25], [8]))
 def test_a_damaged_run_goes_on_or_keeps_its_models(examples: int, sandbox: Sandbox) -> None:
     fuzz_resuming(sandbox, settings(SHORT, max_examples=examples))

@@ -16,6 +16,7 @@ from nondiff.experiments.run.folder import Run
 from nondiff.experiments.training.session import configured
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("strategy", thin(STRATEGIES, ["ppo", "sac", "surrogate", "cma-es"]))
 def test_the_last_model_is_the_policy_that_training_ended_with(
     strategy: str, tmp_path: Path

@@ -200,6 +200,7 @@ QUICK = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", some_thorough(SMALL, {*SMALL} - QUICK))
 def test_what_is_large_or_deep_is_said_in_a_line(name: str, trained: Path, tmp_path: Path) -> None:
     home = inflicted(trained, tmp_path, SMALL[name])

@@ -91,6 +91,7 @@ QUICK = {
 CASES = [(name, attack) for name in COMMANDS for attack in ATTACKS]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", some_thorough(CASES, {*CASES} - QUICK), ids=str)
 def test_nothing_outside_a_run_is_touched(case: tuple[str, str], place: Path) -> None:
     name, attack = case
@@ -134,6 +135,7 @@ def test_what_would_be_removed_with_a_model_is_named(folder: str, place: Path) -
     assert nondiff(place / "home", "train", "--resume", run, "--budget", 40).code == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["README.md", "learning_curve.png"])
 @pytest.mark.parametrize("how", ["write", "link"])
 def test_a_file_of_the_users_is_not_replaced(name: str, how: str, place: Path) -> None:

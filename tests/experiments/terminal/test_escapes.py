@@ -87,6 +87,7 @@ def spoilt(run: Path, to: Path, draw: st.DataObject, bad: str) -> None:
     path.write_text(json.dumps(draw.draw(st.sampled_from(list(everywhere(data, bad))))))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", [FEW_EXAMPLES, pytest.param(LONG, marks=pytest.mark.slow)])
 def test_whatever_a_file_of_a_run_says(run: Path, tmp_path: Path, how: settings) -> None:
     def check(draw: st.DataObject) -> None:

@@ -66,6 +66,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", ["evaluate runs/talks " + " ".join(SHORT), "runs"])
 def test_json_stands_alone(command: str, home: Path) -> None:
     done = shell(home, f"$nondiff {command} --json")
@@ -135,6 +136,7 @@ def test_streams_that_fail_do_no_harm_to_any_command(case: str, command: str, ho
     check_streams(case, command, home)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", thin(["all closed", "all full"], ["all full"]))
 def test_a_training_outlives_its_streams(case: str, home: Path, tmp_path: Path) -> None:
     check_streams(case, f"{shlex.join(TRAIN)} --runs {shlex.quote(str(tmp_path))} --name a", home)
@@ -150,6 +152,7 @@ def test_any_training_outlives_its_streams(case: str, how: str, home: Path, tmp_
     assert Run.open(tmp_path / "a").status() == "finished"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("encoding", thin(["ascii", "cp1252"], ["ascii"]))
 def test_what_an_encoding_lacks_is_written_as_escapes(encoding: str, home: Path) -> None:
     line = "$nondiff runs 'r\u00fcns \u2192'; $nondiff runs --help"
@@ -314,6 +317,7 @@ def follow(home: Path, text: str, start: str, **variables: str) -> None:
 ODD_RUNS = "-my \"runs'\n: $HOME \u00fc\u202e*"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("where", thin(["output", "card"], ["output"]))
 def test_what_is_printed_can_be_typed(
     where: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -81,6 +81,7 @@ def check_an_error_or_a_signal(die: Any, number: int, root: Path, home: Path) ->
     return code
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("die", thin(WORDS, [fill_the_disk]))
 def test_an_error_or_a_signal_at_a_change(die: Any, tmp_path: Path, home: Path) -> None:
     check_an_error_or_a_signal(die, 75, tmp_path, home)

@@ -191,6 +191,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*")}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "case",
     thin(["ppo", "ppo, discrete", "sac with HER", "td3", "a2c"], ["a2c"]),
@@ -213,6 +214,7 @@ def test_a_run_of_another_strategy_or_shape_is_refused(tmp_path: Path) -> None:
             run(other, "Pendulum-v1", tmp_path, Diary())
 
 
+@pytest.mark.thorough
 def test_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
     run(small("ppo"), "Pendulum-v1", tmp_path, Diary(), budget=5 * EVERY)
     names = [f"step-{step:012d}" for step in (480, 640, 800)]

@@ -80,6 +80,7 @@ def test_killed_before_a_change(number: int, tmp_path: Path, command: Command) -
     check_whole(root, command)
 
 
+@pytest.mark.thorough
 def test_killed_again_as_it_goes_on(tmp_path: Path, command: Command) -> None:
     root = tmp_path / "runs"
     assert killed(60, root, *start(root))

@@ -203,6 +203,7 @@ def test_a_share_of_each_batch_is_demonstrated(
     algorithm.env.close()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("strategy", "options"),
     [
@@ -239,6 +240,7 @@ def test_a_network_of_ones_own_and_discrete_actions_imitate_too(shown: dict[str,
     assert np.mean(lengths) > 400  # at random, about 20
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "error", "expected"),
     [
@@ -266,6 +268,7 @@ def two_ways(steps: Demonstrations) -> Demonstrations:
     return replace(steps, actions=ways[:, None].astype(np.float32))
 
 
+@pytest.mark.thorough
 def test_the_value_function_learns_what_demonstrations_returned(shown: dict[str, Path]) -> None:
     config = PPO(demonstrations=str(shown[PUSH]), gamma=0.9, net_arch=(64, 64))
     algorithm: Any = segment(config, PUSH).algorithm
@@ -291,6 +294,7 @@ def test_observations_stay_at_the_scale_at_which_they_were_imitated(
         np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_training_goes_on_from_the_warm_start(shown: dict[str, Path]) -> None:
     config = PPO(
         demonstrations=str(shown[REACH]), n_steps=100, warm_start_steps=600, log_std_init=-1.0
@@ -344,6 +348,7 @@ def test_a_checkpoint_of_other_demonstrations_is_refused(
         run(strategy, REACH, tmp_path / "run", Diary(), 2 * EVERY)
 
 
+@pytest.mark.thorough
 def test_a_run_goes_on_only_with_the_same_demonstrations(
     shown: dict[str, Path], tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -410,6 +415,7 @@ DAMAGES: dict[str, tuple[type[NondiffError], str]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", DAMAGES)
 def test_a_damaged_dataset_is_refused(what: str, shown: dict[str, Path], tmp_path: Path) -> None:
     copy = shutil.copytree(shown[REACH], tmp_path / "copy")

@@ -75,6 +75,7 @@ def test_what_a_run_cannot_be_asked_changes_nothing(
     assert contents(folder) == before
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_being_trained_is_left_alone(folder: Path, command: Command) -> None:
     before, lock = contents(folder), lock_folder(folder)
     answer = command("train", "--resume", folder, "--budget", 200)

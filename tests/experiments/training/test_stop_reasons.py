@@ -30,6 +30,7 @@ def listed(folder: Path, command: Command) -> tuple[str, str]:
     return entry["state"], entry["stop_reason"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("reason", ENDS)
 def test_where_training_ends_by_itself(reason: str, tmp_path: Path, command: Command) -> None:
     more, words = ENDS[reason]

@@ -179,6 +179,7 @@ def test_stopped_before_a_resumed_run_trains(tmp_path: Path) -> None:
     assert Run.open(folder).status() == "interrupted"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("where", ["serial", pytest.param("processes", marks=pytest.mark.thorough)])
 def test_the_second_signal_ends_a_training_that_hangs(where: str, tmp_path: Path) -> None:
     hangs, folder = tmp_path / "hangs", tmp_path / "runs" / "run"
