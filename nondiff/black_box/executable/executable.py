@@ -16,7 +16,7 @@ from nondiff.black_box.executable.expressions import Expression
 from nondiff.black_box.executable.program import Program, ProgramSpec
 from nondiff.black_box.executable.quantities import Quantities, Quantity, quantities
 from nondiff.black_box.executable.reading import Reads, reader
-from nondiff.black_box.executable.writing import Writes, writer
+from nondiff.black_box.executable.writing import Writes, file_writers, writer
 from nondiff.black_box.function import ContextPool
 from nondiff.errors import InvalidOptionError
 from nondiff.processes.sandbox import MAX_FAILURES, Limits, check_distinct, read_files
@@ -45,9 +45,10 @@ class Executable(FunctionBox):
         contexts: (contexts, context) from which episodes sample: requested outcomes, unless
             `reward` defines them differently.
         writes: how the program gets its parameters: "arguments" of the command; "numbers", one per
-            line; "json", an object; or the path of a template, in which `$name` stands for a
-            parameter. All but the first go to the input file if the command names one, and
-            otherwise to the standard input.
+            line; "json", an object; the path of a template, in which `$name` stands for a parameter
+            and `${name:10.4f}` for one in columns; or a function of the parameters by name, to a
+            text. All but the first go to the input file if the command names one, and otherwise to
+            the standard input. A dict of these writes several files, by their names.
         reads: how its outcome is parsed: "numbers" in a text; "json", an object or a list; a dict
             of one regular expression per output, with one group, of which the first match counts,
             or with `Last` the last; or a function of the text. The text is the output file if the
@@ -123,8 +124,13 @@ class Executable(FunctionBox):
                 f"writes = 'arguments' writes no input file, and {words.input!r} is one; choose "
                 "another of writes"
             )
+        written = file_writers(writes, names)
+        if words.input is not None and written:
+            raise InvalidOptionError(
+                f"writes names its files itself: the input file {words.input!r} would be another"
+            )
         contents = read_files(files or {})
-        taken_names = [name for name in (words.input, words.output) if name is not None]
+        taken_names = [name for name in (words.input, words.output, *written) if name is not None]
         check_distinct("files", [*contents, *taken_names])
         limits = limits or Limits()
         spec = ProgramSpec(
@@ -132,6 +138,7 @@ class Executable(FunctionBox):
             self.inputs,
             self.results,
             writer(writes, words, names),
+            written,
             reader(reads, list(self.results), limits.timeout),
             contents,
             limits,
@@ -197,8 +204,8 @@ def _check_persistent(command: Command, writes: Writes) -> None:
             f"a persistent program is not started for each call: its command can't name "
             f"{{{sorted(command.mentions)[0]}}}"
         )
-    if writes not in ("numbers", "json"):
+    if writes not in ("numbers", "json") and not callable(writes):
         raise InvalidOptionError(
-            f"a persistent program is written to on its input: writes must be 'numbers' or 'json', "
-            f"not {writes!r}"
+            "a persistent program is written to on its input: writes must be 'numbers' or 'json', "
+            f"or a function, not {writes!r}"
         )

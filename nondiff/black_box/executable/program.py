@@ -40,6 +40,7 @@ class ProgramSpec:
     parameters: Mapping[str, Quantity]
     outputs: Mapping[str, Quantity]
     write: Callable[[Values], str]
+    writers: Mapping[str, Callable[[Values], str]]  # of more input files, by name
     read: Callable[[str], Vector]
     files: Mapping[str, Content]
     limits: Limits
@@ -141,12 +142,13 @@ class Fresh:
     def _run(self, values: Values) -> tuple[str, Said]:
         spec = self._spec
         command, text = spec.command, spec.write(values)
-        given = dict(spec.files)
+        written = {name: write(values) for name, write in spec.writers.items()}
         if command.input is not None:
-            given[command.input] = text
+            written[command.input] = text
+        given = {**spec.files, **written}
         if self._trace is not None:
             self._trace.command = command.filled(values)
-            self._trace.written = {command.input or INPUT: text} if text else {}
+            self._trace.written = written or ({INPUT: text} if text else {})
         output = run_once(
             command.filled(values),
             files=given,

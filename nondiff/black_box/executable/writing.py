@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from nondiff.black_box.executable.command import ALL, Command, Values
-from nondiff.errors import InvalidOptionError
-from nondiff.processes.sandbox import read_regular_file
+from nondiff.black_box.executable.number_formats import check_format, formatted
+from nondiff.errors import InvalidOptionError, NondiffError
+from nondiff.processes.sandbox import CallFailed, check_file_name, read_regular_file
 
-Writes = Literal["arguments", "numbers", "json"] | Path
-WAYS = "'arguments', 'numbers', 'json' or the path of a template"
+Write = Callable[[Values], str]
+Text = Literal["numbers", "json"] | Path | Callable[[Mapping[str, float]], str]
+Writes = Literal["arguments"] | Text | Mapping[str, Text]
+WAYS = "'arguments', 'numbers', 'json' or the path of a template, a function, or a dict of these"
 
 
-def writer(writes: Writes, command: Command, names: Sequence[str]) -> Callable[[Values], str]:
+def writer(writes: Writes, command: Command, names: Sequence[str]) -> Write:
     """Make the function from parameters to the text of the input file or standard input.
 
     Raises:
         InvalidOptionError: an unknown format, or parameters that would not reach the program.
     """
+    if isinstance(writes, Mapping):
+        return _nothing
     if isinstance(writes, Path):
-        return _template(writes, names)
-    if writes == "numbers":
-        return _lines
-    if writes == "json":
-        return _json
+        write, found = _template(writes)
+        _check_named(f"the template {writes}", found, names)
+        return write
     if writes != "arguments":
-        raise InvalidOptionError(f"writes must be {WAYS}, not {writes!r}")
+        return _text(writes)
     left_out = [name for name in names if not command.mentions & {ALL, name}]
     if left_out:
         raise InvalidOptionError(
@@ -38,6 +42,40 @@ def writer(writes: Writes, command: Command, names: Sequence[str]) -> Callable[[
             f"{{{ALL}}}, or choose another of {WAYS}"
         )
     return _nothing
+
+
+def file_writers(writes: Writes, names: Sequence[str]) -> dict[str, Write]:
+    """Make the functions from parameters to the texts of several files, by their names.
+
+    Raises:
+        InvalidOptionError: an unknown format, or a parameter that no template names.
+    """
+    if not isinstance(writes, Mapping):
+        return {}
+    if not writes:
+        raise InvalidOptionError("writes = {} writes no file")
+    writers: dict[str, Write] = {}
+    found: set[str] = set()
+    for name, way in writes.items():
+        check_file_name("writes", name)
+        if isinstance(way, Path):
+            writers[name], own = _template(way)
+            found |= own
+        else:
+            writers[name] = _text(way)
+            found |= set(names)
+    _check_named(f"the templates of {', '.join(writes)} together", found, names)
+    return writers
+
+
+def _text(way: object) -> Write:
+    if way == "numbers":
+        return _lines
+    if way == "json":
+        return _json
+    if callable(way):
+        return partial(_by_function, way)
+    raise InvalidOptionError(f"writes must be {WAYS}, not {way!r}")
 
 
 # These are functions of the module since nested functions can't be pickled.
@@ -55,24 +93,62 @@ def _nothing(values: Values) -> str:
     return ""
 
 
-def _template(path: Path, names: Sequence[str]) -> Callable[[Values], str]:
-    """Read a template, in which `$name` or `${name}` stands for a parameter and `$$` for a $."""
+class Deck(string.Template):
+    """A template whose `${name:10.4f}` may say a format."""
+
+    flags = re.ASCII | re.IGNORECASE
+    braceidpattern = r"[_a-z][_a-z0-9]*(?::[^{}\n]*)?"
+
+
+class _Written(dict[str, str]):
+    """What `name` and `name:format` stand for."""
+
+    def __init__(self, values: Values) -> None:
+        super().__init__()
+        self._values = values
+
+    def __missing__(self, mention: str) -> str:
+        name, _, form = mention.partition(":")
+        return formatted(name, self._values[name], form)
+
+
+def _template(path: Path) -> tuple[Write, set[str]]:
+    """Read a template; returns what fills it in, and the parameters that it names."""
     try:
-        template = string.Template(read_regular_file(path).decode())  # line ends as they are
+        deck = Deck(read_regular_file(path).decode())  # line ends as they are
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidOptionError(f"the template {path} can't be read: {error}") from None
-    mentions = list(template.pattern.finditer(template.template))
+    mentions = list(deck.pattern.finditer(deck.template))
     if any(mention["invalid"] is not None for mention in mentions):
         raise InvalidOptionError(f"the template {path} has a $ without a name; write $$ for a $")
-    found = {mention["named"] or mention["braced"] for mention in mentions} - {None}
+    named = {mention["named"] or mention["braced"] for mention in mentions} - {None}
+    for mention in sorted(named):
+        _, colon, form = mention.partition(":")
+        if colon:
+            check_format(form, f"the template {path}, ${{{mention}}}")
+    return partial(_substituted, deck), {mention.partition(":")[0] for mention in named}
+
+
+def _check_named(what: str, found: set[str], names: Sequence[str]) -> None:
     if found != set(names):
         wrong = sorted(found.symmetric_difference(names))[0]
         verb = "names" if wrong in found else "does not name"
-        raise InvalidOptionError(
-            f"the template {path} {verb} ${wrong}; it must name {', '.join(names)}"
-        )
-    return partial(_substituted, template)
+        raise InvalidOptionError(f"{what} {verb} ${wrong}; it must name {', '.join(names)}")
 
 
-def _substituted(template: string.Template, values: Values) -> str:
-    return template.substitute({name: repr(value) for name, value in values.items()})
+def _substituted(deck: Deck, values: Values) -> str:
+    return deck.substitute(_Written(values))
+
+
+def _by_function(function: Callable[[Values], str], values: Values) -> str:
+    try:
+        text = function(dict(values))
+    except NondiffError:
+        raise
+    except Exception as error:  # of a function of the user's
+        raise CallFailed(
+            "invalid input", f"writes raised {type(error).__name__}: {error}"
+        ) from None
+    if not isinstance(text, str):
+        raise CallFailed("invalid input", f"writes gave {type(text).__name__}, and no text")
+    return text
