@@ -22,7 +22,7 @@ class UnknownNameError(NondiffError, LookupError):
         elif list_all:
             hint = f"choose from {', '.join(choices)}"
         else:
-            hint = "no registered name is near it"
+            hint = "no registered name is near it; one of your own module is module:name"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 
 

@@ -14,10 +14,12 @@ from nondiff.black_box.executable.command import ALL, Command, Values
 from nondiff.black_box.executable.number_formats import check_format, formatted
 from nondiff.errors import InvalidOptionError, NondiffError
 from nondiff.processes.sandbox import CallFailed, check_file_name, read_regular_file
+from nondiff.text import cut
 
 Write = Callable[[Values], str]
 Text = Literal["numbers", "json"] | Path | Callable[[Mapping[str, float]], str]
 Writes = Literal["arguments"] | Text | Mapping[str, Text]
+SHOWN = 40  # characters of a template that a message quotes
 WAYS = "'arguments', 'numbers', 'json' or the path of a template, a function, or a dict of these"
 
 
@@ -75,7 +77,8 @@ def _text(way: object) -> Write:
         return _json
     if callable(way):
         return partial(_by_function, way)
-    raise InvalidOptionError(f"writes must be {WAYS}, not {way!r}")
+    hint = "; a template is given as Path(...)" if isinstance(way, str) else ""
+    raise InvalidOptionError(f"writes must be {WAYS}, not {cut(repr(way), SHOWN)}{hint}")
 
 
 # These are functions of the module since nested functions can't be pickled.
@@ -119,21 +122,28 @@ def _template(path: Path) -> tuple[Write, set[str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidOptionError(f"the template {path} can't be read: {error}") from None
     mentions = list(deck.pattern.finditer(deck.template))
-    if any(mention["invalid"] is not None for mention in mentions):
-        raise InvalidOptionError(f"the template {path} has a $ without a name; write $$ for a $")
+    for mention in mentions:
+        if mention["invalid"] is not None:
+            rest = deck.template[mention.start() :].split("\n", 1)[0]
+            raise InvalidOptionError(
+                f"the template {path} has a $ without a name, in {cut(rest, SHOWN)!r}; write "
+                "$name, ${name} or ${name:10.4f}, and $$ for a $"
+            )
     named = {mention["named"] or mention["braced"] for mention in mentions} - {None}
-    for mention in sorted(named):
-        _, colon, form = mention.partition(":")
+    for text in sorted(named):
+        _, colon, form = text.partition(":")
         if colon:
-            check_format(form, f"the template {path}, ${{{mention}}}")
-    return partial(_substituted, deck), {mention.partition(":")[0] for mention in named}
+            check_format(form, f"the template {path}, ${{{text}}}")
+    return partial(_substituted, deck), {text.partition(":")[0] for text in named}
 
 
 def _check_named(what: str, found: set[str], names: Sequence[str]) -> None:
-    if found != set(names):
-        wrong = sorted(found.symmetric_difference(names))[0]
-        verb = "names" if wrong in found else "does not name"
-        raise InvalidOptionError(f"{what} {verb} ${wrong}; it must name {', '.join(names)}")
+    unknown, missing = sorted(found - set(names)), sorted(set(names) - found)
+    if unknown or missing:
+        verb = f"names ${unknown[0]}" if unknown else f"does not name ${missing[0]}"
+        raise InvalidOptionError(
+            f"{what} {verb}; it must name all of {', '.join(names)}, as $name or ${{name:10.4f}}"
+        )
 
 
 def _substituted(deck: Deck, values: Values) -> str:
