@@ -198,6 +198,8 @@ class EnvRecipe:
         Arguments count: PandaReach with dense rewards has the presets of PandaReachDense.
         """
         spec = self.spec()
+        if not self.arguments:  # two ids may be of one entry point, such as CartPole's
+            return spec.id
         for other in gymnasium.registry.values():
             same = (
                 other.entry_point == spec.entry_point and other.kwargs.keys() == spec.kwargs.keys()

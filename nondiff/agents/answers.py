@@ -18,6 +18,7 @@ from nondiff.black_box import FunctionBox, failed_rows
 from nondiff.errors import InvalidOptionError, UnknownNameError
 
 Array = NDArray[np.float64]
+MAX_REQUEST = 1e30  # which, in any unit, single precision still holds
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ def _context(box: FunctionBox, request: Mapping[str, float]) -> list[float]:
     for name in names:
         if not math.isfinite(request[name]):
             raise InvalidOptionError(f"the request {name} = {request[name]} is not finite")
+        if abs(request[name]) > MAX_REQUEST:
+            raise InvalidOptionError(
+                f"the request {name} = {request[name]:g} is beyond {MAX_REQUEST:g}, which no "
+                "policy can observe"
+            )
     return [float(request[name]) for name in names]
 
 

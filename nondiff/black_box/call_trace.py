@@ -61,7 +61,7 @@ def trace_function(function: Callable[[Array], Any], parameters: Vector) -> Call
         trace.outcome = np.atleast_1d(np.asarray(function(parameters.copy()), np.float64))
     except NondiffError:
         raise
-    except Exception as error:  # raised by the user's function
+    except (Exception, SystemExit) as error:  # of a function of the user
         trace.failure = f"{type(error).__name__}: {error}"
     trace.seconds = time.perf_counter() - started
     if trace.outcome is not None and not np.isfinite(trace.outcome).all():

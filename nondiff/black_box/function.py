@@ -110,9 +110,9 @@ class FunctionBox(BlackBox):
         self._offer(jacobian, vjp, gradient_cost, twin)
 
     def _names_of_contexts(self, given: Any, reward: Any, width: int) -> list[str]:
-        if given is None and reward is None:
-            return [name.partition(" [")[0] for name in self.outcome_names]
-        return _names(given, "context", width)
+        is_outcome = given is None and reward is None
+        names = self.outcome_names if is_outcome else _names(given, "context", width)
+        return [name.partition(" [")[0] for name in names]
 
     @property
     def context_bounds(self) -> tuple[Array, Array]:
@@ -161,7 +161,20 @@ class FunctionBox(BlackBox):
             parameters: (parameter,) in the function's own units.
             keep: a new folder, for a copy of the one that a program ran in.
         """
-        return self._function.trace(np.asarray(parameters, np.float64), keep)
+        values = np.asarray(parameters, np.float64)
+        if outside := self._outside(values):
+            return CallTrace(values, failure=f"invalid input: {outside}")
+        return self._function.trace(values, keep)
+
+    def _outside(self, parameters: Vector) -> str:
+        """Which parameter is not within its bounds; "" where all are."""
+        rows = zip(self.parameter_names, parameters, self.low, self.high, strict=True)
+        for label, value, low, high in rows:
+            if not low <= value <= high:
+                name, _, unit = label.partition(" [")
+                shown = f"{name} = {value:g} {unit.removesuffix(']')}".rstrip()
+                return f"{shown} is not within [{low:g}, {high:g}]"
+        return ""
 
     def close(self) -> None:
         """Release the resources of the function."""
@@ -263,6 +276,9 @@ def _names(given: Sequence[str] | None, what: str, count: int) -> list[str]:
         raise InvalidOptionError(
             f"{what}_names must be {count} texts, one for each entry, not {given!r}"
         )
+    plain = [name.partition(" [")[0] for name in names]
+    if twice := [name for name in plain if plain.count(name) > 1]:
+        raise InvalidOptionError(f"{what}_names has {twice[0]!r} more than once, units aside")
     return names
 
 

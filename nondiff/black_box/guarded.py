@@ -77,7 +77,7 @@ class GuardedFunction:
     def _run_each(self, parameters: Array) -> Array:
         outcome = np.full((len(parameters), self._outcomes), np.nan)
         for row, given, result in zip(outcome, parameters, self._results(parameters), strict=True):
-            if isinstance(result, Exception):
+            if isinstance(result, Exception | SystemExit):
                 kind = getattr(result, "kind", None)
                 name = kind or type(result).__name__
                 self._note(name, given, str(result) if kind else f"{name}: {result}")
@@ -98,7 +98,7 @@ class GuardedFunction:
             return numbers(self._function(given.copy()))  # the function may modify its argument
         except NondiffError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return error
 
     def trace(self, parameters: Vector, keep: Path | None) -> CallTrace:
@@ -111,9 +111,11 @@ class GuardedFunction:
             return self._function.trace(parameters, keep)
         if keep is not None:
             raise InvalidOptionError("--keep: this is a function, which runs in no folder to keep")
-        if self._batched:
-            return trace_function(lambda row: numbers(self._function(row[None]))[0], parameters)
-        return trace_function(self._function, parameters)
+        return trace_function(self._one, parameters)
+
+    def _one(self, row: Vector) -> Array:
+        result = numbers(self._function(row[None] if self._batched else row))
+        return self._shaped(result[0] if self._batched else result, (self._outcomes,))
 
     def close(self) -> None:
         """Release the resources of the function."""
@@ -125,7 +127,7 @@ class GuardedFunction:
             result = numbers(self._function(parameters.copy()))
         except NondiffError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EnvironmentFailedError(
                 f"the batched function raised {type(error).__name__}: {error}; it must give NaN in "
                 "failed rows, since an exception does not say which rows failed",

@@ -17,6 +17,8 @@ from conftest import FEW_EPISODES, Command
 
 import nondiff
 from nondiff.agents.api import recipe_of, with_preset
+from nondiff.agents.presets import PRESETS, preset_for
+from nondiff.env_recipe import EnvRecipe
 
 DENSE = "nondiff/PandaReachDense-v0"
 PRESET = nondiff.find_preset("ppo", DENSE)
@@ -165,3 +167,8 @@ def test_options_that_are_left_out_are_the_presets(tmp_path: Path) -> None:
     assert config["evaluation"]["every"] == preset.eval_every
     assert config["evaluation"]["episodes"] == preset.eval_episodes == 10
     assert config["hyperparameters"] == json.loads(json.dumps(asdict(preset.strategy)))
+
+
+@pytest.mark.parametrize("pair", PRESETS, ids="-".join)
+def test_every_preset_is_found_by_its_environment(pair: tuple[str, str]) -> None:
+    assert preset_for(pair[0], EnvRecipe(pair[1])) is PRESETS[pair]

@@ -62,7 +62,9 @@ def test_a_number_that_does_not_fit_is_invalid_input_and_shifts_nothing(tmp_path
     assert outcome[1, 0] == 13
 
 
-@pytest.mark.parametrize("form", ["5x", "10.4", "", "s", "4.2d", "{width}", "1000f", "!r"])
+@pytest.mark.parametrize(
+    "form", ["5x", "10.4", "", "s", "4.2d", "{width}", "1000f", "!r", "<06d", "^08.2f"]
+)
 def test_what_is_no_format_is_refused(form: str, tmp_path: Path) -> None:
     if form == "10.4":
         box(deck(tmp_path, "${load:10.4} $width"))  # as Python has it
@@ -84,6 +86,11 @@ def test_a_function_writes_the_deck() -> None:
     assert (found.failure, found.written) == (None, {"input": "BEAM 3\n"})
     found = box(fails).trace(np.array([3.0, 1.0]))
     assert found.failure == "invalid input: writes raised KeyError: 'span'"
+    found = box(lambda values: sys.exit(0)).trace(np.array([3.0, 1.0]))
+    assert found.failure == "invalid input: writes raised SystemExit: 0"
+    found = box(lambda values: "\ud800").trace(np.array([3.0, 1.0]))
+    assert found.failure is not None
+    assert found.failure.startswith("invalid input: writes gave no Unicode")
     found = box(lambda values: 3).trace(np.array([3.0, 1.0]))
     assert found.failure == "invalid input: writes gave int, and no text"
 

@@ -8,7 +8,10 @@ from nondiff.errors import InvalidOptionError
 from nondiff.processes.sandbox import CallFailed
 
 # Python's format specification for numbers, without what no deck has, and with Fortran's D.
-FORMAT = re.compile(r"[<>^]?[+ -]?0?(?P<width>[1-9]\d{0,2})?(?:\.\d{1,2})?(?P<type>[dDeEfFgG]?)")
+# Zeros fill up from the left alone: behind a number they would be another number.
+FORMAT = re.compile(
+    r"(?:[<>^][+ -]?|[+ -]?0?)(?P<width>[1-9]\d{0,2})?(?:\.\d{1,2})?(?P<type>[dDeEfFgG]?)"
+)
 CHOICES = "such as 10.4f, >12.5e, 12.5D (Fortran), 6d (rounded to a whole number) or .3g"
 
 

@@ -155,10 +155,14 @@ def _by_function(function: Callable[[Values], str], values: Values) -> str:
         text = function(dict(values))
     except NondiffError:
         raise
-    except Exception as error:  # of a function of the user's
+    except (Exception, SystemExit) as error:  # of a function of the user
         raise CallFailed(
             "invalid input", f"writes raised {type(error).__name__}: {error}"
         ) from None
     if not isinstance(text, str):
         raise CallFailed("invalid input", f"writes gave {type(text).__name__}, and no text")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise CallFailed("invalid input", f"writes gave no Unicode: {error.reason}") from None
     return text

@@ -111,6 +111,8 @@ def _typed(pairs: Sequence[str]) -> dict[str, float]:
         name, equals, text = pair.partition("=")
         if not equals:
             raise InvalidOptionError(f"--request {pair!r} is not NAME=VALUE")
+        if name in found:
+            raise InvalidOptionError(f"--request names {name!r} more than once")
         found[name] = _number(f"--request {name}", text)
     return found
 
@@ -122,7 +124,12 @@ def _read(path: Path | str, box: FunctionBox) -> list[dict[str, float]]:
         header, *rows = csv.reader(io.StringIO(text, newline=""))
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise InvalidOptionError(f"--csv {path} can't be read: {error or 'no lines'}") from error
-    columns = {name.partition(" [")[0].strip(): place for place, name in enumerate(header)}
+    names = [name.partition(" [")[0].strip() for name in header]
+    if twice := [name for name in box.context_names if names.count(name) > 1]:
+        raise InvalidOptionError(f"--csv {path} has the column {twice[0]!r} more than once")
+    if not any(rows):
+        raise InvalidOptionError(f"--csv {path} holds no request")
+    columns = {name: place for place, name in enumerate(names)}
     if missing := [name for name in box.context_names if name not in columns]:
         raise InvalidOptionError(
             f"--csv {path} has no column {missing[0]!r}; it has {', '.join(columns)}"

@@ -70,6 +70,8 @@ def resume(
     stop = stop or Stop()  # which nothing asks for
     with closing(Run.open_to_write(Path(options.resume), options.trust)) as run:
         changes = _changes(options)
+        if run.status() != "imported":
+            configured(run)  # so that what follows can rely on it
         _check(run, changes)
         _note_versions(run)
         if changes:

@@ -113,10 +113,14 @@ def _parameters(options: TryOptions, box: FunctionBox) -> Iterator[np.ndarray]:
         return
     names = [_split(label)[0] for label in box.parameter_names]
     values = dict(zip(names, (box.low + box.high) / 2, strict=True))
+    typed: set[str] = set()
     for text in options.parameters:
         name, equals, value = text.partition("=")
         if name not in values:
             raise UnknownNameError("parameter", name, names)
+        if name in typed:
+            raise InvalidOptionError(f"--parameters names {name!r} more than once")
+        typed.add(name)
         try:
             values[name] = float(value)
         except ValueError:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nondiff.experiments.run.checkpoints import KEPT
 from nondiff.experiments.run.folder import Run
-from nondiff.experiments.run.schema import Calls, Checkpoint, Spent
+from nondiff.experiments.run.schema import MAX_SECONDS, Calls, Checkpoint, Spent
 from nondiff.experiments.training.monitor import TrainingMonitor
 from nondiff.processes.cpu_time import cpu_seconds
 
@@ -54,11 +54,11 @@ class Ledger:
     def _spent(self) -> Spent:
         before, simulator = self._before(), self._simulator_seconds()
         if simulator is not None:
-            simulator = round((before.simulator_cpu_seconds or 0.0) + simulator, 3)
+            simulator = _rounded((before.simulator_cpu_seconds or 0.0) + simulator)
         wall, cpu = self._started
         return Spent(
-            seconds=round(before.seconds + time.perf_counter() - wall, 3),
-            cpu_seconds=round(before.cpu_seconds + cpu_seconds() - cpu, 3),
+            seconds=_rounded(before.seconds + time.perf_counter() - wall),
+            cpu_seconds=_rounded(before.cpu_seconds + cpu_seconds() - cpu),
             simulator_cpu_seconds=simulator,
         )
 
@@ -75,6 +75,11 @@ class Ledger:
             cpu_seconds=state.cpu_seconds,
             simulator_cpu_seconds=state.ledger.simulator_cpu_seconds,
         )
+
+
+def _rounded(seconds: float) -> float:
+    """To milliseconds, and within what a run's state may hold, whatever it held before."""
+    return min(round(seconds, 3), MAX_SECONDS)
 
 
 def committed(run: Run) -> int | None:

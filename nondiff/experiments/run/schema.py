@@ -14,7 +14,8 @@ from nondiff.experiments.ranges import MAX_EPISODES, MAX_STEPS, MAX_THREADS
 
 Name = Annotated[str, MaxLen(500)]
 Steps = Annotated[int, Ge(0), Le(MAX_STEPS)]
-Seconds = Annotated[FiniteFloat, Ge(0), Le(1e12)]
+MAX_SECONDS = 1e12
+Seconds = Annotated[FiniteFloat, Ge(0), Le(MAX_SECONDS)]
 Score = Annotated[Sequence[float], MinLen(2), MaxLen(2)]
 
 StopReason = Literal["budget", "success", "return", "callback", "signal", "error", "killed"]

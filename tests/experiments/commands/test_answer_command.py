@@ -122,6 +122,10 @@ def test_the_same_in_python(run: Path) -> None:
         (("--request", "force"), "'force' is not NAME=VALUE"),
         (("--request", "force=much", "deflection=1"), "'much' is no number"),
         (("--request", "force=nan", "deflection=1"), "force = nan is not finite"),
+        (("--request", "force=1e300", "deflection=1"), "force = 1e+300 is beyond"),
+        (("--request", "force=1", "force=2", "deflection=1"), "names 'force' more than once"),
+        (("--csv", "none.csv"), "holds no request"),
+        (("--csv", "twice.csv"), "has the column 'force' more than once"),
         (("--csv", "nowhere.csv"), "nowhere.csv can't be read"),
         (("--csv", "bad.csv"), "has no column 'deflection'; it has force, x"),
         (("--csv", "text.csv"), "line 2, deflection: 'soft' is no number"),
@@ -140,6 +144,8 @@ def test_what_is_wrong_is_said_in_a_line(
     Path("bad.csv").write_text("force,x\n1,2\n")
     Path("text.csv").write_text("force,deflection\n1,soft\n")
     Path("empty.csv").touch()
+    Path("none.csv").write_text("force,deflection\n")
+    Path("twice.csv").write_text("force,deflection,force [kN]\n1,2,3\n")
     answer = command("answer", run, *more)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("error: ")

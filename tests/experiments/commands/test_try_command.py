@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -91,6 +92,7 @@ def test_random_calls_are_the_same_for_a_seed(beam: Path, command: Command) -> N
         (("--parameters", "load"), "'load' is not NAME=VALUE"),
         (("--parameters", "load=much"), "'much' is no number"),
         (("--parameters", "load=3", "--random", 2), "not both"),
+        (("--parameters", "load=3", "load=4"), "names 'load' more than once"),
         (("--random", 0), "--random 0"),
         (("--keep", "."), "name a new folder"),
     ],
@@ -142,3 +144,37 @@ def test_any_other_environment_is_stepped(command: Command) -> None:
     answer = command("try", "CartPole-v1", "--parameters", "x=1")
     assert answer.code == 2
     assert "CartPole-v1 is no FunctionBox or Executable" in answer.err
+
+
+def exits(parameters: np.ndarray) -> np.ndarray:
+    raise SystemExit(0)
+
+
+@pytest.mark.parametrize(
+    ("function", "code", "words"),
+    [
+        (exits, 1, "failed after"),
+        (lambda p: [1.0, 2.0, 3.0], 2, "an array of shape (3,)"),
+        (lambda p: [[1.0]], 2, "an array of shape (1, 1)"),
+        (lambda p: None, 1, "TypeError: it gave None"),
+    ],
+)
+def test_a_function_that_misbehaves_is_a_line(
+    function: Any, code: int, words: str, command: Command
+) -> None:
+    def make() -> nondiff.BlackBoxEnv:
+        return nondiff.BlackBoxEnv(
+            nondiff.FunctionBox(function, low=[0.0], high=[1.0], contexts=[[0.5]])
+        )
+
+    gymnasium.register("OddOfTry-v0", entry_point=make)
+    try:
+        answer = command("try", "OddOfTry-v0")
+        assert answer.code == code, answer
+        assert words in answer.out + answer.err
+        assert "Traceback" not in answer.err
+        answer = command("try", "OddOfTry-v0", "--parameters", "parameter=nan")
+        assert answer.code == 1
+        assert "invalid input: parameter = nan is not within [0, 1]" in answer.out
+    finally:
+        del gymnasium.registry["OddOfTry-v0"]

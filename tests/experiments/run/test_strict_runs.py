@@ -20,6 +20,8 @@ ODD: list[tuple[str, tuple[str, ...], Any]] = [
     ("config.json", ("max_episode_steps",), "50"),
     ("config.json", ("max_episode_steps",), True),
     ("config.json", ("hyperparameters", "sigma"), "0.1"),
+    ("config.json", ("hyperparameters", "num_envs"), "abc"),
+    ("config.json", ("hyperparameters", "num_envs"), [1]),
     ("config.json", ("evaluation", "every"), "200"),
     ("run.json", ("asked",), {"budget": "900"}),
     ("run.json", ("asked",), {"stop_at_return": float("nan")}),
