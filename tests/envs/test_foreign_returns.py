@@ -143,7 +143,7 @@ def test_a_return_in_the_middle_ends_the_training_in_one_line(
     strategy: str, more: tuple[str, ...], command: Command, tmp_path: Path
 ) -> None:
     answer = command(
-        *("train", "--env", "foreign_envs:Giving-v0" if more else "Giving-v0"),
+        *("train", "--env", "foreign_envs:GivingInWorkers-v0" if more else "Giving-v0"),
         *("--strategy", strategy, "--env-arg", 'given={"info": []}', "--env-arg", "since=12"),
         *("--runs", tmp_path, "--name", "r", *FEW, *SMALL[strategy], *more),
     )

@@ -93,3 +93,7 @@ class Halved(gymnasium.ActionWrapper[Any, Any, Any]):
 
     def action(self, action: Any) -> Any:
         return action * self.factor
+
+
+# Processes of its own find it by importing this module.
+gymnasium.register("GivingInWorkers-v0", "foreign_envs:Giving", disable_env_checker=True)
