@@ -80,7 +80,7 @@ from nondiff.processes.env_worker import Worker
 def main():
     worker = Worker(EnvRecipe("CartPole-v1"), timeout=60)
     worker.call("spaces")
-    print(SAFE_PATH in os.environ, SAFE_PATH.encode() in environment(worker.pid))
+    print(SAFE_PATH in os.environ, SAFE_PATH.encode() in environment(worker.pid), flush=True)
     worker.close()
     subprocess.run(module_command("starts_more", "a"), check=True)
 
