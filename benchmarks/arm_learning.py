@@ -2,7 +2,7 @@
 
 Every training is a run of `nondiff train` with the preset of its task and strategy, unless a row
 says otherwise. It ends when an evaluation of 100 episodes finds 95 % of them solved, or with its
-budget. The best model then plays 100 episodes that chose nothing. Steps are those of training;
+budget. The best model then plays 100 held-out episodes. Steps are those of training;
 seconds those of training and its evaluations, with the processes of the environments, without the
 start of Python and the last 100 episodes. Where a row has demonstrations, each seed's scripted
 expert makes its own, and seconds include what that took.
@@ -97,7 +97,7 @@ def demonstrated(row: Row, seed: int, folder: Path) -> dict[str, Any]:
 
 
 def judged(folder: Path) -> dict[str, float]:
-    """Success and return of a run's best model in episodes that chose nothing."""
+    """Success and return of a run's best model in held-out episodes."""
     result = json.loads((folder / "run.json").read_text())["result"]
     return {"success": result["success"]["value"], "return": result["return_mean"]["value"]}
 

@@ -19,7 +19,7 @@ HEADING = """# Learning the tasks of the arm
 `python benchmarks/arm_learning.py`. A training ends when an evaluation of 100 episodes finds 95 %
 of them solved, or with its budget. Steps and seconds: medians with 95 % intervals over the seeds
 that got there, or the whole budget where none did. Success and return: means with 95 % intervals,
-of the best model of every seed, over 100 episodes that chose nothing. CPU seconds include
+of the best model of every seed, over 100 held-out episodes. CPU seconds include
 evaluations, the processes of the environments, and the making of demonstrations where a row has
 some; the start of Python is excluded. Zero steps: imitation of the demonstrations was enough, and
 the mean return is about the expert's. "relative": the policy observes places relative to the hand;
