@@ -33,7 +33,16 @@ ENGINES = {
 # From the ground up: a module imports nothing of a floor above its own. Rooms of one floor share a
 # line. Every module is on a floor.
 FLOORS = (
-    ("errors", "requirements", "text", "validation", "working_folder", "lazy_names", "files"),
+    (
+        "errors",
+        "requirements",
+        "text",
+        "validation",
+        "working_folder",
+        "lazy_names",
+        "labels",
+        "files",
+    ),
     ("gym",),
     ("processes",),
     ("black_box",),

@@ -16,6 +16,7 @@ from nondiff.agents.pathwise.refinement import LeastSquares, refine
 from nondiff.agents.strategy import Policy
 from nondiff.black_box import FunctionBox, failed_rows
 from nondiff.errors import InvalidOptionError, UnknownNameError
+from nondiff.labels import name_of
 
 Array = NDArray[np.float64]
 MAX_REQUEST = 1e30  # which, in any unit, single precision still holds
@@ -134,8 +135,8 @@ def _answers(
         found.append(
             Answer(
                 dict(zip(box.context_names, context[row].tolist(), strict=True)),
-                dict(zip(_plain(box.parameter_names), parameters[row].tolist(), strict=True)),
-                dict(zip(_plain(box.outcome_names), outcome[row].tolist(), strict=True))
+                dict(zip(map(name_of, box.parameter_names), parameters[row].tolist(), strict=True)),
+                dict(zip(map(name_of, box.outcome_names), outcome[row].tolist(), strict=True))
                 if outcome is not None and is_known
                 else None,
                 float(rewards[row]) if rewards is not None and is_known else None,
@@ -145,11 +146,6 @@ def _answers(
             )
         )
     return found
-
-
-def _plain(labels: Sequence[str]) -> list[str]:
-    """Names without units."""
-    return [label.partition(" [")[0] for label in labels]
 
 
 def _rewards(box: FunctionBox, context: Array, action: Array, outcome: Array) -> Array:

@@ -18,6 +18,7 @@ from nondiff.black_box.call_trace import CallTrace
 from nondiff.black_box.contract import Array, BlackBox, Start
 from nondiff.black_box.guarded import GuardedFunction, numbers
 from nondiff.errors import EnvironmentFailedError, InvalidOptionError
+from nondiff.labels import name_of, split_label
 
 ContextPool = Literal["all", "training", "held-out"]
 Vector = NDArray[np.float64]
@@ -112,7 +113,7 @@ class FunctionBox(BlackBox):
     def _names_of_contexts(self, given: Any, reward: Any, width: int) -> list[str]:
         is_outcome = given is None and reward is None
         names = self.outcome_names if is_outcome else _names(given, "context", width)
-        return [name.partition(" [")[0] for name in names]
+        return [name_of(label) for label in names]
 
     @property
     def context_bounds(self) -> tuple[Array, Array]:
@@ -171,8 +172,8 @@ class FunctionBox(BlackBox):
         rows = zip(self.parameter_names, parameters, self.low, self.high, strict=True)
         for label, value, low, high in rows:
             if not low <= value <= high:
-                name, _, unit = label.partition(" [")
-                shown = f"{name} = {value:g} {unit.removesuffix(']')}".rstrip()
+                name, unit = split_label(label)
+                shown = f"{name} = {value:g} {unit}".rstrip()
                 return f"{shown} is not within [{low:g}, {high:g}]"
         return ""
 
@@ -276,7 +277,7 @@ def _names(given: Sequence[str] | None, what: str, count: int) -> list[str]:
         raise InvalidOptionError(
             f"{what}_names must be {count} texts, one for each entry, not {given!r}"
         )
-    plain = [name.partition(" [")[0] for name in names]
+    plain = [name_of(label) for label in names]
     if twice := [name for name in plain if plain.count(name) > 1]:
         raise InvalidOptionError(f"{what}_names has {twice[0]!r} more than once, units aside")
     return names

@@ -20,6 +20,7 @@ from nondiff.experiments.run.folder import Run
 from nondiff.experiments.terminal.console import err, out_json, out_table
 from nondiff.experiments.terminal.parsing import AnyPath, parse_options
 from nondiff.files.inputs import read_input
+from nondiff.labels import name_of
 
 if TYPE_CHECKING:
     from nondiff.agents.answers import Answer
@@ -124,7 +125,7 @@ def _read(path: Path | str, box: FunctionBox) -> list[dict[str, float]]:
         header, *rows = csv.reader(io.StringIO(text, newline=""))
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise InvalidOptionError(f"--csv {path} can't be read: {error or 'no lines'}") from error
-    names = [name.partition(" [")[0].strip() for name in header]
+    names = [name_of(name).strip() for name in header]
     if twice := [name for name in box.context_names if names.count(name) > 1]:
         raise InvalidOptionError(f"--csv {path} has the column {twice[0]!r} more than once")
     if not any(rows):

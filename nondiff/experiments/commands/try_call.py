@@ -26,6 +26,7 @@ from nondiff.experiments.ranges import check_ranges
 from nondiff.experiments.terminal.console import out, out_json
 from nondiff.experiments.terminal.parsing import AnyPath, parse_options
 from nondiff.experiments.terminal.shell_commands import shell_line
+from nondiff.labels import name_of, split_label
 from nondiff.text import cut
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _parameters(options: TryOptions, box: FunctionBox) -> Iterator[np.ndarray]:
         rng = np.random.default_rng(options.seed)
         yield from rng.uniform(box.low, box.high, (options.random, len(box.low)))
         return
-    names = [_split(label)[0] for label in box.parameter_names]
+    names = [name_of(label) for label in box.parameter_names]
     values = dict(zip(names, (box.low + box.high) / 2, strict=True))
     typed: set[str] = set()
     for text in options.parameters:
@@ -132,14 +133,8 @@ def _parameters(options: TryOptions, box: FunctionBox) -> Iterator[np.ndarray]:
     yield np.array(list(values.values()))
 
 
-def _split(label: str) -> tuple[str, str]:
-    """Name and unit of a label such as `load [kN]`."""
-    name, bracket, unit = label.partition(" [")
-    return (name, unit.removesuffix("]")) if bracket else (label, "")
-
-
 def _amounts(labels: list[str], values: Any) -> list[str]:
-    split = [_split(label) for label in labels]
+    split = [split_label(label) for label in labels]
     width = max(len(name) for name, _ in split)
     return [
         f"  {name:<{width}} = {value:.10g} {unit}".rstrip()
